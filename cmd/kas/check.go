@@ -1,0 +1,82 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"kas/configs"
+	"kas/elf"
+	"kas/pipeline"
+)
+
+func newCheck() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check [CONFIG]",
+		Short: "validate a configuration and print it with all defaults filled in",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return check(configArg(args), cmd.OutOrStdout())
+		},
+	}
+}
+
+func check(path string, stdout io.Writer) error {
+	plan, err := configs.Load(path)
+	if err != nil {
+		return err
+	}
+	var errs configs.Errors
+	for i := range plan.Builds {
+		errs = append(errs, checkArch(&plan.Builds[i], plan.Jobs)...)
+	}
+	if len(errs) > 0 {
+		return errs
+	}
+	text, err := plan.Effective(".")
+	if err != nil {
+		return failure{err}
+	}
+	_, err = stdout.Write(text)
+	return err
+}
+
+// checkArch compares the arch that the configuration names with the headers of the build's objects. An object that
+// cannot be read is no contradiction: the run reports it.
+func checkArch(b *configs.Build, jobs int) configs.Errors {
+	if b.Arch == "" {
+		return nil
+	}
+	modules, err := b.ModuleFiles()
+	if err != nil {
+		return configs.Errors{b.At("modules", err.Error())}
+	}
+	if b.Vmlinux != "" {
+		modules = slices.Insert(modules, 0, configs.ModuleFile{Name: "vmlinux", Path: b.Vmlinux})
+	}
+	arch := make([]string, len(modules))
+	pipeline.Parallel(jobs, len(modules), func(i int) {
+		if f, err := elf.Open(modules[i].Path); err == nil {
+			arch[i] = f.Arch()
+			f.Close()
+		}
+	})
+	first, n := -1, 0
+	for i, a := range arch {
+		if a != "" && a != b.Arch {
+			if n++; first < 0 {
+				first = i
+			}
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	msg := fmt.Sprintf("arch is %s, but %s is an object of %s", b.Arch, modules[first].Name, arch[first])
+	if n > 1 {
+		msg += fmt.Sprintf(", and so are or differ %d more", n-1)
+	}
+	return configs.Errors{b.At("arch", msg)}
+}

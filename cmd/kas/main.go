@@ -1,0 +1,100 @@
+// Kas gives every duplicate kernel symbol one unique, true, readable name, for many kernel builds at once.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes.
+const (
+	exitFailed      = 1   // some objects failed, or verify found a problem
+	exitUsage       = 2   // wrong usage or configuration
+	exitInterrupted = 130 // as shells count SIGINT
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run is the whole tool: arguments in, exit code out.
+func run(args []string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return 0
+	case ctx.Err() != nil:
+		fmt.Fprintln(stderr, "kas: interrupted")
+		return exitInterrupted
+	case errors.Is(err, errReported):
+		return exitFailed
+	}
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintln(stderr, "kas:", strings.TrimRight(line, "\n"))
+	}
+	if failed := new(failure); errors.As(err, failed) {
+		return exitFailed
+	}
+	return exitUsage
+}
+
+// errReported ends a command whose problems are on standard error already.
+var errReported = errors.New("problems were reported")
+
+// failure is an error of the run itself, not of its usage.
+type failure struct{ error }
+
+func (f failure) Unwrap() error { return f.error }
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "kas",
+		Short: "unique, true names for duplicate kernel symbols",
+		Long: `kas gives every duplicate kernel symbol one unique, true, readable name:
+
+  name_show  ->  name_show@drivers_pnp_card_c_186
+
+It reads vmlinux and modules of many builds at once, finds where each duplicate
+is declared, and writes copies of the modules and a symbol list of vmlinux that
+bear the aliases. The inputs are never changed.`,
+		Version:       version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetVersionTemplate("kas {{.Version}}\n")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w\nsee '%s --help'", err, cmd.CommandPath())
+	})
+	root.AddCommand(newRun(), newCheck(), newVerify(), newDemo())
+	return root
+}
+
+// version is the module's, or the revision it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && (v == "" || v == "(devel)") {
+			v = s.Value
+		}
+	}
+	return v
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"kas/pipeline"
+)
+
+// progress shows how a run goes on: a bar on a terminal, a plain line for each stage elsewhere. Errors stand on lines of
+// their own in both.
+type progress struct {
+	w   io.Writer
+	bar *progressbar.ProgressBar // nil where w is no terminal
+
+	mu    sync.Mutex
+	total int
+}
+
+func newProgress(w io.Writer) *progress {
+	p := &progress{w: w}
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		p.bar = progressbar.NewOptions(1,
+			progressbar.OptionSetWriter(w),
+			progressbar.OptionSetWidth(24),
+			progressbar.OptionShowCount(),
+			progressbar.OptionThrottle(80*time.Millisecond),
+			progressbar.OptionClearOnFinish(),
+			progressbar.OptionSetPredictTime(false),
+			progressbar.OptionShowElapsedTimeOnFinish(),
+		)
+	}
+	return p
+}
+
+func (p *progress) events() pipeline.Events {
+	e := pipeline.Events{Error: p.error}
+	if p.bar == nil {
+		e.End = func(build, stage string, took time.Duration) {
+			p.line(fmt.Sprintf("%s: %s done in %.2f s", build, stage, took.Seconds()))
+		}
+		return e
+	}
+	e.Begin = func(build, stage string, objects int) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.total += objects
+		p.bar.ChangeMax(p.total + 1) // the one more keeps the bar from ending between two stages
+		p.bar.Describe(fmt.Sprintf("%-9s %s", stage, build))
+	}
+	e.Step = func(_, _ string) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.bar.Add(1)
+	}
+	return e
+}
+
+func (p *progress) error(err *pipeline.Error) { p.line(err.Error()) }
+
+func (p *progress) line(s string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bar != nil {
+		p.bar.Clear()
+	}
+	fmt.Fprintln(p.w, "kas:", s)
+}
+
+func (p *progress) finish() {
+	if p.bar != nil {
+		p.bar.Finish()
+	}
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kas/configs"
+	"kas/pipeline"
+	"kas/report"
+	"kas/stages"
+)
+
+// defaultConfig is read where no configuration is named.
+const defaultConfig = "kas.yaml"
+
+// effectiveConfig is the configuration as it was understood, beside the output.
+const effectiveConfig = "kas.effective.yaml"
+
+type runFlags struct {
+	jobs   int
+	builds []string
+	out    string
+	json   bool
+}
+
+func newRun() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run [CONFIG]",
+		Short: "run the stages on all builds of a configuration (default " + defaultConfig + ")",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runConfig(cmd.Context(), configArg(args), f, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	cmd.Flags().IntVarP(&f.jobs, "jobs", "j", 0, "workers over all builds and objects (default: the configuration's, else all cores)")
+	cmd.Flags().StringArrayVar(&f.builds, "build", nil, "run this build alone (may be repeated)")
+	cmd.Flags().StringVar(&f.out, "out", "", "output folder (default: the configuration's)")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print the summary as JSON")
+	return cmd
+}
+
+func configArg(args []string) string {
+	if len(args) > 0 {
+		return args[0]
+	}
+	return defaultConfig
+}
+
+// load reads a configuration and applies the flags that change it.
+func load(path string, f runFlags) (*configs.Plan, error) {
+	plan, err := configs.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	if f.jobs < 0 {
+		return nil, fmt.Errorf("--jobs %d: must not be negative", f.jobs)
+	}
+	plan.Jobs = cmp.Or(f.jobs, plan.Jobs)
+	plan.Out = cmp.Or(f.out, plan.Out)
+	if len(f.builds) == 0 {
+		return plan, nil
+	}
+	for _, name := range f.builds {
+		if !slices.ContainsFunc(plan.Builds, func(b configs.Build) bool { return b.Name == name }) {
+			return nil, fmt.Errorf("--build %s: no such build; there are %s", name, strings.Join(buildNames(plan), ", "))
+		}
+	}
+	plan.Builds = slices.DeleteFunc(plan.Builds, func(b configs.Build) bool { return !slices.Contains(f.builds, b.Name) })
+	return plan, nil
+}
+
+func buildNames(plan *configs.Plan) []string {
+	var names []string
+	for _, b := range plan.Builds {
+		names = append(names, b.Name)
+	}
+	return names
+}
+
+func runConfig(ctx context.Context, path string, f runFlags, stdout, stderr io.Writer) error {
+	plan, err := load(path, f)
+	if err != nil {
+		return err
+	}
+	result, took, err := runPlan(ctx, plan, f.jobs, stderr)
+	if err != nil {
+		return err
+	}
+	if f.json {
+		err = report.JSON(stdout, result, took)
+	} else {
+		err = report.Text(stdout, result, took)
+		fmt.Fprintf(stderr, "kas: output is in %s\n", plan.Out)
+	}
+	switch {
+	case err != nil:
+		return failure{err}
+	case len(result.Errors) > 0:
+		fmt.Fprintf(stderr, "kas: %d of the objects or builds failed\n", len(result.Errors))
+		return errReported
+	}
+	return nil
+}
+
+// runPlan runs a plan and writes what belongs to the run as a whole. The effective configuration has the jobs of the
+// file, not of the command line: output does not depend on them.
+func runPlan(ctx context.Context, plan *configs.Plan, jobs int, stderr io.Writer) (*pipeline.Result, time.Duration, error) {
+	unlock, err := pipeline.Lock(plan.Out)
+	if err != nil {
+		return nil, 0, failure{err}
+	}
+	defer unlock()
+	// Without stats.json the folder does not look like that of a finished run.
+	stats := filepath.Join(plan.Out, "stats.json")
+	if err := os.Remove(stats); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, failure{err}
+	}
+	for _, name := range plan.Skipped {
+		fmt.Fprintf(stderr, "kas: %s: skipped, none of its files is here\n", name)
+	}
+	started := time.Now()
+	progress := newProgress(stderr)
+	result, err := pipeline.Run(ctx, plan, stages.All, pipeline.Options{Jobs: plan.Jobs, Events: progress.events()})
+	progress.finish()
+	if err != nil {
+		return nil, 0, failure{err}
+	}
+	effective, err := plan.Effective(plan.Out)
+	if err != nil {
+		return nil, 0, failure{err}
+	}
+	for _, file := range []struct {
+		path  string
+		write func(io.Writer) error
+	}{
+		{filepath.Join(plan.Out, effectiveConfig), func(w io.Writer) error { _, err := bytes.NewReader(effective).WriteTo(w); return err }},
+		{stats, func(w io.Writer) error { return report.Stats(w, result) }},
+	} {
+		if _, err := pipeline.WriteFile(file.path, file.write); err != nil {
+			return nil, 0, failure{err}
+		}
+	}
+	return result, time.Since(started), nil
+}

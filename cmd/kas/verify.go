@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"kas/configs"
+	"kas/pipeline"
+	"kas/verify"
+)
+
+func newVerify() *cobra.Command {
+	var jobs int
+	cmd := &cobra.Command{
+		Use:   "verify OUT",
+		Short: "re-read what a run wrote and prove it right, with code of its own",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return verifyOut(cmd.Context(), args[0], jobs, cmd.OutOrStdout())
+		},
+	}
+	cmd.Flags().IntVarP(&jobs, "jobs", "j", 0, "workers (default: all cores)")
+	return cmd
+}
+
+func verifyOut(ctx context.Context, out string, jobs int, stdout io.Writer) error {
+	plan, err := configs.Load(filepath.Join(out, effectiveConfig))
+	if err != nil {
+		return fmt.Errorf("not the output of a finished run: %w", err)
+	}
+	clean := true
+	for i := range plan.Builds {
+		b := &plan.Builds[i]
+		t, err := target(b, filepath.Join(out, b.Name))
+		if err != nil {
+			return failure{err}
+		}
+		summary, problems, err := verify.Build(ctx, t, func(n int, f func(int)) error {
+			pipeline.Parallel(jobs, n, f)
+			return ctx.Err()
+		})
+		if err != nil {
+			return failure{err}
+		}
+		for _, p := range problems {
+			clean = false
+			fmt.Fprintln(stdout, p)
+		}
+		verdict := "proved"
+		if len(problems) > 0 {
+			verdict = fmt.Sprintf("%d problems", len(problems))
+		}
+		fmt.Fprintf(stdout, "%s: %s: %s aliases in %s objects, %s symbols, %s relocations, %s compared\n", b.Name, verdict,
+			humanize.Comma(summary.Aliases), humanize.Comma(summary.Objects), humanize.Comma(summary.Symbols), humanize.Comma(summary.Relocations), humanize.IBytes(uint64(summary.Bytes)))
+	}
+	if !clean {
+		return errReported
+	}
+	return nil
+}
+
+func target(b *configs.Build, dir string) (verify.Target, error) {
+	modules, err := b.ModuleFiles()
+	if err != nil {
+		return verify.Target{}, err
+	}
+	t := verify.Target{Build: b.Name, Dir: dir, Vmlinux: b.Vmlinux, Separator: b.Alias.Separator, Beside: b.Emit.Beside}
+	for _, m := range modules {
+		t.Modules = append(t.Modules, verify.Module{Name: m.Name, Path: m.Path})
+	}
+	return t, nil
+}

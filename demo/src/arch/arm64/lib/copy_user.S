@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "linux/linkage.h"
+
+	.text
+SYM_START_LOCAL(fixup)
+	mov	x0, #-14
+	ret
+SYM_END(fixup)
+
+SYM_START(copy_user)
+	cbz	x0, fixup
+	mov	x0, #0
+	ret
+SYM_END(copy_user)
+
+	.section .note.GNU-stack, "", %progbits

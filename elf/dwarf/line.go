@@ -1,0 +1,261 @@
+package dwarf
+
+import (
+	"kas/elf"
+)
+
+// lineTable is the header of a unit's line number program (section 6.2.4).
+type lineTable struct {
+	version    int
+	offsetSize int
+	addrSize   int
+	minInst    uint64
+	lineBase   int64
+	lineRange  uint64
+	opcodeBase byte
+	lengths    []byte
+	dirs       [][]byte
+	files      []fileEntry
+	start, end uint64 // the program
+}
+
+type fileEntry struct {
+	name []byte
+	dir  uint64
+}
+
+// Content types of directory and file tables (section 7.22).
+const (
+	lnctPath      = 1
+	lnctDirectory = 2
+)
+
+// lineTable reads the header of the unit's line table, once; nil if there is none or it is damaged.
+func (u *Unit) lineTable() *lineTable {
+	if u.lines != nil || u.linesUnreadable {
+		return u.lines
+	}
+	u.linesUnreadable = true
+	offset, ok := u.number(u.stmtList)
+	if !ok {
+		return nil
+	}
+	d := u.d
+	r := d.reader(d.line, offset)
+	t := &lineTable{addrSize: u.addrSize}
+	t.end, t.offsetSize = r.initialLength()
+	t.version = int(r.uint(2))
+	if r.bad || t.version < 2 || t.version > 5 {
+		return nil
+	}
+	if t.version >= 5 {
+		t.addrSize = int(r.u8())
+		r.u8() // segment selector size
+	}
+	length := r.uint(t.offsetSize)
+	t.start = r.at + length
+	t.minInst = uint64(r.u8())
+	if t.version >= 4 {
+		r.u8() // operations per instruction: 1 on every machine of this package
+	}
+	r.u8() // default_is_stmt
+	t.lineBase = int64(int8(r.u8()))
+	t.lineRange = uint64(r.u8())
+	t.opcodeBase = r.u8()
+	if r.bad || t.lineRange == 0 || t.opcodeBase == 0 || t.start < r.at || t.start > t.end || t.addrSize != 4 && t.addrSize != 8 {
+		return nil
+	}
+	if !r.need(uint64(t.opcodeBase) - 1) {
+		return nil
+	}
+	t.lengths = r.data[r.at:][:t.opcodeBase-1]
+	r.skip(uint64(t.opcodeBase) - 1)
+	if t.version >= 5 {
+		dirs := d.lineEntries(&r, t)
+		for _, e := range dirs {
+			t.dirs = append(t.dirs, e.name)
+		}
+		t.files = d.lineEntries(&r, t)
+	} else {
+		for {
+			dir := r.cstring()
+			if len(dir) == 0 {
+				break
+			}
+			t.dirs = append(t.dirs, dir)
+		}
+		for {
+			name := r.cstring()
+			if len(name) == 0 {
+				break
+			}
+			t.files = append(t.files, fileEntry{name: name, dir: r.uleb()})
+			r.uleb() // time
+			r.uleb() // size
+		}
+	}
+	if r.bad || r.at > t.start {
+		return nil
+	}
+	u.lines, u.linesUnreadable = t, false
+	return t
+}
+
+// lineEntries reads a directory or file table of DWARF 5 (section 6.2.4, items 14 to 21).
+func (d *Data) lineEntries(r *reader, t *lineTable) []fileEntry {
+	formats := make([][2]uint64, r.u8())
+	for i := range formats {
+		formats[i] = [2]uint64{r.uleb(), r.uleb()}
+	}
+	count := r.uleb()
+	if len(formats) == 0 || r.bad {
+		r.bad = r.bad || count > 0
+		return nil
+	}
+	u := Unit{d: d, version: t.version, offsetSize: t.offsetSize, addrSize: t.addrSize}
+	var all []fileEntry
+	for i := uint64(0); i < count && !r.bad; i++ {
+		var e fileEntry
+		for _, f := range formats {
+			form, at := uint16(f[1]), r.at
+			switch {
+			case f[0] == lnctPath && form == formString:
+				e.name = r.cstring()
+				continue
+			case f[0] == lnctPath && form == formLineStrp:
+				e.name = d.stringAt(d.line, at, t.offsetSize, d.lineStr)
+			case f[0] == lnctPath && form == formStrp:
+				e.name = d.stringAt(d.line, at, t.offsetSize, d.str)
+			case f[0] == lnctDirectory && form == formUdata:
+				e.dir = r.uleb()
+				continue
+			case f[0] == lnctDirectory && (form == formData1 || form == formData2):
+				e.dir = r.uint(u.fixedSize(form))
+				continue
+			}
+			u.skipForm(r, form)
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+// file returns the path of file number i as the compiler wrote it: absolute or relative to the unit's CompDir.
+func (u *Unit) file(i uint64) string {
+	t := u.lineTable()
+	if t == nil {
+		return ""
+	}
+	if t.version < 5 {
+		if i == 0 {
+			return u.Name()
+		}
+		i--
+	}
+	if i >= uint64(len(t.files)) {
+		return ""
+	}
+	f := t.files[i]
+	dir := f.dir
+	if t.version < 5 {
+		dir-- // directory 0 is CompDir; the first of the table is 1
+	}
+	if len(f.name) == 0 || f.name[0] == '/' || f.dir == 0 || dir >= uint64(len(t.dirs)) {
+		return string(f.name)
+	}
+	return string(t.dirs[dir]) + "/" + string(f.name)
+}
+
+// row is a row of the line number matrix (section 6.2.2) with the registers that matter here.
+type row struct {
+	address uint64
+	file    uint64
+	line    int64
+	end     bool // end_sequence: the address is the first after the code
+}
+
+// Standard and extended opcodes (section 7.22).
+const (
+	lnsCopy           = 1
+	lnsAdvancePC      = 2
+	lnsAdvanceLine    = 3
+	lnsSetFile        = 4
+	lnsSetColumn      = 5
+	lnsNegateStmt     = 6
+	lnsBasicBlock     = 7
+	lnsConstAddPC     = 8
+	lnsFixedAdvancePC = 9
+	lnsPrologueEnd    = 10
+	lnsEpilogueBegin  = 11
+	lnsSetISA         = 12
+
+	lneEndSequence = 1
+	lneSetAddress  = 2
+)
+
+// rows runs the unit's line number program (section 6.2.5) and calls yield for each row until it returns false.
+func (u *Unit) rows(yield func(row) bool) {
+	t := u.lineTable()
+	if t == nil {
+		return
+	}
+	d := u.d
+	r := d.reader(d.line, t.start)
+	r.data = r.data[:t.end]
+	initial := row{file: 1, line: 1}
+	s := initial
+	discarded := false // the sequence's code is not in this object
+	for r.at < t.end && !r.bad {
+		op := r.u8()
+		if op >= t.opcodeBase {
+			n := uint64(op - t.opcodeBase)
+			s.address += n / t.lineRange * t.minInst
+			s.line += t.lineBase + int64(n%t.lineRange)
+			if !discarded && !yield(s) {
+				return
+			}
+			continue
+		}
+		switch op {
+		case 0:
+			size := r.uleb()
+			next := r.at + size
+			if size == 0 || next > t.end || next < r.at {
+				return
+			}
+			switch r.u8() {
+			case lneEndSequence:
+				s.end = true
+				if !discarded && !yield(s) {
+					return
+				}
+				s, discarded = initial, false
+			case lneSetAddress:
+				if size-1 == 4 || size-1 == 8 {
+					s.address = d.line.Uint(r.at, int(size-1))
+					discarded = s.address == elf.NoAddress
+				}
+			}
+			r.at = next
+		case lnsCopy:
+			if !discarded && !yield(s) {
+				return
+			}
+		case lnsAdvancePC:
+			s.address += r.uleb() * t.minInst
+		case lnsAdvanceLine:
+			s.line += r.sleb()
+		case lnsSetFile:
+			s.file = r.uleb()
+		case lnsConstAddPC:
+			s.address += uint64(255-t.opcodeBase) / t.lineRange * t.minInst
+		case lnsFixedAdvancePC:
+			s.address += r.uint(2)
+		case lnsNegateStmt, lnsBasicBlock, lnsPrologueEnd, lnsEpilogueBegin:
+		default: // lnsSetColumn, lnsSetISA and whatever a later version adds: the header says how many operands
+			for range t.lengths[op-1] {
+				r.uleb()
+			}
+		}
+	}
+}

@@ -1,0 +1,480 @@
+package dwarf
+
+import (
+	"context"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// Target is a symbol to be located.
+type Target struct {
+	Name    string
+	Address uint64 // elf.File.Address of its section and value
+	Size    uint64
+	Data    bool // a variable, not code
+}
+
+// Source says which part of the debugging information told a location.
+type Source uint8
+
+const (
+	None       Source = iota // not located
+	Subprogram               // the subprogram that begins in the symbol
+	Fragment                 // the subprogram that has a part, not its beginning, in the symbol
+	Variable                 // the variable that stands at the symbol
+	LineRow                  // the line table alone: assembly
+)
+
+// Location is where the source declares a symbol. Paths are as the compiler wrote them: absolute, or relative to CompDir.
+type Location struct {
+	Source  Source
+	File    string
+	Line    int64 // of the declaration, 0 if unknown
+	Opening int64 // line of the function's first row if it lies in File at or after the declaration, else 0
+	Unit    string
+	CompDir string // of the unit that holds the declaration
+}
+
+// Locate finds the location of each target; what it does not find has Source None. Damage in a unit that is needed is an
+// *elf.FormatError.
+//
+// A function is owned by the subprogram that has a range beginning in [Address, Address+Size): fragments by the ranges
+// of their function, and functions whose symbol stands before their low_pc, as on arm64 with call-ops, are found that
+// way, and code inlined at the address is not taken for it. Where several begin there, the one at the symbol's own
+// address wins, then the one of its name. One that begins later must bear the name. The end of ctx is looked at before
+// each unit.
+func (d *Data) Locate(ctx context.Context, targets []Target) ([]Location, error) {
+	l := &locator{d: d, targets: targets, found: make([]candidate, len(targets))}
+	for i, t := range targets {
+		if t.Data {
+			l.data = append(l.data, i)
+		} else {
+			l.code = append(l.code, i)
+			l.longest = max(l.longest, t.Size)
+		}
+	}
+	byAddress := func(ids []int) {
+		slices.SortStableFunc(ids, func(a, b int) int {
+			switch {
+			case targets[a].Address < targets[b].Address:
+				return -1
+			case targets[a].Address > targets[b].Address:
+				return 1
+			}
+			return a - b
+		})
+	}
+	byAddress(l.code)
+	byAddress(l.data)
+
+	locations := make([]Location, len(targets))
+	for i := range d.units {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		u := &d.units[i]
+		code := l.covers(u)
+		if !code && len(l.data) == 0 || !u.hasChildren && !code {
+			continue
+		}
+		if err := l.walk(u); err != nil {
+			return nil, err
+		}
+		l.finish(u, locations)
+		u.unload()
+	}
+	return locations, nil
+}
+
+type locator struct {
+	d       *Data
+	targets []Target
+	code    []int // indices of targets by address
+	data    []int
+	longest uint64
+	found   []candidate
+	changed []int // targets whose candidate is of the unit at hand
+}
+
+// candidate is the best owner of a target so far.
+type candidate struct {
+	entry    entry
+	distance uint64
+	named    bool
+	source   Source
+	start    uint64 // entry point of the function
+	ok       bool
+}
+
+// covers says whether the unit has a range with the beginning of, or inside, a code target.
+func (l *locator) covers(u *Unit) bool {
+	for _, s := range u.spans {
+		if l.overlap(s) {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *locator) overlap(s span) bool {
+	i := sort.Search(len(l.code), func(i int) bool { return l.targets[l.code[i]].Address >= s.end })
+	for i--; i >= 0; i-- {
+		t := &l.targets[l.code[i]]
+		if t.Address+max(t.Size, 1) > s.start {
+			return true
+		}
+		if t.Address+max(l.longest, 1) <= s.start {
+			return false
+		}
+	}
+	return false
+}
+
+// walk visits the entries of a unit that can declare a symbol.
+func (l *locator) walk(u *Unit) error {
+	if err := u.load(); err != nil {
+		return err
+	}
+	if !u.hasChildren {
+		return nil
+	}
+	r := u.d.reader(u.d.info, u.firstChild)
+	r.data = r.data[:u.end]
+	wantData := len(l.data) > 0
+	for depth := 1; depth > 0 && r.at < u.end; {
+		at := r.at
+		code := r.uleb()
+		if code == 0 {
+			if r.bad {
+				break
+			}
+			depth--
+			continue
+		}
+		a := u.abbrevs.get(code)
+		if a == nil {
+			return u.d.damaged(".debug_info", at, "abbreviation code")
+		}
+		enter := false
+		switch a.tag {
+		case tagSubprogram:
+			e := u.decode(&r, a)
+			l.subprogram(&e)
+			if !a.children {
+				continue
+			}
+			if !wantData && !r.bad {
+				if next, ok := u.ref(e.vals[slotSibling]); ok && next > r.at {
+					r.at = next
+					continue
+				}
+			}
+			depth++
+			continue
+		case tagVariable:
+			if wantData {
+				e := u.decode(&r, a)
+				l.variable(&e)
+				if a.children {
+					depth++
+				}
+				continue
+			}
+		case tagNamespace, tagModule:
+			enter = true
+		case tagLexicalBlock, tagInlined:
+			enter = wantData
+		case tagClassType, tagStructureType:
+			enter = u.language == 0x04 || u.language >= 0x1a && u.language != 0x1d && u.language != 0x2c && u.language < 0x8000
+		}
+		if a.children && !enter && a.sibling >= 0 {
+			form := r
+			form.skip(uint64(a.sibling))
+			if next := u.offset + form.uint(u.siblingSize(a)); !form.bad && next > r.at && next <= u.end {
+				r.at = next
+				continue
+			}
+		}
+		if a.fixed >= 0 {
+			r.skip(uint64(a.fixed))
+		} else {
+			for i := range a.specs {
+				u.skipForm(&r, a.specs[i].form)
+			}
+		}
+		if a.children {
+			depth++
+		}
+	}
+	if r.bad {
+		return u.d.damaged(".debug_info", u.offset, "unit")
+	}
+	return nil
+}
+
+func (u *Unit) siblingSize(a *abbrev) int {
+	for i := range a.specs {
+		if a.specs[i].attr == atSibling {
+			return u.fixedSize(a.specs[i].form)
+		}
+	}
+	return 4
+}
+
+func (l *locator) subprogram(e *entry) {
+	if len(l.code) == 0 {
+		return
+	}
+	u := e.unit
+	spans := u.entrySpans(e)
+	if len(spans) == 0 {
+		return
+	}
+	entryPC, ok := u.address(e.vals[slotLowPC])
+	if !ok {
+		entryPC = spans[0].start
+	}
+	for _, s := range spans {
+		source := Fragment
+		if s.start == entryPC {
+			source = Subprogram
+		}
+		i := sort.Search(len(l.code), func(i int) bool { return l.targets[l.code[i]].Address > s.start })
+		for i--; i >= 0; i-- {
+			t := &l.targets[l.code[i]]
+			if s.start-t.Address < max(t.Size, 1) {
+				l.offer(l.code[i], candidate{entry: *e, distance: s.start - t.Address, source: source, start: entryPC})
+			} else if s.start-t.Address >= max(l.longest, 1) {
+				break
+			}
+		}
+	}
+}
+
+func (l *locator) variable(e *entry) {
+	address, ok := e.unit.staticAddress(e.vals[slotLocation])
+	if !ok {
+		return
+	}
+	i := sort.Search(len(l.data), func(i int) bool { return l.targets[l.data[i]].Address >= address })
+	for ; i < len(l.data) && l.targets[l.data[i]].Address == address; i++ {
+		l.offer(l.data[i], candidate{entry: *e, source: Variable})
+	}
+}
+
+// offer takes a candidate if it is better than what the target has.
+func (l *locator) offer(target int, c candidate) {
+	c.ok = true
+	c.named = c.entry.bears(l.targets[target].Name)
+	old := &l.found[target]
+	switch {
+	case c.distance > 0 && !c.named:
+		return
+	case !old.ok:
+	case c.distance != old.distance:
+		if c.distance > old.distance {
+			return
+		}
+	case c.named != old.named:
+		if old.named {
+			return
+		}
+	default:
+		return // the first in the order of .debug_info
+	}
+	*old = c
+	if !slices.Contains(l.changed, target) {
+		l.changed = append(l.changed, target)
+	}
+}
+
+// bears says whether the symbol's name is the entry's, but for suffixes the compiler added. A variable inside a function
+// may carry the function's name before its own (Clang: "function.variable").
+func (e *entry) bears(symbol string) bool {
+	for o := range e.origins() {
+		for _, slot := range [...]int{slotLinkageName, slotName} {
+			name := o.unit.str(o.vals[slot])
+			if len(name) == 0 {
+				continue
+			}
+			if rest, ok := strings.CutPrefix(symbol, string(name)); ok && (rest == "" || rest[0] == '.') {
+				return true
+			}
+			if _, rest, ok := strings.Cut(symbol, "."+string(name)); ok && e.tag == tagVariable && (rest == "" || rest[0] == '.') {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// maxOrigins bounds a chain of references, which damage can close to a ring.
+const maxOrigins = 8
+
+// origins yields the entry and then those that it completes: its abstract instance (section 3.3.8) or its declaration
+// (section 2.13.2), in this unit or another.
+func (e *entry) origins() func(yield func(*entry) bool) {
+	return func(yield func(*entry) bool) {
+		at := *e
+		for range maxOrigins {
+			if !yield(&at) {
+				return
+			}
+			v := at.vals[slotAbstractOrigin]
+			if v.form == 0 {
+				v = at.vals[slotSpecification]
+			}
+			offset, ok := at.unit.ref(v)
+			if !ok {
+				return
+			}
+			u := at.unit.d.unitAt(offset)
+			if u == nil {
+				return
+			}
+			if at, ok = u.entryAt(offset); !ok {
+				return
+			}
+		}
+	}
+}
+
+// staticAddress returns the address of a variable whose location is one fixed place (section 2.6.1.1.2).
+func (u *Unit) staticAddress(v value) (uint64, bool) {
+	const (
+		opAddr         = 0x03
+		opPlusUconst   = 0x23
+		opAddrx        = 0xa1
+		opGNUAddrIndex = 0xfb
+	)
+	r := u.d.reader(u.d.info, v.at)
+	var n uint64
+	switch v.form {
+	case formExprloc, formBlock:
+		n = r.uleb()
+	case formBlock1:
+		n = uint64(r.u8())
+	default:
+		return 0, false
+	}
+	end := r.at + n
+	if !r.need(n) {
+		return 0, false
+	}
+	var address uint64
+	ok := false
+	switch r.u8() {
+	case opAddr:
+		address, ok = u.address(value{form: formAddr, at: r.at})
+		r.skip(uint64(u.addrSize))
+	case opAddrx, opGNUAddrIndex:
+		address, ok = u.indexedAddress(r.uleb())
+	}
+	if ok && r.at < end && r.u8() == opPlusUconst {
+		address += r.uleb()
+	}
+	return address, ok && !r.bad && r.at == end
+}
+
+// artificial is the name of the units that GCC's link-time optimization compiles its partitions in.
+const artificial = "<artificial>"
+
+// finish turns the candidates of one unit into locations, and looks up in its line table what the entries leave open:
+// opening rows, and the code of assembly.
+func (l *locator) finish(u *Unit, out []Location) {
+	var openings []int
+	for _, i := range l.changed {
+		out[i] = l.found[i].location()
+		if s := out[i].Source; s == Subprogram || s == Fragment {
+			openings = append(openings, i)
+		}
+	}
+	l.changed = l.changed[:0]
+	var rows []int // code of this unit that no subprogram with a declaration owns
+	for _, i := range l.code {
+		c := &l.found[i]
+		if c.ok && (c.entry.unit != u || out[i].File != "") {
+			continue
+		}
+		if (u.Assembly() || c.ok) && slices.ContainsFunc(u.spans, func(s span) bool {
+			return l.targets[i].Address >= s.start && l.targets[i].Address < s.end
+		}) {
+			rows = append(rows, i)
+		}
+	}
+	if len(openings)+len(rows) == 0 {
+		return
+	}
+	slices.SortStableFunc(openings, func(a, b int) int {
+		switch {
+		case l.found[a].start < l.found[b].start:
+			return -1
+		case l.found[a].start > l.found[b].start:
+			return 1
+		}
+		return 0
+	})
+	opened := make([]bool, len(openings))
+	located := make([]bool, len(rows))
+	var last row
+	inSequence := false
+	u.rows(func(r row) bool {
+		if !r.end {
+			i := sort.Search(len(openings), func(i int) bool { return l.found[openings[i]].start >= r.address })
+			for ; i < len(openings) && l.found[openings[i]].start == r.address; i++ {
+				if loc := &out[openings[i]]; !opened[i] {
+					opened[i] = true
+					if r.line >= loc.Line && SamePath(u.file(r.file), loc.File) {
+						loc.Opening = r.line
+					}
+				}
+			}
+		}
+		for i, id := range rows {
+			address := l.targets[id].Address
+			exact := !r.end && r.address == address
+			inside := inSequence && last.address < address && address < r.address
+			if located[i] || !exact && !inside {
+				continue
+			}
+			at := r
+			if inside {
+				at = last
+			}
+			located[i] = true
+			out[id] = Location{Source: LineRow, File: u.file(at.file), Line: at.line, Unit: u.Name(), CompDir: u.CompDir()}
+		}
+		last, inSequence = r, !r.end
+		return true
+	})
+}
+
+// SamePath says whether two paths of one unit name one file although one may have been written with "./".
+func SamePath(a, b string) bool {
+	return a == b || strings.TrimPrefix(a, "./") == strings.TrimPrefix(b, "./")
+}
+
+// location reads the declaration: of the entry itself, and where it is silent, of what it completes (a definition leaves
+// out the file or the line that its declaration shares).
+func (c *candidate) location() Location {
+	u := c.entry.unit
+	loc := Location{Source: c.source, Unit: u.Name(), CompDir: u.CompDir()}
+	for o := range c.entry.origins() {
+		if loc.File == "" {
+			if n, ok := o.unit.number(o.vals[slotDeclFile]); ok {
+				loc.File = o.unit.file(n)
+				loc.CompDir = o.unit.CompDir()
+			}
+		}
+		if loc.Line == 0 {
+			if n, ok := o.unit.number(o.vals[slotDeclLine]); ok {
+				loc.Line = int64(n)
+			}
+		}
+		if u.Name() == artificial {
+			loc.Unit = o.unit.Name()
+		}
+	}
+	return loc
+}

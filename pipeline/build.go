@@ -1,0 +1,150 @@
+// Package pipeline holds the data that flows through the stages and runs them: many builds at once, the objects of each
+// in parallel, under one budget of workers.
+package pipeline
+
+import (
+	"path/filepath"
+
+	"kas/configs"
+	"kas/elf"
+)
+
+// Build is one kernel on its way through the stages. Inside Each a function writes only to its own Object; outside, a
+// stage has the whole Build to itself.
+type Build struct {
+	Config  configs.Build
+	Dir     string // where its output goes: OUT/BUILD
+	Objects []Object
+
+	// Set by scan.
+	Arch      string // as the objects say
+	Toolchain string // gcc, llvm or "" if neither the configuration nor the objects tell
+	LTO       string // none, thin, full, or "" likewise
+	Release   string // kernel release, "" if no object tells
+
+	// Set by dedupe, changed by normalize, fixed after that.
+	Groups []Group
+
+	Stats   Stats
+	Timings []Timing
+
+	run *run
+}
+
+// Object is an ELF file of a build. The symbols are its own copies; nothing in it refers to the mapped file.
+type Object struct {
+	Name    string // "vmlinux", or the module's path below its root
+	Path    string
+	Vmlinux bool
+
+	// Set by scan.
+	Size      int64
+	Arch      string
+	Release   string
+	Toolchain string
+	Sections  []Section
+	Symbols   []Symbol // what kallsyms would show, in table order
+	NoDebug   bool     // the object has no debugging information
+
+	// Set by normalize and resolve: this object's members of Groups, in table order.
+	Duplicates []Duplicate
+
+	// Set by emit.
+	Emitted int64 // bytes written
+
+	failed bool // an error was reported; what could be read of it is kept
+}
+
+// Readable says whether scan could read the object's symbols.
+func (o *Object) Readable() bool { return o.Sections != nil }
+
+// Failed says whether an error of this object was reported.
+func (o *Object) Failed() bool { return o.failed }
+
+// Section is what is remembered of a section header.
+type Section struct {
+	Name      string
+	Code      bool // holds instructions
+	Discarded bool // of a module: freed after, or never loaded (.init*, .exit*)
+}
+
+// Symbol is an entry of an object's symbol table that kallsyms would show.
+type Symbol struct {
+	Name    string
+	Value   uint64
+	Size    uint64
+	ID      elf.SymID
+	Section uint32
+	Letter  byte // nm's
+}
+
+// Ref names a symbol of a build: indices into Objects and its Symbols.
+type Ref struct{ Object, Symbol int32 }
+
+// Group is a base name and all symbols of the build that carry it, in the order of objects and tables.
+type Group struct {
+	Base    string
+	Members []Ref
+}
+
+// Duplicate is a symbol that shares its base name, or is to get an alias for another reason of the configuration.
+type Duplicate struct {
+	Symbol   int32  // index into the object's Symbols
+	Group    int32  // index into the build's Groups
+	Suffix   string // what its suffix means, "" if it has none
+	Reason   string // why it gets no alias, "" if it gets one
+	Alias    string
+	Location Location
+
+	Ordinal   bool // the alias needed a number to be unique
+	Shortened bool // the alias was cut to the kernel's limit
+}
+
+// Location is where the source declares a symbol; paths are relative to the source root.
+type Location struct {
+	File   string
+	Line   int64 // the line of the alias, 0 if it is unknown
+	Unit   string
+	Source string // what told the location
+}
+
+// Stats counts what a run did to a build. Nothing in it depends on time, host or the number of workers.
+type Stats struct {
+	Objects    int            `json:"objects"`
+	Modules    int            `json:"modules"`
+	Unreadable int            `json:"unreadable"`
+	Failed     int            `json:"failed"`
+	BytesIn    int64          `json:"bytes_in"`
+	Symbols    int            `json:"symbols"`
+	Names      int            `json:"names"`
+	Repeated   int            `json:"repeated_names"` // exact names that several symbols carry
+	Groups     int            `json:"groups"`         // base names likewise
+	Duplicates int            `json:"duplicates"`     // symbols in groups
+	Aliases    int            `json:"aliases"`
+	InVmlinux  int            `json:"aliases_vmlinux"`
+	InModules  int            `json:"aliases_modules"`
+	ByUnit     int            `json:"aliases_with_unit"` // declared in a header or an included C file
+	ByOrdinal  int            `json:"aliases_with_ordinal"`
+	Shortened  int            `json:"aliases_shortened"`
+	Renamed    int            `json:"lto_suffixes_cut"`
+	Unaliased  map[string]int `json:"unaliased"` // by reason
+	Emitted    int            `json:"modules_emitted"`
+	BytesOut   int64          `json:"bytes_emitted"`
+}
+
+// Ref returns the object and the symbol that r names.
+func (b *Build) Ref(r Ref) (*Object, *Symbol) {
+	o := &b.Objects[r.Object]
+	return o, &o.Symbols[r.Symbol]
+}
+
+// Path returns the path of an output file of the build.
+func (b *Build) Path(name string) string { return filepath.Join(b.Dir, name) }
+
+// Vmlinux returns the build's vmlinux, nil if it has none.
+func (b *Build) Vmlinux() *Object {
+	if len(b.Objects) > 0 && b.Objects[0].Vmlinux {
+		return &b.Objects[0]
+	}
+	return nil
+}

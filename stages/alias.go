@@ -1,0 +1,213 @@
+package stages
+
+import (
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"kas/pipeline"
+)
+
+// Limits on the length of a symbol's name, without the NUL: KSYM_NAME_LEN - 1 from Linux 6.1 and before.
+const (
+	maxName    = 511
+	maxNameOld = 127
+)
+
+// maxLength is the limit of the build: the configuration's, else that of its release, else the newer one.
+func maxLength(b *pipeline.Build) int {
+	if b.Config.Alias.MaxLength > 0 {
+		return b.Config.Alias.MaxLength
+	}
+	major, rest, _ := strings.Cut(b.Release, ".")
+	minor := strings.FieldsFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
+	x, err := strconv.Atoi(major)
+	if err != nil || len(minor) == 0 {
+		return maxName
+	}
+	if y, _ := strconv.Atoi(minor[0]); x < 6 || x == 6 && y < 1 {
+		return maxNameOld
+	}
+	return maxName
+}
+
+// place is the location as an alias spells it, before folding: FILE, UNIT where it is another, LINE.
+func place(l *pipeline.Location, withLine bool) string {
+	s := l.File
+	if l.Unit != "" && l.Unit != l.File {
+		unit := l.Unit
+		if path.Dir(unit) == path.Dir(l.File) {
+			unit = path.Base(unit)
+		}
+		s += ":" + unit
+	}
+	if withLine && l.Line > 0 {
+		s += ":" + strconv.FormatInt(l.Line, 10)
+	}
+	return s
+}
+
+// fold writes every byte outside [A-Za-z0-9] as an underscore.
+func fold(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if !(c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z') {
+			b[i] = '_'
+		}
+	}
+	return string(b)
+}
+
+// namer makes the aliases of a build.
+type namer struct {
+	b     *pipeline.Build
+	sep   string
+	limit int
+	taken map[string]pipeline.Ref // names that hold the separator already, and the aliases given
+}
+
+// nameAll gives every located duplicate its alias and proves that all are unique: no alias equals another, nor the name
+// of a symbol.
+func nameAll(b *pipeline.Build) {
+	n := &namer{b: b, sep: b.Config.Alias.Separator, limit: maxLength(b), taken: map[string]pipeline.Ref{}}
+	for i := range b.Objects {
+		for j := range b.Objects[i].Symbols {
+			if name := b.Objects[i].Symbols[j].Name; strings.Contains(name, n.sep) {
+				n.taken[name] = pipeline.Ref{Object: int32(i), Symbol: int32(j)}
+			}
+		}
+	}
+	withLine := b.Config.Alias.Line != "none"
+	tied := n.collide(n.located(), withLine)
+	if !withLine {
+		tied = n.collide(tied, true)
+	}
+	for _, set := range tied {
+		n.number(set)
+	}
+}
+
+// spelling is a duplicate with the alias it asks for.
+type spelling struct {
+	object int32
+	d      *pipeline.Duplicate
+}
+
+func (n *namer) located() [][]spelling {
+	var all []spelling
+	for i := range n.b.Objects {
+		o := &n.b.Objects[i]
+		for j := range o.Duplicates {
+			if o.Duplicates[j].Reason == "" {
+				all = append(all, spelling{int32(i), &o.Duplicates[j]})
+			}
+		}
+	}
+	return [][]spelling{all}
+}
+
+// collide gives an alias to each that is alone in asking for it and returns the others, set by set in order.
+func (n *namer) collide(sets [][]spelling, withLine bool) [][]spelling {
+	asked := map[string][]spelling{}
+	var order []string
+	for _, set := range sets {
+		for _, s := range set {
+			alias, ok := n.spell(s.d, place(&s.d.Location, withLine), "")
+			if !ok {
+				s.d.Reason = "name as long as the kernel's limit"
+				continue
+			}
+			if asked[alias] == nil {
+				order = append(order, alias)
+			}
+			asked[alias] = append(asked[alias], s)
+		}
+	}
+	var tied [][]spelling
+	for _, alias := range order {
+		set := asked[alias]
+		if owner, ok := n.taken[alias]; ok {
+			set = slices.DeleteFunc(set, func(s spelling) bool { return n.isOwn(s, owner) })
+		} else if len(set) == 1 {
+			n.give(set[0], alias)
+			continue
+		}
+		if len(set) > 0 {
+			tied = append(tied, set)
+		}
+	}
+	return tied
+}
+
+// isOwn says whether the symbol that bears the name already is an alias of this very symbol, from an earlier run.
+func (n *namer) isOwn(s spelling, owner pipeline.Ref) bool {
+	o := &n.b.Objects[s.object]
+	mine := &o.Symbols[s.d.Symbol]
+	theirs, bearer := n.b.Ref(owner)
+	if theirs != o || bearer.Section != mine.Section || bearer.Value != mine.Value {
+		return false
+	}
+	s.d.Reason = "has its alias already"
+	return true
+}
+
+func (n *namer) give(s spelling, alias string) {
+	s.d.Alias = alias
+	n.taken[alias] = pipeline.Ref{Object: s.object, Symbol: s.d.Symbol}
+}
+
+// number tells apart symbols that the source does not: by an ordinal in address order.
+func (n *namer) number(set []spelling) {
+	slices.SortStableFunc(set, func(x, y spelling) int {
+		if x.object != y.object {
+			return int(x.object) - int(y.object)
+		}
+		symbols := n.b.Objects[x.object].Symbols
+		a, b := &symbols[x.d.Symbol], &symbols[y.d.Symbol]
+		switch {
+		case a.Section != b.Section:
+			return int(a.Section) - int(b.Section)
+		case a.Value < b.Value:
+			return -1
+		case a.Value > b.Value:
+			return 1
+		}
+		return int(x.d.Symbol) - int(y.d.Symbol)
+	})
+	ordinal := 0
+	for _, s := range set {
+		for {
+			ordinal++
+			alias, ok := n.spell(s.d, place(&s.d.Location, true), "_"+strconv.Itoa(ordinal))
+			if !ok {
+				s.d.Reason = "name as long as the kernel's limit"
+				break
+			}
+			owner, taken := n.taken[alias]
+			if taken && n.isOwn(s, owner) {
+				break
+			}
+			if !taken {
+				s.d.Ordinal = true
+				n.give(s, alias)
+				break
+			}
+		}
+	}
+}
+
+// spell writes an alias. One longer than the limit loses the front of its path; false if not even a byte of it fits.
+func (n *namer) spell(d *pipeline.Duplicate, place, ordinal string) (string, bool) {
+	base := n.b.Groups[d.Group].Base
+	folded := fold(place)
+	d.Shortened = false
+	if over := len(base) + len(n.sep) + len(folded) + len(ordinal) - n.limit; over > 0 {
+		if over >= len(folded) {
+			return "", false
+		}
+		folded = folded[over:]
+		d.Shortened = true
+	}
+	return base + n.sep + folded + ordinal, true
+}

@@ -1,0 +1,248 @@
+package stages
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"kas/elf"
+	"kas/pipeline"
+)
+
+// Emit writes a copy of each module that has aliases, with them in its symbol table, and the symbol list of vmlinux.
+// The inputs are only read.
+func Emit(ctx context.Context, b *pipeline.Build) error {
+	objects := b.Every(func(o *pipeline.Object) bool {
+		return o.Readable() && (o.Vmlinux || aliased(o) || b.Config.Emit.Unaliased == "link")
+	})
+	err := b.Each(ctx, objects, func(o *pipeline.Object) error {
+		var err error
+		switch {
+		case o.Vmlinux:
+			err = emitVmlinux(b, o)
+		case aliased(o):
+			err = emitModule(b, o)
+		default:
+			err = linkModule(b, o)
+		}
+		if err != nil {
+			forget(o)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return sweep(b)
+}
+
+func aliased(o *pipeline.Object) bool {
+	return slices.ContainsFunc(o.Duplicates, func(d pipeline.Duplicate) bool { return d.Alias != "" })
+}
+
+// forget takes back the aliases of an object that could not be written: nothing bears them.
+func forget(o *pipeline.Object) {
+	for i := range o.Duplicates {
+		if d := &o.Duplicates[i]; d.Alias != "" {
+			d.Alias, d.Reason = "", "object could not be written"
+		}
+	}
+}
+
+// outputPath is where the copy of a module goes: modules/**/X.o.kas, or beside the input.
+func outputPath(b *pipeline.Build, o *pipeline.Object) string {
+	if b.Config.Emit.Beside {
+		return uncompressed(o.Path) + ".kas"
+	}
+	return b.Path(filepath.Join("modules", uncompressed(o.Name)+".kas"))
+}
+
+// uncompressed takes the suffix of a compression from a module's name: what is written is a plain object.
+func uncompressed(name string) string {
+	for _, suffix := range [...]string{".xz", ".zst", ".gz"} {
+		if rest, ok := strings.CutSuffix(name, suffix); ok {
+			return rest
+		}
+	}
+	return name
+}
+
+func emitModule(b *pipeline.Build, o *pipeline.Object) error {
+	f, err := elf.Open(o.Path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var aliases []elf.Alias
+	for i := range o.Duplicates {
+		if d := &o.Duplicates[i]; d.Alias != "" {
+			aliases = append(aliases, elf.Alias{Original: o.Symbols[d.Symbol].ID, Name: d.Alias})
+		}
+	}
+	plan, err := f.Rewrite(aliases)
+	if err != nil {
+		return err
+	}
+	o.Emitted, err = pipeline.WriteObject(outputPath(b, o), o.Path, plan)
+	return err
+}
+
+// linkModule stands a module without aliases beside the others: a symbolic link to it, or, where it is compressed, a
+// plain copy.
+func linkModule(b *pipeline.Build, o *pipeline.Object) error {
+	target := outputPath(b, o)
+	if uncompressed(o.Path) != o.Path {
+		f, err := elf.Open(o.Path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		plan, err := f.Rewrite(nil)
+		if err != nil {
+			return err
+		}
+		o.Emitted, err = pipeline.WriteObject(target, o.Path, plan)
+		return err
+	}
+	from, err := filepath.Abs(filepath.Dir(target))
+	if err != nil {
+		return err
+	}
+	to, err := filepath.Abs(o.Path)
+	if err != nil {
+		return err
+	}
+	if to, err = filepath.Rel(from, to); err != nil {
+		return err
+	}
+	return pipeline.Symlink(to, target)
+}
+
+// sweep removes what an earlier run left under the build's folder and this one did not write: copies of modules that
+// have no aliases any more, and temporary files of a run that was killed.
+func sweep(b *pipeline.Build) error {
+	current := map[string]bool{}
+	for i := range b.Objects {
+		o := &b.Objects[i]
+		if o.Vmlinux {
+			continue
+		}
+		path := outputPath(b, o)
+		if aliased(o) || o.Readable() && b.Config.Emit.Unaliased == "link" {
+			current[path] = true
+		} else if b.Config.Emit.Beside {
+			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	return filepath.WalkDir(b.Path("modules"), func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return err
+		case e.IsDir() || current[path]:
+			return nil
+		case strings.HasSuffix(path, ".kas"), pipeline.IsTemporary(path):
+			return os.Remove(path)
+		}
+		return nil
+	})
+}
+
+// emitVmlinux writes vmlinux.syms: what `nm -n` prints, with each alias on a line after its original's. It is the input
+// of scripts/kallsyms, which keeps the first of two names of one address.
+func emitVmlinux(b *pipeline.Build, o *pipeline.Object) error {
+	f, err := elf.Open(o.Path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	list, err := nmList(f)
+	if err != nil {
+		return err
+	}
+	alias := map[elf.SymID]string{}
+	for i := range o.Duplicates {
+		if d := &o.Duplicates[i]; d.Alias != "" {
+			alias[o.Symbols[d.Symbol].ID] = d.Alias
+		}
+	}
+	width := 8
+	if f.Is64 {
+		width = 16
+	}
+	_, err = pipeline.WriteFile(b.Path("vmlinux.syms"), func(w io.Writer) error {
+		buf := bufio.NewWriterSize(w, 64<<10)
+		for _, s := range list {
+			if s.undefined {
+				fmt.Fprintf(buf, "%*s %c %s\n", width, "", s.letter, s.name)
+				continue
+			}
+			line := appendNM(nil, s.value, width, s.letter)
+			buf.Write(append(append(line, s.name...), '\n'))
+			if a, ok := alias[s.id]; ok {
+				buf.Write(append(append(line, a...), '\n'))
+			}
+		}
+		return buf.Flush()
+	})
+	return err
+}
+
+func appendNM(b []byte, value uint64, width int, letter byte) []byte {
+	const digits = "0123456789abcdef"
+	for shift := 4 * (width - 1); shift >= 0; shift -= 4 {
+		b = append(b, digits[value>>shift&15])
+	}
+	return append(b, ' ', letter, ' ')
+}
+
+// nmSymbol is a line of nm.
+type nmSymbol struct {
+	name      []byte
+	value     uint64
+	id        elf.SymID
+	letter    byte
+	undefined bool
+}
+
+// nmList is the symbols that `nm -n` prints in the C locale, in its order: undefined ones first, then by address, by
+// name, by index. Section and file symbols are left out, and so are mapping symbols.
+func nmList(f *elf.File) ([]nmSymbol, error) {
+	syms, err := f.Symtab()
+	if err != nil {
+		return nil, err
+	}
+	list := make([]nmSymbol, 0, syms.Len())
+	for id := elf.SymID(1); int(id) < syms.Len(); id++ {
+		s, err := syms.At(id)
+		if err != nil {
+			return nil, err
+		}
+		if s.Marker() || f.MappingSymbol(s.Name) {
+			continue
+		}
+		list = append(list, nmSymbol{s.Name, s.Value, id, f.NMType(&s), s.Section == elf.Undef})
+	}
+	slices.SortFunc(list, func(a, b nmSymbol) int {
+		if a.undefined != b.undefined {
+			if a.undefined {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Or(cmp.Compare(a.value, b.value), bytes.Compare(a.name, b.name), cmp.Compare(a.id, b.id))
+	})
+	return list, nil
+}

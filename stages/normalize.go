@@ -1,0 +1,108 @@
+package stages
+
+import (
+	"context"
+	"path"
+	"slices"
+	"strings"
+
+	"kas/configs"
+	"kas/pipeline"
+)
+
+// Normalize merges the groups whose names differ only in what link-time optimization added, drops the names that one
+// symbol carries, and gives each object the list of its duplicates.
+func Normalize(ctx context.Context, b *pipeline.Build) error {
+	merge(b)
+	wanted := wantedNames(b.Config.Alias.Names)
+	b.Groups = slices.DeleteFunc(b.Groups, func(g pipeline.Group) bool {
+		return len(g.Members) < 2 && !(len(g.Members) == 1 && wanted(g.Base))
+	})
+	slices.SortFunc(b.Groups, func(x, y pipeline.Group) int { return strings.Compare(x.Base, y.Base) })
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	for g := range b.Groups {
+		for _, r := range b.Groups[g].Members {
+			o, s := b.Ref(r)
+			_, meaning, act := classify(s.Name, o.Sections[s.Section].Code, b.Toolchain, b.LTO)
+			d := pipeline.Duplicate{Symbol: r.Symbol, Group: int32(g), Suffix: meaning}
+			if act == skip {
+				d.Reason = meaning
+			}
+			o.Duplicates = append(o.Duplicates, d)
+		}
+	}
+	for i := range b.Objects {
+		slices.SortFunc(b.Objects[i].Duplicates, func(x, y pipeline.Duplicate) int { return int(x.Symbol) - int(y.Symbol) })
+	}
+	return nil
+}
+
+// merge moves symbols whose suffix is an identity to the group of their base name.
+func merge(b *pipeline.Build) {
+	type move struct {
+		ref  pipeline.Ref
+		base string
+	}
+	var moves []move
+	for g := range b.Groups {
+		group := &b.Groups[g]
+		if strings.IndexByte(group.Base, '.') < 0 {
+			continue
+		}
+		group.Members = slices.DeleteFunc(group.Members, func(r pipeline.Ref) bool {
+			o, s := b.Ref(r)
+			base, _, _ := classify(s.Name, o.Sections[s.Section].Code, b.Toolchain, b.LTO)
+			if base != s.Name {
+				moves = append(moves, move{r, base})
+				b.Stats.Renamed++
+			}
+			return base != s.Name
+		})
+	}
+	if len(moves) == 0 {
+		return
+	}
+	index := make(map[string]int32, len(moves))
+	for _, m := range moves {
+		index[m.base] = -1
+	}
+	for g := range b.Groups {
+		if _, ok := index[b.Groups[g].Base]; ok {
+			index[b.Groups[g].Base] = int32(g)
+		}
+	}
+	for _, m := range moves {
+		g := index[m.base]
+		if g < 0 {
+			g = int32(len(b.Groups))
+			index[m.base] = g
+			b.Groups = append(b.Groups, pipeline.Group{Base: m.base})
+		}
+		b.Groups[g].Members = append(b.Groups[g].Members, m.ref)
+	}
+	for _, g := range index {
+		slices.SortFunc(b.Groups[g].Members, func(x, y pipeline.Ref) int {
+			if x.Object != y.Object {
+				return int(x.Object) - int(y.Object)
+			}
+			return int(x.Symbol) - int(y.Symbol)
+		})
+	}
+}
+
+// wantedNames says which names get an alias although one symbol alone carries them.
+func wantedNames(n configs.Names) func(base string) bool {
+	return func(base string) bool {
+		if n.All {
+			return true
+		}
+		for _, glob := range n.Globs {
+			if ok, _ := path.Match(glob, base); ok {
+				return true
+			}
+		}
+		return false
+	}
+}

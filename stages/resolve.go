@@ -1,0 +1,178 @@
+package stages
+
+import (
+	"context"
+	"strings"
+
+	"kas/configs"
+	"kas/elf"
+	"kas/elf/dwarf"
+	"kas/pipeline"
+)
+
+// Resolve finds where the source declares each duplicate that is to get an alias. It opens only the objects that own
+// one, in parallel, and reads only the units that hold one; then, alone, it finds the source roots, spells the aliases
+// and proves them unique.
+func Resolve(ctx context.Context, b *pipeline.Build) error {
+	if err := choose(b); err != nil {
+		return err
+	}
+	needed := b.Every(func(o *pipeline.Object) bool {
+		return !o.NoDebug && wants(o)
+	})
+	found := make(map[*pipeline.Object]*located, len(needed))
+	for _, o := range needed {
+		found[o] = &located{evidence: newEvidence()}
+	}
+	if err := b.Each(ctx, needed, func(o *pipeline.Object) error { return locate(ctx, o, found[o]) }); err != nil {
+		return err
+	}
+	all := newEvidence()
+	for _, o := range needed {
+		all.merge(found[o].evidence)
+	}
+	source := findRoots(b.Config.Source, all)
+	for _, o := range needed {
+		for i, l := range found[o].locations {
+			settle(&o.Duplicates[found[o].duplicates[i]], l, source, b.Config.Alias.Line)
+		}
+	}
+	for i := range b.Objects {
+		for j := range b.Objects[i].Duplicates {
+			if d := &b.Objects[i].Duplicates[j]; d.Reason == "" && d.Location.File == "" {
+				d.Reason = unlocated(&b.Objects[i])
+			}
+		}
+	}
+	nameAll(b)
+	return nil
+}
+
+func unlocated(o *pipeline.Object) string {
+	switch {
+	case o.NoDebug:
+		return "no debugging information"
+	case o.Failed():
+		return "object could not be read"
+	}
+	return "not in the debugging information"
+}
+
+func wants(o *pipeline.Object) bool {
+	for i := range o.Duplicates {
+		if o.Duplicates[i].Reason == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// choose writes the reason into each duplicate that the configuration or its nature keeps from getting an alias.
+func choose(b *pipeline.Build) error {
+	filter, err := neverFilter(b.Config.Alias.Never)
+	if err != nil {
+		return err
+	}
+	for i := range b.Objects {
+		o := &b.Objects[i]
+		for j := range o.Duplicates {
+			d := &o.Duplicates[j]
+			s := &o.Symbols[d.Symbol]
+			if d.Reason == "" {
+				d.Reason = filter(s.Name)
+			}
+			section := &o.Sections[s.Section]
+			switch {
+			case d.Reason != "":
+			case strings.Contains(s.Name, b.Config.Alias.Separator):
+				d.Reason = "an alias itself"
+			case section.Discarded:
+				d.Reason = "in a section that is gone after load"
+			default:
+				d.Reason = excluded(b.Config.Alias, section.Code)
+			}
+		}
+	}
+	return nil
+}
+
+func excluded(a configs.Alias, code bool) string {
+	switch {
+	case code && a.Symbols == "data":
+		return "not data"
+	case !code && a.Symbols == "text":
+		return "not text"
+	}
+	return ""
+}
+
+// located is what resolve reads of one object.
+type located struct {
+	duplicates []int // indices into the object's Duplicates
+	locations  []dwarf.Location
+	evidence   *evidence
+}
+
+// locate reads the debugging information of one object.
+func locate(ctx context.Context, o *pipeline.Object, l *located) error {
+	f, err := elf.Open(o.Path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	d, err := dwarf.New(f)
+	if err != nil || d == nil {
+		return err
+	}
+	for _, u := range d.Units() {
+		l.evidence.add(u.Name(), u.CompDir())
+	}
+	syms, err := f.Symtab()
+	if err != nil {
+		return err
+	}
+	var targets []dwarf.Target
+	for i := range o.Duplicates {
+		if o.Duplicates[i].Reason != "" {
+			continue
+		}
+		s := &o.Symbols[o.Duplicates[i].Symbol]
+		entry, err := syms.At(s.ID)
+		if err != nil {
+			return err
+		}
+		targets = append(targets, dwarf.Target{
+			Name: s.Name, Address: f.Address(s.Section, f.CodeAddress(&entry)), Size: s.Size, Data: !o.Sections[s.Section].Code,
+		})
+		l.duplicates = append(l.duplicates, i)
+	}
+	l.locations, err = d.Locate(ctx, targets)
+	if err != nil {
+		l.locations = nil
+	}
+	return err
+}
+
+// settle turns what the debugging information says into the location of a duplicate.
+func settle(d *pipeline.Duplicate, l dwarf.Location, source roots, line string) {
+	if l.Source == dwarf.None || l.File == "" {
+		return
+	}
+	d.Location = pipeline.Location{
+		File:   source.relative(l.File, l.CompDir),
+		Line:   l.Line,
+		Unit:   source.relative(l.Unit, l.CompDir),
+		Source: sourceNames[l.Source],
+	}
+	if line != "declaration" && l.Opening > 0 {
+		d.Location.Line = l.Opening
+	}
+}
+
+// sourceNames is the source column of aliases.tsv.
+var sourceNames = map[dwarf.Source]string{
+	dwarf.Subprogram: "subprogram",
+	dwarf.Fragment:   "fragment",
+	dwarf.Variable:   "variable",
+	dwarf.LineRow:    "line",
+}

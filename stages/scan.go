@@ -1,0 +1,167 @@
+package stages
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"kas/elf"
+	"kas/pipeline"
+)
+
+// Scan lists the build's objects, reads their symbol tables in parallel and keeps what kallsyms would show. It touches
+// headers, symbols and names only.
+func Scan(ctx context.Context, b *pipeline.Build) error {
+	if b.Config.Vmlinux != "" {
+		b.Objects = append(b.Objects, pipeline.Object{Name: "vmlinux", Path: b.Config.Vmlinux, Vmlinux: true})
+	}
+	modules, err := b.Config.ModuleFiles()
+	if err != nil {
+		return err
+	}
+	for _, m := range modules {
+		b.Objects = append(b.Objects, pipeline.Object{Name: m.Name, Path: m.Path})
+	}
+	all := b.Every(func(*pipeline.Object) bool { return true })
+	if err := b.Each(ctx, all, scanObject); err != nil {
+		return err
+	}
+	settleArch(ctx, b)
+	settleToolchain(b)
+	return nil
+}
+
+// scanObject reads one object. An object without debugging information is reported, but its symbols count: they make
+// the names of others ambiguous all the same.
+func scanObject(o *pipeline.Object) error {
+	f, err := elf.Open(o.Path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if !o.Vmlinux && f.Type != elf.Relocatable {
+		return &elf.FormatError{Offset: 16, Msg: fmt.Sprintf("not a relocatable object (e_type %d)", f.Type)}
+	}
+	syms, err := f.Symtab()
+	if err != nil {
+		return err
+	}
+	symbols, err := visibleSymbols(f, syms)
+	if err != nil {
+		return err
+	}
+	o.Size = f.Size()
+	o.Arch = f.Arch()
+	o.Symbols = symbols
+	o.Release = release(f, syms)
+	o.Toolchain = toolchain(f.Comments())
+	o.Sections = make([]pipeline.Section, len(f.Sections))
+	for i := range f.Sections {
+		s := &f.Sections[i]
+		o.Sections[i] = pipeline.Section{Name: s.Name, Code: s.Exec(), Discarded: !o.Vmlinux && discarded(s.Name)}
+	}
+	if f.Section(".debug_info") == 0 && f.Section(".zdebug_info") == 0 {
+		o.NoDebug = true
+		return &elf.FormatError{Offset: f.HeadersOffset(), Msg: fmt.Sprintf("no debugging information among %d sections", len(f.Sections))}
+	}
+	return nil
+}
+
+// discarded names the sections of a module that are freed after its init function ran or never loaded at all.
+func discarded(section string) bool {
+	return strings.HasPrefix(section, ".init") || strings.HasPrefix(section, ".exit")
+}
+
+// visibleSymbols copies what kallsyms shows of an object: named symbols of allocated sections, but for the marks that
+// assemblers leave between code and data.
+func visibleSymbols(f *elf.File, syms *elf.Symtab) ([]pipeline.Symbol, error) {
+	var names strings.Builder
+	symbols := make([]pipeline.Symbol, 0, syms.Len())
+	ends := make([]int, 0, syms.Len())
+	for id := elf.SymID(1); int(id) < syms.Len(); id++ {
+		s, err := syms.At(id)
+		if err != nil {
+			return nil, err
+		}
+		if len(s.Name) == 0 || !s.Defined() || !f.Sections[s.Section].Alloc() || s.Marker() || f.MappingSymbol(s.Name) {
+			continue
+		}
+		names.Write(s.Name)
+		ends = append(ends, names.Len())
+		symbols = append(symbols, pipeline.Symbol{Value: s.Value, Size: s.Size, ID: id, Section: s.Section, Letter: f.NMType(&s)})
+	}
+	// One string holds all names: an object's symbols cost a handful of allocations.
+	all, start := names.String(), 0
+	for i, end := range ends {
+		symbols[i].Name, start = all[start:end], end
+	}
+	return symbols, nil
+}
+
+// release is the kernel release the object was built for: the first word of a module's vermagic, the third of vmlinux's
+// banner ("Linux version 6.1.0-56-cloud-amd64 ...").
+func release(f *elf.File, syms *elf.Symtab) string {
+	if magic := strings.Fields(f.Modinfo("vermagic")); len(magic) > 0 {
+		return magic[0]
+	}
+	if f.Type == elf.Relocatable {
+		return ""
+	}
+	for id := elf.SymID(1); int(id) < syms.Len(); id++ {
+		s, err := syms.At(id)
+		if err != nil || string(s.Name) != "linux_banner" {
+			continue
+		}
+		if words := strings.Fields(string(f.Bytes(&s))); len(words) > 2 && words[0] == "Linux" {
+			return strings.TrimRight(words[2], "\x00")
+		}
+	}
+	return ""
+}
+
+// toolchain tells the compiler from the strings of .comment, which compilers and linkers leave; lld's is no compiler's.
+func toolchain(comments []string) string {
+	found := ""
+	for _, c := range comments {
+		switch {
+		case strings.Contains(c, "clang version"):
+			return "llvm"
+		case strings.HasPrefix(c, "GCC:"):
+			found = "gcc"
+		}
+	}
+	return found
+}
+
+// settleArch takes the build's arch from the configuration, else from vmlinux or the first readable module, and refuses
+// the objects of another.
+func settleArch(ctx context.Context, b *pipeline.Build) {
+	b.Arch = b.Config.Arch
+	for i := range b.Objects {
+		o := &b.Objects[i]
+		if b.Arch == "" {
+			b.Arch = o.Arch
+		}
+		if o.Readable() && o.Arch != b.Arch {
+			// Its symbols are those of another kernel.
+			o.Symbols, o.Sections = nil, nil
+			b.Fail(ctx, o, &elf.FormatError{Offset: 18, Msg: fmt.Sprintf("%s object in a build of %s", o.Arch, b.Arch)})
+		}
+		if b.Release == "" {
+			b.Release = o.Release
+		}
+	}
+}
+
+// settleToolchain takes toolchain and LTO mode from the configuration, else from the objects.
+func settleToolchain(b *pipeline.Build) {
+	b.Toolchain, b.LTO = b.Config.Toolchain, b.Config.LTO
+	for i := range b.Objects {
+		if b.Toolchain == "" {
+			b.Toolchain = b.Objects[i].Toolchain
+		}
+	}
+	if b.LTO == "" {
+		b.LTO = detectLTO(b)
+	}
+}

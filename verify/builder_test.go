@@ -1,0 +1,369 @@
+package verify
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"maps"
+	"slices"
+	"testing"
+)
+
+// layoutOf is what distinguishes the objects of one architecture from another's.
+type layoutOf struct {
+	name    string
+	machine elf.Machine
+	is64    bool
+	order   binary.ByteOrder
+	rela    bool
+}
+
+var layouts = []layoutOf{
+	{"x86_64", elf.EM_X86_64, true, binary.LittleEndian, true},
+	{"s390x", elf.EM_S390, true, binary.BigEndian, true},
+	{"mips64el", elf.EM_MIPS, true, binary.LittleEndian, true},
+	{"arm", elf.EM_ARM, false, binary.LittleEndian, false},
+	{"mips", elf.EM_MIPS, false, binary.BigEndian, true},
+}
+
+// symbolSpec is a symbol of a test object, with the place its alias names.
+type symbolSpec struct {
+	name    string
+	section string // "" undefined
+	value   uint64
+	size    uint64
+	typ     elf.SymType
+	bind    elf.SymBind
+	other   byte
+	wide    bool   // its section index stands in SHT_SYMTAB_SHNDX
+	file    string // an alias names file, unit and line
+	unit    string
+	line    int
+	reason  string // why it has no alias
+}
+
+// alias is what the test's symbols should be called, without the producer's code.
+func (s *symbolSpec) alias(name string) string {
+	at := s.file
+	if s.unit != s.file {
+		at += ":" + s.unit
+	}
+	return name + "@" + fold(at) + "_" + itoa(s.line)
+}
+
+func itoa(n int) string {
+	if n < 10 {
+		return string(rune('0' + n))
+	}
+	return itoa(n/10) + string(rune('0'+n%10))
+}
+
+type writer struct {
+	layoutOf
+	bytes.Buffer
+}
+
+func (w *writer) put(vs ...any) {
+	for _, v := range vs {
+		switch v := v.(type) {
+		case word:
+			if w.is64 {
+				v := uint64(v)
+				_ = binary.Write(w, w.order, v)
+			} else {
+				_ = binary.Write(w, w.order, uint32(v))
+			}
+		default:
+			if err := binary.Write(w, w.order, v); err != nil {
+				panic(err)
+			}
+		}
+	}
+}
+
+// word is a value of 8 bytes in a 64-bit file and of 4 in a 32-bit one.
+type word uint64
+
+func (l layoutOf) symbol(name uint32, s symbolSpec, shndx uint16) []byte {
+	w := &writer{layoutOf: l}
+	info := elf.ST_INFO(s.bind, s.typ)
+	if l.is64 {
+		w.put(name, info, s.other, shndx, s.value, s.size)
+	} else {
+		w.put(name, uint32(s.value), uint32(s.size), info, s.other, shndx)
+	}
+	return w.Bytes()
+}
+
+// reloc encodes an entry; typ fills what is not the symbol.
+func (l layoutOf) reloc(off uint64, sym, typ uint32, addend int64) []byte {
+	w := &writer{layoutOf: l}
+	w.put(word(off))
+	switch {
+	case !l.is64:
+		w.put(sym<<8 | typ&255)
+	case l.machine == elf.EM_MIPS && l.order == binary.ByteOrder(binary.LittleEndian):
+		w.put(sym, typ)
+	default:
+		w.put(uint64(sym)<<32 | uint64(typ))
+	}
+	if l.rela {
+		w.put(word(addend))
+	}
+	return w.Bytes()
+}
+
+func (l layoutOf) u32(v uint32) []byte {
+	b := make([]byte, 4)
+	l.order.PutUint32(b, v)
+	return b
+}
+
+type sectionSpec struct {
+	elf.SectionHeader
+	data []byte
+}
+
+// link lays out sections and header table; sections[0] must be the null section.
+func (l layoutOf) link(typ elf.Type, sections []sectionSpec) []byte {
+	names := []byte{0}
+	at := make([]uint32, len(sections))
+	for i, s := range sections {
+		if i > 0 {
+			at[i] = uint32(len(names))
+			names = append(append(names, s.Name...), 0)
+		}
+		if s.Name == ".shstrtab" {
+			sections[i].data = names
+		}
+	}
+	return l.assemble(typ, sections, at)
+}
+
+func (l layoutOf) assemble(typ elf.Type, sections []sectionSpec, nameOff []uint32) []byte {
+	hsize, shsize := uint64(52), uint16(40)
+	if l.is64 {
+		hsize, shsize = 64, 64
+	}
+	body := make([]byte, hsize)
+	heads := &writer{layoutOf: l}
+	strndx := uint16(0)
+	for i, s := range sections {
+		if i > 0 {
+			for uint64(len(body))%max(s.Addralign, 1) != 0 {
+				body = append(body, 0)
+			}
+			s.Offset = uint64(len(body))
+			if s.Type != elf.SHT_NOBITS {
+				s.Size = uint64(len(s.data))
+				body = append(body, s.data...)
+			}
+		}
+		if s.Name == ".shstrtab" {
+			strndx = uint16(i)
+		}
+		heads.put(nameOff[i], uint32(s.Type), word(s.Flags), word(s.Addr), word(s.Offset), word(s.Size),
+			s.Link, s.Info, word(s.Addralign), word(s.Entsize))
+	}
+	for len(body)%8 != 0 {
+		body = append(body, 0)
+	}
+	w := &writer{layoutOf: l}
+	class, order := byte(1), byte(1)
+	if l.is64 {
+		class = 2
+	}
+	if l.order == binary.ByteOrder(binary.BigEndian) {
+		order = 2
+	}
+	w.put([]byte{0x7f, 'E', 'L', 'F', class, order, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+	w.put(uint16(typ), uint16(l.machine), uint32(1), word(0), word(0), word(len(body)), uint32(0))
+	w.put(uint16(hsize), uint16(0), uint16(0), shsize, uint16(len(sections)), strndx)
+	copy(body, w.Bytes())
+	return append(body, heads.Bytes()...)
+}
+
+// object builds a file with .text, .init.text, .data, .bss, a group, an address
+// significance table, relocations and the given symbols, locals first.
+func (l layoutOf) object(typ elf.Type, symbols []symbolSpec) []byte {
+	reltype, relname, relsize := elf.SHT_RELA, ".rela", uint64(24)
+	switch {
+	case l.is64 && !l.rela:
+		relsize = 16
+	case !l.is64 && l.rela:
+		relsize = 12
+	case !l.is64:
+		relsize = 8
+	}
+	if !l.rela {
+		reltype, relname = elf.SHT_REL, ".rel"
+	}
+	align := uint64(4)
+	if l.is64 {
+		align = 8
+	}
+	base := uint64(0)
+	if typ == elf.ET_EXEC {
+		base = 0x10000
+	}
+	names := []string{"", ".group", ".text", ".init.text", ".data", ".bss", relname + ".text", ".llvm_addrsig", ".comment", ".symtab", ".symtab_shndx", ".strtab", ".shstrtab"}
+	idx := map[string]uint32{}
+	for i, n := range names {
+		idx[n] = uint32(i)
+	}
+	var strtab, symtab, wide, rels, sig []byte
+	strtab = []byte{0}
+	symtab = make([]byte, len(l.symbol(0, symbolSpec{}, 0)))
+	wide = make([]byte, 4)
+	local := uint32(1)
+	for i, s := range symbols {
+		name := uint32(0)
+		if s.name != "" {
+			name = uint32(len(strtab))
+			strtab = append(append(strtab, s.name...), 0)
+		}
+		shndx, ext := uint16(idx[s.section]), uint32(0)
+		if s.wide {
+			shndx, ext = 0xffff, idx[s.section]
+		}
+		if s.section == "*ABS*" {
+			shndx = 0xfff1
+		}
+		if typ == elf.ET_EXEC && shndx != 0 && shndx < 0xff00 {
+			s.value += base
+		}
+		symtab = append(symtab, l.symbol(name, s, shndx)...)
+		wide = append(wide, l.u32(ext)...)
+		if s.bind == elf.STB_LOCAL {
+			local = uint32(i) + 2
+		}
+		if s.typ != elf.STT_FILE {
+			rels = append(rels, l.reloc(uint64(i*4), uint32(i)+1, uint32(i)%7+1, int64(i)-4)...)
+			sig = binary.AppendUvarint(sig, uint64(i)+1)
+		}
+	}
+	text := bytes.Repeat([]byte{0x90, 0x13, 0xc3, 0x77}, 64)
+	sections := make([]sectionSpec, len(names))
+	set := func(name string, typ elf.SectionType, flags elf.SectionFlag, link, info uint32, align, entsize uint64, data []byte) {
+		h := elf.SectionHeader{Name: name, Type: typ, Flags: flags, Link: link, Info: info, Addralign: align, Entsize: entsize}
+		if flags&elf.SHF_ALLOC != 0 {
+			h.Addr = base
+		}
+		sections[idx[name]] = sectionSpec{h, data}
+	}
+	set(".group", elf.SHT_GROUP, 0, idx[".symtab"], local, 4, 4, append(l.u32(1), l.u32(idx[".text"])...))
+	set(".text", elf.SHT_PROGBITS, elf.SHF_ALLOC|elf.SHF_EXECINSTR, 0, 0, 16, 0, text)
+	set(".init.text", elf.SHT_PROGBITS, elf.SHF_ALLOC|elf.SHF_EXECINSTR, 0, 0, 16, 0, text[:64])
+	set(".data", elf.SHT_PROGBITS, elf.SHF_ALLOC|elf.SHF_WRITE, 0, 0, 32, 0, text[:80])
+	set(".bss", elf.SHT_NOBITS, elf.SHF_ALLOC|elf.SHF_WRITE, 0, 0, 32, 0, nil)
+	set(relname+".text", reltype, elf.SHF_INFO_LINK, idx[".symtab"], idx[".text"], align, relsize, rels)
+	set(".llvm_addrsig", shtAddrsig, 0, idx[".symtab"], 0, 1, 0, sig)
+	set(".comment", elf.SHT_PROGBITS, 0, 0, 0, 1, 0, []byte("made by hand\x00"))
+	set(".symtab", elf.SHT_SYMTAB, 0, idx[".strtab"], local, align, uint64(len(l.symbol(0, symbolSpec{}, 0))), symtab)
+	set(".symtab_shndx", elf.SHT_SYMTAB_SHNDX, 0, idx[".symtab"], 0, 4, 4, wide)
+	set(".strtab", elf.SHT_STRTAB, 0, 0, 0, 1, 0, strtab)
+	set(".shstrtab", elf.SHT_STRTAB, 0, 0, 0, 1, 0, nil)
+	return l.link(typ, sections)
+}
+
+// rewrite is the plainest way to add aliases to an object, by symbol index. It
+// reads with debug/elf and knows what the test objects and common compilers
+// put into theirs.
+func rewrite(t testing.TB, data []byte, aliases map[int]string) []byte {
+	f, err := elf.NewFile(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := layoutOf{machine: f.Machine, is64: f.Class == elf.ELFCLASS64, order: f.ByteOrder}
+	var sections []sectionSpec
+	var nameOff []uint32
+	symtab := 0
+	shoff, shsize := uint64(l.order.Uint32(data[32:])), uint64(40)
+	if l.is64 {
+		shoff, shsize = l.order.Uint64(data[40:]), 64
+	}
+	for i, s := range f.Sections {
+		spec := sectionSpec{SectionHeader: s.SectionHeader}
+		if s.Type != elf.SHT_NOBITS && s.Type != elf.SHT_NULL {
+			spec.data = slices.Clone(data[s.Offset : s.Offset+s.FileSize])
+		}
+		spec.Size = s.FileSize
+		sections = append(sections, spec)
+		nameOff = append(nameOff, l.order.Uint32(data[shoff+uint64(i)*shsize:]))
+		if s.Type == elf.SHT_SYMTAB {
+			symtab = i
+		}
+	}
+	size := int(sections[symtab].Entsize)
+	old, strtab := sections[symtab].data, &sections[sections[symtab].Link].data
+	var table []byte
+	var moved []uint32
+	name := map[int]uint32{}
+	for _, i := range slices.Sorted(maps.Keys(aliases)) {
+		name[i] = uint32(len(*strtab))
+		*strtab = append(append(*strtab, aliases[i]...), 0)
+	}
+	for i := 0; i*size < len(old); i++ {
+		entry := old[i*size : (i+1)*size]
+		moved = append(moved, uint32(len(table)/size))
+		table = append(table, entry...)
+		if at, ok := name[i]; ok {
+			extra := slices.Clone(entry)
+			l.order.PutUint32(extra, at)
+			table = append(table, extra...)
+		}
+	}
+	moved = append(moved, uint32(len(table)/size))
+	sections[symtab].data = table
+	sections[symtab].Info = moved[sections[symtab].Info]
+	for i := range sections {
+		s := &sections[i]
+		if int(s.Link) != symtab {
+			continue
+		}
+		switch s.Type {
+		case elf.SHT_GROUP:
+			s.Info = moved[s.Info]
+		case elf.SHT_SYMTAB_SHNDX:
+			var w []byte
+			for k := 0; k < len(moved)-1; k++ {
+				for range moved[k+1] - moved[k] {
+					w = append(w, s.data[4*k:4*k+4]...)
+				}
+			}
+			s.data = w
+		case shtAddrsig:
+			var w []byte
+			for in := s.data; len(in) > 0; {
+				v, n := binary.Uvarint(in)
+				w = binary.AppendUvarint(w, uint64(moved[v]))
+				in = in[n:]
+			}
+			s.data = w
+		case elf.SHT_REL, elf.SHT_RELA:
+			for k := 0; k < len(s.data); k += int(s.Entsize) {
+				e := s.data[k:]
+				switch {
+				case !l.is64:
+					v := l.order.Uint32(e[4:])
+					l.order.PutUint32(e[4:], moved[v>>8]<<8|v&255)
+				case l.machine == elf.EM_MIPS && f.ByteOrder == binary.ByteOrder(binary.LittleEndian):
+					l.order.PutUint32(e[8:], moved[l.order.Uint32(e[8:])])
+				default:
+					v := l.order.Uint64(e[8:])
+					l.order.PutUint64(e[8:], uint64(moved[v>>32])<<32|v&0xffffffff)
+				}
+			}
+		}
+	}
+	out := l.assemble(f.Type, sections, nameOff)
+	// The header as it was, but for the place of the section headers.
+	head, at, n := 52, 32, 4
+	if l.is64 {
+		head, at, n = 64, 40, 8
+	}
+	place := slices.Clone(out[at : at+n])
+	copy(out[:head], data)
+	copy(out[at:], place)
+	return out
+}
