@@ -71,7 +71,7 @@ type Section struct {
 // Symbol is an entry of an object's symbol table that kallsyms would show.
 type Symbol struct {
 	Name    string
-	Value   uint64
+	Value   uint64 // as nm prints it: an address in vmlinux, an offset in its section in a module
 	Size    uint64
 	ID      elf.SymID
 	Section uint32

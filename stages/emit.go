@@ -233,7 +233,7 @@ func nmList(f *elf.File) ([]nmSymbol, error) {
 		if s.Marker() || f.MappingSymbol(s.Name) {
 			continue
 		}
-		list = append(list, nmSymbol{s.Name, s.Value, id, f.NMType(&s), s.Section == elf.Undef})
+		list = append(list, nmSymbol{s.Name, f.CodeAddress(&s), id, f.NMType(&s), s.Section == elf.Undef})
 	}
 	slices.SortFunc(list, func(a, b nmSymbol) int {
 		if a.undefined != b.undefined {

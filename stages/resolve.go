@@ -127,22 +127,14 @@ func locate(ctx context.Context, o *pipeline.Object, l *located) error {
 	for _, u := range d.Units() {
 		l.evidence.add(u.Name(), u.CompDir())
 	}
-	syms, err := f.Symtab()
-	if err != nil {
-		return err
-	}
 	var targets []dwarf.Target
 	for i := range o.Duplicates {
 		if o.Duplicates[i].Reason != "" {
 			continue
 		}
 		s := &o.Symbols[o.Duplicates[i].Symbol]
-		entry, err := syms.At(s.ID)
-		if err != nil {
-			return err
-		}
 		targets = append(targets, dwarf.Target{
-			Name: s.Name, Address: f.Address(s.Section, f.CodeAddress(&entry)), Size: s.Size, Data: !o.Sections[s.Section].Code,
+			Name: s.Name, Address: f.Address(s.Section, s.Value), Size: s.Size, Data: !o.Sections[s.Section].Code,
 		})
 		l.duplicates = append(l.duplicates, i)
 	}

@@ -88,7 +88,7 @@ func visibleSymbols(f *elf.File, syms *elf.Symtab) ([]pipeline.Symbol, error) {
 		}
 		names.Write(s.Name)
 		ends = append(ends, names.Len())
-		symbols = append(symbols, pipeline.Symbol{Value: s.Value, Size: s.Size, ID: id, Section: s.Section, Letter: f.NMType(&s)})
+		symbols = append(symbols, pipeline.Symbol{Value: f.CodeAddress(&s), Size: s.Size, ID: id, Section: s.Section, Letter: f.NMType(&s)})
 	}
 	// One string holds all names: an object's symbols cost a handful of allocations.
 	all, start := names.String(), 0

@@ -340,7 +340,7 @@ func (m *image) symsize() int {
 	return 16
 }
 
-// relocation layout: entry size, and where the symbol stands in an entry.
+// relocEntry gives the size of a relocation and where in it the symbol stands.
 func (m *image) relocEntry(typ uint32) (size, at int) {
 	switch {
 	case m.is64 && typ == shtRela:

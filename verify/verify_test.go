@@ -347,7 +347,7 @@ func TestBroken(t *testing.T) {
 		})
 	}
 	type T = testing.T
-	// bytesOf changes one 32-bit word of the module at a place.
+	// poke changes the module from a place on.
 	poke := func(at func(*image) int, f func(b []byte)) func(*T, *emission) {
 		return func(t *T, e *emission) {
 			e.module(t, func(data []byte, m *image) []byte {

@@ -1,9 +1,116 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
 	"github.com/spf13/cobra"
+
+	"kas/demo"
+	"kas/pipeline"
+	"kas/report"
 )
 
+// demoDir is where the demo goes if nobody says otherwise.
+const demoDir = "kas-demo"
+
+// demoNames are the base names whose aliases the demo prints: functions of one name in many files, of a C file that
+// another includes, and of a header.
+var demoNames = []string{"name_show", "load_elf_binary", "copy_from_header"}
+
 func newDemo() *cobra.Command {
-	return &cobra.Command{Use: "demo [DIR]", Short: "run the pipeline on a miniature build matrix that comes with kas"}
+	return &cobra.Command{
+		Use:   "demo [DIR]",
+		Short: "run the pipeline on five small kernels that come with kas (default " + demoDir + ")",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir := demoDir
+			if len(args) > 0 {
+				dir = args[0]
+			}
+			return runDemo(cmd.Context(), dir, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+}
+
+func runDemo(ctx context.Context, dir string, stdout, stderr io.Writer) error {
+	if err := unpackDemo(dir); err != nil {
+		return failure{err}
+	}
+	plan, err := load(filepath.Join(dir, demo.ConfigFile), runFlags{})
+	if err != nil {
+		return err
+	}
+	result, took, err := runPlan(ctx, plan, stderr)
+	if err != nil {
+		return err
+	}
+	if err := report.Text(stdout, result, took); err != nil {
+		return failure{err}
+	}
+	fmt.Fprintln(stdout)
+	if err := showAliases(stdout, result); err != nil {
+		return failure{err}
+	}
+	fmt.Fprintf(stdout, "\nthe kernels, their sources and the output are in %s; try\n  kas verify %s\n  kas run %s\n",
+		dir, plan.Out, filepath.Join(dir, demo.ConfigFile))
+	if len(result.Errors) > 0 {
+		return errReported
+	}
+	return nil
+}
+
+// unpackDemo writes the embedded kernels below dir, which must be empty, absent or an earlier demo.
+func unpackDemo(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	isDemo := slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == demo.ConfigFile })
+	if len(entries) > 0 && !isDemo {
+		return fmt.Errorf("%s is not empty and no earlier demo: name another folder", dir)
+	}
+	return fs.WalkDir(demo.FS, ".", func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		data, err := demo.FS.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		_, err = pipeline.WriteFile(filepath.Join(dir, path), func(w io.Writer) error {
+			_, err := w.Write(data)
+			return err
+		})
+		return err
+	})
+}
+
+// showAliases prints what became of a few names of each vmlinux.
+func showAliases(w io.Writer, r *pipeline.Result) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, b := range r.Builds {
+		vmlinux := b.Vmlinux()
+		if vmlinux == nil {
+			continue
+		}
+		fmt.Fprintf(t, "%s\n", b.Config.Name)
+		for _, base := range demoNames {
+			for i := range vmlinux.Duplicates {
+				d := &vmlinux.Duplicates[i]
+				if d.Alias != "" && b.Groups[d.Group].Base == base {
+					fmt.Fprintf(t, "  %s\t%s\n", vmlinux.Symbols[d.Symbol].Name, strings.TrimPrefix(d.Alias, base))
+				}
+			}
+		}
+	}
+	return t.Flush()
 }

@@ -95,7 +95,7 @@ func runConfig(ctx context.Context, path string, f runFlags, stdout, stderr io.W
 	if err != nil {
 		return err
 	}
-	result, took, err := runPlan(ctx, plan, f.jobs, stderr)
+	result, took, err := runPlan(ctx, plan, stderr)
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func runConfig(ctx context.Context, path string, f runFlags, stdout, stderr io.W
 
 // runPlan runs a plan and writes what belongs to the run as a whole. The effective configuration has the jobs of the
 // file, not of the command line: output does not depend on them.
-func runPlan(ctx context.Context, plan *configs.Plan, jobs int, stderr io.Writer) (*pipeline.Result, time.Duration, error) {
+func runPlan(ctx context.Context, plan *configs.Plan, stderr io.Writer) (*pipeline.Result, time.Duration, error) {
 	unlock, err := pipeline.Lock(plan.Out)
 	if err != nil {
 		return nil, 0, failure{err}

@@ -1,0 +1,60 @@
+# The targets of the project. Each installs what it needs, with apt-get, if it is not there.
+
+GO          ?= go
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+KAS         := bin/kas
+
+# Judges of what kas writes: binutils of three architectures, LLVM's linker and tools, elfutils' strict ELF checker.
+TOOLS    := readelf nm ld objcopy eu-elflint aarch64-linux-gnu-ld s390x-linux-gnu-ld ld.lld-19 llvm-readelf-19
+PACKAGES := binutils elfutils binutils-aarch64-linux-gnu binutils-s390x-linux-gnu lld-19 llvm-19
+
+.PHONY: all build demo test check kernel-test fuzz tools corpus-cloud-amd64 corpus-cloud-arm64 corpus-s390x corpus-amd64 fixtures clean
+
+all: build
+
+build:
+	$(GO) build -o $(KAS) ./cmd/kas
+
+demo: build
+	$(KAS) demo
+
+test: tools
+	$(GO) test ./...
+
+check: tools
+	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(GO) vet -tags kernel ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) test -race ./...
+
+# The whole way on Debian's kernel, and what came out held against other tools. Minutes, and 280 MB the first time.
+kernel-test: tools corpus-cloud-amd64
+	$(GO) test -tags kernel -run Kernel -count 1 -timeout 30m -v ./cmd/kas
+
+corpus-cloud-amd64 corpus-cloud-arm64 corpus-s390x corpus-amd64: corpus-%:
+	bench/corpus.sh $*
+
+# FUZZTIME each.
+FUZZTIME ?= 10m
+fuzz:
+	$(GO) test -run '^$$' -fuzz FuzzOpen -fuzztime $(FUZZTIME) ./elf
+	$(GO) test -run '^$$' -fuzz FuzzRewrite -fuzztime $(FUZZTIME) ./elf
+	$(GO) test -run '^$$' -fuzz FuzzLocate -fuzztime $(FUZZTIME) ./elf/dwarf
+	$(GO) test -run '^$$' -fuzz FuzzLoad -fuzztime $(FUZZTIME) ./configs
+
+# Builds the committed fixtures again; needs the compilers that their Makefiles name.
+fixtures:
+	$(MAKE) -C demo
+	$(MAKE) -C elf/testdata
+
+tools:
+	@missing=; for t in $(TOOLS); do command -v $$t >/dev/null || missing="$$missing $$t"; done; \
+	if [ -n "$$missing" ]; then \
+		echo "installing$$missing"; \
+		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+		$$sudo apt-get -q update && $$sudo apt-get -q install -y --no-install-recommends $(PACKAGES); \
+	fi
+
+clean:
+	rm -rf bin kas-demo
