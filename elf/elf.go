@@ -152,8 +152,8 @@ func (f *File) readSections() error {
 	for i := range f.Sections {
 		at := f.shoff + uint64(i)*size
 		s := f.section(f.data[at:])
-		if i > 0 && !s.NoBits() && (s.Offset > end || end-s.Offset < s.Size) {
-			return formatErrorf(at, "section %d ends at %#x, after the end of the file at %#x", i, s.Offset+s.Size, end)
+		if s.Type != uint32(stdelf.SHT_NULL) && !s.NoBits() && (s.Offset > end || end-s.Offset < s.Size) {
+			return formatErrorf(at, "section %d has %d bytes at %#x, after the end of the file at %#x", i, s.Size, s.Offset, end)
 		}
 		names[i] = f.u32(f.data[at:])
 		f.Sections[i] = s

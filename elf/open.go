@@ -110,7 +110,7 @@ func decompressor(data []byte) func([]byte) ([]byte, error) {
 }
 
 func expandZstd(b []byte) ([]byte, error) {
-	r, err := zstd.NewReader(bytes.NewReader(b), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxObject))
+	r, err := zstdReader(b)
 	if err != nil {
 		return nil, err
 	}
@@ -118,13 +118,15 @@ func expandZstd(b []byte) ([]byte, error) {
 	return readAll(r)
 }
 
-func expandZlib(b []byte) ([]byte, error) {
-	r, err := zlib.NewReader(bytes.NewReader(b))
+func zstdReader(b []byte) (io.ReadCloser, error) {
+	r, err := zstd.NewReader(bytes.NewReader(b), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxObject))
 	if err != nil {
 		return nil, err
 	}
-	return readAll(r)
+	return r.IOReadCloser(), nil
 }
+
+func zlibReader(b []byte) (io.ReadCloser, error) { return zlib.NewReader(bytes.NewReader(b)) }
 
 func readAll(r io.Reader) ([]byte, error) {
 	var out bytes.Buffer

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	stdelf "debug/elf"
 	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
 	"sort"
 )
 
@@ -124,16 +127,32 @@ type Contents struct {
 	perm []int // order of rel by offset, nil if it is sorted as it stands
 }
 
+// DebugSection returns the index of the section that Contents reads, 0 if there is none: the first of that name that is
+// in no group (type units have a .debug_info each, in groups), else the first, else the ".zdebug_" one.
+func (f *File) DebugSection(name string) int {
+	first := 0
+	for i := 1; i < len(f.Sections); i++ {
+		if s := &f.Sections[i]; s.Name == name {
+			if s.Flags&uint64(stdelf.SHF_GROUP) == 0 {
+				return i
+			}
+			if first == 0 {
+				first = i
+			}
+		}
+	}
+	if first == 0 {
+		return f.Section(".z" + name[1:])
+	}
+	return first
+}
+
 // Contents returns the content of the debug section of that name, nil Data if there is none. name begins with
 // ".debug_". SHF_COMPRESSED and the older ".zdebug_" form are decompressed into memory.
 func (f *File) Contents(name string) (*Contents, error) {
-	i := f.Section(name)
-	old := false
+	i := f.DebugSection(name)
 	if i == 0 {
-		if i = f.Section(".z" + name[1:]); i == 0 {
-			return &Contents{f: f}, nil
-		}
-		old = true
+		return &Contents{f: f}, nil
 	}
 	data, err := f.Data(i)
 	if err != nil {
@@ -143,8 +162,8 @@ func (f *File) Contents(name string) (*Contents, error) {
 	switch {
 	case s.Flags&uint64(stdelf.SHF_COMPRESSED) != 0:
 		data, err = f.expand(data)
-	case old && bytes.HasPrefix(data, []byte("ZLIB")) && len(data) >= 12:
-		data, err = expandZlib(data[12:])
+	case s.Name != name && bytes.HasPrefix(data, []byte("ZLIB")) && len(data) >= 12:
+		data, err = expandDebug(data[12:], binary.BigEndian.Uint64(data[4:]), zlibReader)
 	}
 	if err != nil {
 		return nil, formatErrorf(s.Offset, "compressed %s: %v", s.Name, err)
@@ -172,16 +191,38 @@ func (f *File) expand(data []byte) ([]byte, error) {
 		header = 24
 	}
 	if len(data) < header {
-		return nil, formatErrorf(0, "no compression header")
+		return nil, errors.New("no compression header")
+	}
+	size := uint64(f.u32(data[4:]))
+	if f.Is64 {
+		size = f.u64(data[8:])
 	}
 	switch kind := stdelf.CompressionType(f.u32(data)); kind {
 	case stdelf.COMPRESS_ZLIB:
-		return expandZlib(data[header:])
+		return expandDebug(data[header:], size, zlibReader)
 	case stdelf.COMPRESS_ZSTD:
-		return expandZstd(data[header:])
+		return expandDebug(data[header:], size, zstdReader)
 	default:
-		return nil, formatErrorf(0, "unknown compression %d", kind)
+		return nil, fmt.Errorf("unknown compression %d", kind)
 	}
+}
+
+// maxRatio bounds what a debug section may expand to: zlib cannot pack more than 1,032 bytes into one.
+const maxRatio = 1100
+
+// expandDebug decompresses a debug section that says how long it becomes.
+func expandDebug(b []byte, size uint64, open func([]byte) (io.ReadCloser, error)) ([]byte, error) {
+	if size > maxRatio*uint64(len(b)) {
+		return nil, fmt.Errorf("%d bytes cannot expand to %d", len(b), size)
+	}
+	r, err := open(b)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	out := make([]byte, size)
+	_, err = io.ReadFull(r, out)
+	return out, err
 }
 
 func (c *Contents) relocate(section int) error {

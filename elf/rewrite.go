@@ -127,6 +127,9 @@ func (r *rewriter) buildTables() error {
 	if len(names) == 0 {
 		names = []byte{0}
 	}
+	if names[len(names)-1] != 0 {
+		return formatErrorf(f.Sections[t.Strings].Offset, "string table does not end in a NUL byte")
+	}
 	table := make([]byte, 0, total*entsize)
 	var xindex []byte
 	if t.xindex != nil {
@@ -296,10 +299,11 @@ func (r *rewriter) layout() (*Plan, error) {
 		if s.NoBits() || s.Type == uint32(stdelf.SHT_NULL) {
 			continue
 		}
-		if a := s.Addralign; a&(a-1) != 0 || a > 1<<30 {
+		if a := s.Addralign; a&(a-1) != 0 {
 			return nil, formatErrorf(f.sectionHeaderOffset(i), "section %s has alignment %#x", s.Name, a)
 		}
-		chunks = append(chunks, chunk{section: i, offset: s.Offset, size: s.Size, align: max(s.Addralign, 1)})
+		// No stricter than it stood: what a damaged header asks for costs no more padding than the file has bytes.
+		chunks = append(chunks, chunk{section: i, offset: s.Offset, size: s.Size, align: max(min(s.Addralign, s.Offset&-s.Offset), 1)})
 	}
 	slices.SortStableFunc(chunks, func(a, b chunk) int {
 		switch {
@@ -319,15 +323,12 @@ func (r *rewriter) layout() (*Plan, error) {
 	p := &Plan{f: f, parts: []part{{bytes: header, size: uint64(len(header))}}}
 	in, out := uint64(len(header)), uint64(len(header)) // how far the original is laid out, and the copy
 	for _, c := range chunks {
-		if c.offset < in {
-			if c.size == 0 {
-				r.place(headers, c.section, out, 0)
-				continue
-			}
+		if c.offset < in && c.size > 0 {
 			return nil, formatErrorf(c.offset, "%s overlaps what stands before it", r.chunkName(c.section))
 		}
+		at := max(c.offset, in) // the offset of an empty section may be anywhere
 		// The gap before a section is kept as it was unless something before it grew.
-		if gap := c.offset - in; out == in {
+		if gap := at - in; out == in {
 			p.original(in, gap)
 			out += gap
 		} else if pad := -out & (c.align - 1); pad > 0 {
@@ -346,7 +347,7 @@ func (r *rewriter) layout() (*Plan, error) {
 			p.original(c.offset, size)
 		}
 		r.place(headers, c.section, out, size)
-		in, out = c.offset+c.size, out+size
+		in, out = at+c.size, out+size
 	}
 	if !f.Is64 && out > 1<<32-1 {
 		return nil, formatErrorf(0, "object of %d bytes does not fit ELF32", out)

@@ -42,7 +42,7 @@ func (s *Symbol) Defined() bool { return s.Section != Undef && s.Section < reser
 // CodeAddress is the address of the instructions that a symbol of code stands for: the value, but for Thumb functions of
 // arm, which bear their mode in the lowest bit ("ELF for the Arm Architecture", section "Symbol Values").
 func (f *File) CodeAddress(s *Symbol) uint64 {
-	if f.Machine == uint16(stdelf.EM_ARM) && s.Type() == byte(stdelf.STT_FUNC) {
+	if f.Machine == uint16(stdelf.EM_ARM) && (s.Type() == byte(stdelf.STT_FUNC) || s.Type() == byte(stdelf.STT_GNU_IFUNC)) {
 		return s.Value &^ 1
 	}
 	return s.Value
@@ -67,7 +67,7 @@ func (f *File) Bytes(s *Symbol) []byte {
 	if err != nil || at >= uint64(len(data)) {
 		return nil
 	}
-	return data[at:min(uint64(len(data)), at+s.Size)]
+	return data[at:][:min(uint64(len(data))-at, s.Size)]
 }
 
 // Symtab is the symbol table of an object.
@@ -116,6 +116,9 @@ func (f *File) Symtab() (*Symtab, error) {
 		}
 		if len(t.xindex)/4 < t.Len() {
 			return nil, formatErrorf(f.sectionHeaderOffset(i), "extended section indices for %d of %d symbols", len(t.xindex)/4, t.Len())
+		}
+		if t.Shndx != 0 {
+			return nil, formatErrorf(f.sectionHeaderOffset(i), "sections %d and %d both extend the symbol table", t.Shndx, i)
 		}
 		t.Shndx = i
 	}
@@ -180,29 +183,76 @@ func cstring(b []byte, at uint64) ([]byte, bool) {
 }
 
 // MappingSymbol says whether name is one that arm, arm64 and riscv assemblers put at changes between code and data
-// ($x, $d, $a, $t, each maybe with a suffix; "ELF for the Arm Architecture", section "Mapping symbols").
+// ($x, $d, $a, $t, each maybe with a suffix; "ELF for the Arm Architecture", section "Mapping symbols"), or one of
+// their older relatives that binutils treats alike ($m, $f, $p, $b).
 func (f *File) MappingSymbol(name []byte) bool {
 	if len(name) < 2 || name[0] != '$' {
 		return false
 	}
+	whole := len(name) == 2 || name[2] == '.'
 	switch stdelf.Machine(f.Machine) {
 	case stdelf.EM_ARM:
-		return (name[1] == 'a' || name[1] == 't' || name[1] == 'd') && (len(name) == 2 || name[2] == '.')
+		return name[1] >= 'a' && name[1] <= 'z' && whole
 	case stdelf.EM_AARCH64:
-		return (name[1] == 'x' || name[1] == 'd') && (len(name) == 2 || name[2] == '.')
+		return strings.IndexByte("xdmfp", name[1]) >= 0 && whole
 	case stdelf.EM_RISCV:
 		return name[1] == 'x' || name[1] == 'd'
 	}
 	return false
 }
 
+// NMListed says whether nm prints the symbol: neither sections, source files and mapping symbols, nor, on the machines
+// whose linker needs them kept, the assembler's own labels.
+func (f *File) NMListed(s *Symbol) bool {
+	if s.Marker() || f.MappingSymbol(s.Name) {
+		return false
+	}
+	return !pairedRelocations(f.Machine) || len(s.Name) > 0 && !localLabel(s.Name)
+}
+
+// localLabel knows a label of the assembler (binutils bfd/elf.c, _bfd_elf_is_local_label_name): .L, .., _.L_, and L with
+// a number and a control character.
+func localLabel(name []byte) bool {
+	for _, prefix := range [...]string{".L", "..", "_.L_"} {
+		if len(name) >= len(prefix) && string(name[:len(prefix)]) == prefix {
+			return true
+		}
+	}
+	if name[0] != 'L' {
+		return false
+	}
+	rest := bytes.TrimLeft(name[1:], "0123456789")
+	return len(rest) > 0 && len(rest) < len(name)-1 && (rest[0] == 1 || rest[0] == 2)
+}
+
+// NMValue is the address nm prints for the symbol: of a common one its size.
+func (f *File) NMValue(s *Symbol) uint64 {
+	switch {
+	case s.Section == Undef:
+		return 0
+	case s.Section == Common, f.smallCommon(s):
+		return s.Size
+	case f.Type == Relocatable && s.Defined():
+		return f.Sections[s.Section].Addr + f.CodeAddress(s)
+	}
+	return f.CodeAddress(s)
+}
+
+// smallCommon says whether the symbol is a common one that mips puts within reach of its global pointer.
+func (f *File) smallCommon(s *Symbol) bool {
+	const shnMIPSSmallCommon = 0xff03
+	return f.Machine == uint16(stdelf.EM_MIPS) && s.Section == reserved|shnMIPSSmallCommon
+}
+
 // NMType is the letter nm prints for the symbol (binutils, nm(1)): lower case for local, upper case for global symbols.
 func (f *File) NMType(s *Symbol) byte {
 	weak := s.Bind() == byte(stdelf.STB_WEAK)
-	object := s.Type() == byte(stdelf.STT_OBJECT)
+	object := s.Type() == byte(stdelf.STT_OBJECT) || s.Type() == byte(stdelf.STT_COMMON)
 	switch {
 	case s.Section == Common:
 		return 'C'
+	case f.smallCommon(s):
+		return 'c'
 	case s.Section == Undef && weak && object:
 		return 'v'
 	case s.Section == Undef && weak:
@@ -217,35 +267,48 @@ func (f *File) NMType(s *Symbol) byte {
 		return 'W'
 	case s.Bind() == stbGNUUnique:
 		return 'u'
+	case s.Bind() != byte(stdelf.STB_LOCAL) && s.Bind() != byte(stdelf.STB_GLOBAL):
+		return '?'
 	}
-	c := byte('?')
-	if s.Section == Abs {
-		c = 'a'
-	} else if s.Section < reserved {
-		c = f.Sections[s.Section].nmType()
+	c := byte('a')
+	if s.Defined() {
+		c = f.nmType(&f.Sections[s.Section])
 	}
-	if s.Bind() != byte(stdelf.STB_LOCAL) && c >= 'a' && c <= 'z' {
+	if s.Bind() == byte(stdelf.STB_GLOBAL) && c >= 'a' && c <= 'z' {
 		c -= 'a' - 'A'
 	}
 	return c
 }
 
 // nmType is nm's letter for local symbols of a section (binutils bfd/syms.c decides by name, then by flags).
-func (s *Section) nmType() byte {
+func (f *File) nmType(s *Section) byte {
+	switch stdelf.SectionType(s.Type) {
+	case stdelf.SHT_NULL, stdelf.SHT_SYMTAB_SHNDX:
+		return 'a'
+	case stdelf.SHT_SYMTAB, stdelf.SHT_STRTAB, stdelf.SHT_REL, stdelf.SHT_RELA:
+		if !s.Alloc() {
+			return 'a' // binutils makes no section of these
+		}
+	}
 	if c := peSectionType(s.Name); c != 0 {
 		return c
 	}
 	readonly := s.Flags&uint64(stdelf.SHF_WRITE) == 0
+	small := f.Machine == uint16(stdelf.EM_PPC64) && (strings.HasPrefix(s.Name, ".sdata") || strings.HasPrefix(s.Name, ".sbss"))
 	switch {
 	case s.Exec():
 		return 't'
 	case s.Alloc() && !s.NoBits() && readonly:
 		return 'r'
+	case s.Alloc() && !s.NoBits() && small:
+		return 'g'
 	case s.Alloc() && !s.NoBits():
 		return 'd'
+	case s.NoBits() && small:
+		return 's'
 	case s.NoBits():
 		return 'b'
-	case s.Debug():
+	case s.debug():
 		return 'N'
 	case readonly:
 		return 'n'
@@ -253,14 +316,17 @@ func (s *Section) nmType() byte {
 	return '?'
 }
 
-// Debug says whether the section's name marks it as debugging information.
-func (s *Section) Debug() bool {
-	for _, prefix := range [...]string{".debug", ".zdebug", ".gnu.debuglto_", ".gnu.linkonce.wi.", ".line", ".stab"} {
+// debug says whether the section's name marks it as debugging information (binutils bfd/elf.c).
+func (s *Section) debug() bool {
+	if s.Alloc() {
+		return false
+	}
+	for _, prefix := range [...]string{".debug", ".gnu.debuglto_.debug_", ".gnu.linkonce.wi.", ".zdebug", ".line", ".stab"} {
 		if strings.HasPrefix(s.Name, prefix) {
-			return !s.Alloc()
+			return true
 		}
 	}
-	return !s.Alloc() && s.Name == ".gdb_index"
+	return s.Name == ".gdb_index"
 }
 
 // peSectionType is the letter of the four section names that PE objects gave a meaning, 0 for any other.

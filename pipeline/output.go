@@ -41,11 +41,10 @@ func WriteObject(path, source string, plan *elf.Plan) (int64, error) {
 
 func writeFile(path string, in *os.File, write func(io.Writer) error) (n int64, err error) {
 	temp := temporary(path)
-	flags := os.O_WRONLY | os.O_CREATE | os.O_TRUNC
-	f, err := os.OpenFile(temp, flags, 0o644)
+	f, err := create(temp)
 	if errors.Is(err, os.ErrNotExist) {
 		if err = os.MkdirAll(filepath.Dir(path), 0o755); err == nil {
-			f, err = os.OpenFile(temp, flags, 0o644)
+			f, err = create(temp)
 		}
 	}
 	if err != nil {
@@ -82,6 +81,19 @@ func writeFile(path string, in *os.File, write func(io.Writer) error) (n int64, 
 	}
 	done = true
 	return n, nil
+}
+
+// create makes a new file in place of what a killed run left there. That may be a symbolic link to an input, which must not
+// be written through.
+func create(temp string) (*os.File, error) {
+	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	f, err := os.OpenFile(temp, flags, 0o644)
+	if errors.Is(err, os.ErrExist) {
+		if err = os.Remove(temp); err == nil {
+			f, err = os.OpenFile(temp, flags, 0o644)
+		}
+	}
+	return f, err
 }
 
 // output is a buffered file that can take ranges of another, by copy_file_range where the file system can do that.

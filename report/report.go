@@ -81,6 +81,10 @@ func Text(w io.Writer, r *pipeline.Result, took time.Duration) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "build\tobjects\tsymbols\tduplicates\taliases\temitted\t")
 	for _, b := range r.Builds {
+		if !slices.ContainsFunc(b.Timings, func(x pipeline.Timing) bool { return x.Stage == "stats" }) {
+			fmt.Fprintf(t, "%s\t-\t-\t-\t-\t-\t\n", b.Config.Name) // nothing was counted
+			continue
+		}
 		s := &b.Stats
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t\n", b.Config.Name, comma(s.Objects), comma(s.Symbols), comma(s.Duplicates), comma(s.Aliases), humanize.IBytes(uint64(s.BytesOut)))
 	}
@@ -93,15 +97,19 @@ func Text(w io.Writer, r *pipeline.Result, took time.Duration) error {
 	}
 
 	t = tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	names := stageNames(r)
 	fmt.Fprint(t, "\nseconds\t")
-	for _, name := range stageNames(r) {
+	for _, name := range names {
 		fmt.Fprintf(t, "%s\t", name)
 	}
 	fmt.Fprintln(t)
 	for _, b := range r.Builds {
 		fmt.Fprintf(t, "%s\t", b.Config.Name)
-		for _, x := range b.Timings {
-			fmt.Fprintf(t, "%.2f\t", x.Wall.Seconds())
+		for _, name := range names {
+			if i := slices.IndexFunc(b.Timings, func(x pipeline.Timing) bool { return x.Stage == name }); i >= 0 {
+				fmt.Fprintf(t, "%.2f", b.Timings[i].Wall.Seconds())
+			}
+			fmt.Fprint(t, "\t")
 		}
 		fmt.Fprintln(t)
 	}
@@ -112,7 +120,7 @@ func Text(w io.Writer, r *pipeline.Result, took time.Duration) error {
 	return err
 }
 
-// writeReasons lists why duplicates got no alias, the commonest first, with a column for each build.
+// writeReasons lists why duplicates of all builds got no alias, the commonest first.
 func writeReasons(w io.Writer, r *pipeline.Result) error {
 	total := map[string]int{}
 	for _, b := range r.Builds {
@@ -133,25 +141,51 @@ func writeReasons(w io.Writer, r *pipeline.Result) error {
 		}
 		return strings.Compare(a, b)
 	})
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "\nno alias\tsymbols\t")
-	for _, reason := range reasons {
-		fmt.Fprintf(t, "%s\t%s\t\n", reason, comma(total[reason]))
+	if _, err := fmt.Fprintf(w, "\n%9s  no alias because\n", "symbols"); err != nil {
+		return err
 	}
-	return t.Flush()
+	for _, reason := range reasons {
+		if _, err := fmt.Fprintf(w, "%9s  %s\n", comma(total[reason]), reason); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
+// stageNames is every stage that a build went through: those of the longest way first, in its order.
 func stageNames(r *pipeline.Result) []string {
+	byLength := slices.SortedStableFunc(slices.Values(r.Builds), func(a, b *pipeline.Build) int { return len(b.Timings) - len(a.Timings) })
 	var names []string
-	for _, b := range r.Builds {
-		if len(b.Timings) > len(names) {
-			names = names[:0]
-			for _, x := range b.Timings {
+	for _, b := range byLength {
+		for _, x := range b.Timings {
+			if !slices.Contains(names, x.Stage) {
 				names = append(names, x.Stage)
 			}
 		}
 	}
 	return names
+}
+
+// Proved is what a verification of a build looked at, and how many problems it found.
+type Proved struct {
+	Build                                                     string
+	Problems                                                  int
+	Aliases, Objects, Unreadable, Symbols, Relocations, Bytes int64
+}
+
+// Proof writes the verdict on a build, one line.
+func Proof(w io.Writer, p Proved) error {
+	verdict, unreadable := "proved", ""
+	if p.Problems > 0 {
+		verdict = plural(p.Problems, "problem")
+	}
+	if p.Unreadable > 0 {
+		unreadable = fmt.Sprintf(" (%s unreadable)", humanize.Comma(p.Unreadable))
+	}
+	_, err := fmt.Fprintf(w, "%s: %s: %s aliases in %s objects%s, %s symbols, %s relocations, %s compared\n", p.Build, verdict,
+		humanize.Comma(p.Aliases), humanize.Comma(p.Objects), unreadable, humanize.Comma(p.Symbols), humanize.Comma(p.Relocations),
+		humanize.IBytes(uint64(p.Bytes)))
+	return err
 }
 
 func comma(n int) string { return humanize.Comma(int64(n)) }

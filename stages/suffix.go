@@ -55,6 +55,18 @@ var suffixes = []suffix{
 // classify splits a symbol's name into its base name and what its suffix means ("" if it has none that is known). The
 // action is the strongest of its parts': skip, cut, keep. Each part is looked at, not the last alone: they stack.
 func classify(name string, code bool, toolchain, lto string) (base, meaning string, act action) {
+	base, meaning, act = split(name, code, toolchain, lto)
+	// What is cut may join parts that make a suffix together.
+	for again := base; act == cut; base = again {
+		if again, _, _ = split(base, code, toolchain, lto); again == base {
+			break
+		}
+	}
+	return base, meaning, act
+}
+
+// split goes through the parts of a name once.
+func split(name string, code bool, toolchain, lto string) (base, meaning string, act action) {
 	// A mangled Rust name has dots only in what LLVM added; a name that begins with a dot has no base to stand before it.
 	first := strings.IndexByte(name, '.')
 	if first <= 0 {

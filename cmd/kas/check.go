@@ -18,7 +18,11 @@ func newCheck() *cobra.Command {
 		Short: "validate a configuration and print it with all defaults filled in",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return check(configArg(args), cmd.OutOrStdout())
+			path, err := configArg(args)
+			if err != nil {
+				return err
+			}
+			return check(path, cmd.OutOrStdout())
 		},
 	}
 }
@@ -63,20 +67,18 @@ func checkArch(b *configs.Build, jobs int) configs.Errors {
 			f.Close()
 		}
 	})
-	first, n := -1, 0
+	var others []int
 	for i, a := range arch {
 		if a != "" && a != b.Arch {
-			if n++; first < 0 {
-				first = i
-			}
+			others = append(others, i)
 		}
 	}
-	if n == 0 {
+	if len(others) == 0 {
 		return nil
 	}
-	msg := fmt.Sprintf("arch is %s, but %s is an object of %s", b.Arch, modules[first].Name, arch[first])
-	if n > 1 {
-		msg += fmt.Sprintf(", and so are or differ %d more", n-1)
+	msg := fmt.Sprintf("arch is %s, but %s is an object of %s", b.Arch, modules[others[0]].Name, arch[others[0]])
+	if more := len(others) - 1; more > 0 {
+		msg += fmt.Sprintf("; %d more of %d objects are none of %s", more, len(modules), b.Arch)
 	}
 	return configs.Errors{b.At("arch", msg)}
 }

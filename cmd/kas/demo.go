@@ -42,6 +42,9 @@ func newDemo() *cobra.Command {
 }
 
 func runDemo(ctx context.Context, dir string, stdout, stderr io.Writer) error {
+	if err := checkDemoDir(dir); err != nil {
+		return err
+	}
 	if err := unpackDemo(dir); err != nil {
 		return failure{err}
 	}
@@ -49,7 +52,7 @@ func runDemo(ctx context.Context, dir string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	result, took, err := runPlan(ctx, plan, stderr)
+	result, took, err := runPlan(ctx, plan, 0, stderr)
 	if err != nil {
 		return err
 	}
@@ -68,8 +71,8 @@ func runDemo(ctx context.Context, dir string, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// unpackDemo writes the embedded kernels below dir, which must be empty, absent or an earlier demo.
-func unpackDemo(dir string) error {
+// checkDemoDir refuses a folder that is not empty, absent or an earlier demo.
+func checkDemoDir(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -78,6 +81,11 @@ func unpackDemo(dir string) error {
 	if len(entries) > 0 && !isDemo {
 		return fmt.Errorf("%s is not empty and no earlier demo: name another folder", dir)
 	}
+	return nil
+}
+
+// unpackDemo writes the embedded kernels below dir.
+func unpackDemo(dir string) error {
 	return fs.WalkDir(demo.FS, ".", func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err

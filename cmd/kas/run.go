@@ -25,8 +25,11 @@ import (
 // defaultConfig is read where no configuration is named.
 const defaultConfig = "kas.yaml"
 
-// effectiveConfig is the configuration as it was understood, beside the output.
-const effectiveConfig = "kas.effective.yaml"
+// Beside the builds' folders: the configuration as it was understood, and the counts, which a finished run writes last.
+const (
+	effectiveConfig = "kas.effective.yaml"
+	statsFile       = "stats.json"
+)
 
 type runFlags struct {
 	jobs   int
@@ -42,7 +45,11 @@ func newRun() *cobra.Command {
 		Short: "run the stages on all builds of a configuration (default " + defaultConfig + ")",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runConfig(cmd.Context(), configArg(args), f, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			path, err := configArg(args)
+			if err != nil {
+				return err
+			}
+			return runConfig(cmd.Context(), path, f, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().IntVarP(&f.jobs, "jobs", "j", 0, "workers over all builds and objects (default: the configuration's, else all cores)")
@@ -52,14 +59,18 @@ func newRun() *cobra.Command {
 	return cmd
 }
 
-func configArg(args []string) string {
+func configArg(args []string) (string, error) {
 	if len(args) > 0 {
-		return args[0]
+		return args[0], nil
 	}
-	return defaultConfig
+	if _, err := os.Stat(defaultConfig); errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("no %s here: name a configuration (kas demo shows one at work)", defaultConfig)
+	}
+	return defaultConfig, nil
 }
 
-// load reads a configuration and applies the flags that change it.
+// load reads a configuration and applies the flags that change what is done. How many workers do it is no part of that:
+// the effective configuration keeps the jobs of the file.
 func load(path string, f runFlags) (*configs.Plan, error) {
 	plan, err := configs.Load(path)
 	if err != nil {
@@ -68,7 +79,6 @@ func load(path string, f runFlags) (*configs.Plan, error) {
 	if f.jobs < 0 {
 		return nil, fmt.Errorf("--jobs %d: must not be negative", f.jobs)
 	}
-	plan.Jobs = cmp.Or(f.jobs, plan.Jobs)
 	plan.Out = cmp.Or(f.out, plan.Out)
 	if len(f.builds) == 0 {
 		return plan, nil
@@ -95,7 +105,7 @@ func runConfig(ctx context.Context, path string, f runFlags, stdout, stderr io.W
 	if err != nil {
 		return err
 	}
-	result, took, err := runPlan(ctx, plan, stderr)
+	result, took, err := runPlan(ctx, plan, f.jobs, stderr)
 	if err != nil {
 		return err
 	}
@@ -115,16 +125,15 @@ func runConfig(ctx context.Context, path string, f runFlags, stdout, stderr io.W
 	return nil
 }
 
-// runPlan runs a plan and writes what belongs to the run as a whole. The effective configuration has the jobs of the
-// file, not of the command line: output does not depend on them.
-func runPlan(ctx context.Context, plan *configs.Plan, stderr io.Writer) (*pipeline.Result, time.Duration, error) {
+// runPlan runs a plan and writes what belongs to the run as a whole. jobs is the number of workers, 0 for the plan's.
+func runPlan(ctx context.Context, plan *configs.Plan, jobs int, stderr io.Writer) (*pipeline.Result, time.Duration, error) {
 	unlock, err := pipeline.Lock(plan.Out)
 	if err != nil {
 		return nil, 0, failure{err}
 	}
 	defer unlock()
 	// Without stats.json the folder does not look like that of a finished run.
-	stats := filepath.Join(plan.Out, "stats.json")
+	stats := filepath.Join(plan.Out, statsFile)
 	if err := os.Remove(stats); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, failure{err}
 	}
@@ -133,10 +142,19 @@ func runPlan(ctx context.Context, plan *configs.Plan, stderr io.Writer) (*pipeli
 	}
 	started := time.Now()
 	progress := newProgress(stderr)
-	result, err := pipeline.Run(ctx, plan, stages.All, pipeline.Options{Jobs: plan.Jobs, Events: progress.events()})
+	result, err := pipeline.Run(ctx, plan, stages.All, pipeline.Options{Jobs: cmp.Or(jobs, plan.Jobs), Events: progress.events()})
 	progress.finish()
+	if stopper := new(pipeline.Error); errors.As(err, &stopper) {
+		fmt.Fprintln(stderr, "kas: stopped there, as on_error says")
+		return nil, 0, errReported
+	}
 	if err != nil {
 		return nil, 0, failure{err}
+	}
+	for _, b := range result.Builds {
+		if len(b.Config.Modules) > 0 && !slices.ContainsFunc(b.Objects, func(o pipeline.Object) bool { return !o.Vmlinux }) {
+			fmt.Fprintf(stderr, "kas: %s: no modules in %s\n", b.Config.Name, strings.Join(b.Config.Modules, ", "))
+		}
 	}
 	effective, err := plan.Effective(plan.Out)
 	if err != nil {

@@ -4,13 +4,15 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
+	"slices"
 
-	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"kas/configs"
 	"kas/pipeline"
+	"kas/report"
 	"kas/verify"
 )
 
@@ -29,9 +31,21 @@ func newVerify() *cobra.Command {
 }
 
 func verifyOut(ctx context.Context, out string, jobs int, stdout io.Writer) error {
+	for _, name := range []string{effectiveConfig, statsFile} {
+		if _, err := os.Stat(filepath.Join(out, name)); err != nil {
+			return fmt.Errorf("not the output of a finished run: %w", err)
+		}
+	}
 	plan, err := configs.Load(filepath.Join(out, effectiveConfig))
 	if err != nil {
-		return fmt.Errorf("not the output of a finished run: %w", err)
+		return err
+	}
+	for _, b := range plan.Builds {
+		for _, stage := range []string{"emit", "stats"} {
+			if !slices.Contains(b.Stages, stage) {
+				return fmt.Errorf("%s: the run left out the stage %s; only the output of all stages can be proved", b.Name, stage)
+			}
+		}
 	}
 	clean := true
 	for i := range plan.Builds {
@@ -51,12 +65,13 @@ func verifyOut(ctx context.Context, out string, jobs int, stdout io.Writer) erro
 			clean = false
 			fmt.Fprintln(stdout, p)
 		}
-		verdict := "proved"
-		if len(problems) > 0 {
-			verdict = fmt.Sprintf("%d problems", len(problems))
+		err = report.Proof(stdout, report.Proved{
+			Build: b.Name, Problems: len(problems), Aliases: summary.Aliases, Objects: summary.Objects, Unreadable: summary.Unreadable,
+			Symbols: summary.Symbols, Relocations: summary.Relocations, Bytes: summary.Bytes,
+		})
+		if err != nil {
+			return failure{err}
 		}
-		fmt.Fprintf(stdout, "%s: %s: %s aliases in %s objects, %s symbols, %s relocations, %s compared\n", b.Name, verdict,
-			humanize.Comma(summary.Aliases), humanize.Comma(summary.Objects), humanize.Comma(summary.Symbols), humanize.Comma(summary.Relocations), humanize.IBytes(uint64(summary.Bytes)))
 	}
 	if !clean {
 		return errReported

@@ -91,7 +91,7 @@ func New(f *elf.File) (*Data, error) {
 // damaged reports bytes of a debug section that mean nothing.
 func (d *Data) damaged(section string, at uint64, what string) error {
 	offset := at
-	if i := d.f.Section(section); i > 0 {
+	if i := d.f.DebugSection(section); i > 0 {
 		offset += d.f.Sections[i].Offset
 	}
 	return &elf.FormatError{Offset: offset, Msg: fmt.Sprintf("damaged %s: %s at %#x", section, what, at)}

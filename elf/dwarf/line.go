@@ -10,6 +10,7 @@ type lineTable struct {
 	offsetSize int
 	addrSize   int
 	minInst    uint64
+	isStmt     bool // default_is_stmt
 	lineBase   int64
 	lineRange  uint64
 	opcodeBase byte
@@ -58,7 +59,7 @@ func (u *Unit) lineTable() *lineTable {
 	if t.version >= 4 {
 		r.u8() // operations per instruction: 1 on every machine of this package
 	}
-	r.u8() // default_is_stmt
+	t.isStmt = r.u8() != 0
 	t.lineBase = int64(int8(r.u8()))
 	t.lineRange = uint64(r.u8())
 	t.opcodeBase = r.u8()
@@ -108,8 +109,12 @@ func (d *Data) lineEntries(r *reader, t *lineTable) []fileEntry {
 		formats[i] = [2]uint64{r.uleb(), r.uleb()}
 	}
 	count := r.uleb()
-	if len(formats) == 0 || r.bad {
-		r.bad = r.bad || count > 0
+	if len(formats) == 0 && count == 0 {
+		return nil
+	}
+	// An entry takes a byte or more: a count that damage made huge must not run through a format of no size.
+	if r.bad || len(formats) == 0 || r.at > t.end || count > t.end-r.at {
+		r.bad = true
 		return nil
 	}
 	u := Unit{d: d, version: t.version, offsetSize: t.offsetSize, addrSize: t.addrSize}
@@ -171,6 +176,7 @@ type row struct {
 	address uint64
 	file    uint64
 	line    int64
+	stmt    bool // is_stmt: a recommended place for a breakpoint
 	end     bool // end_sequence: the address is the first after the code
 }
 
@@ -202,7 +208,7 @@ func (u *Unit) rows(yield func(row) bool) {
 	d := u.d
 	r := d.reader(d.line, t.start)
 	r.data = r.data[:t.end]
-	initial := row{file: 1, line: 1}
+	initial := row{file: 1, line: 1, stmt: t.isStmt}
 	s := initial
 	discarded := false // the sequence's code is not in this object
 	for r.at < t.end && !r.bad {
@@ -251,7 +257,9 @@ func (u *Unit) rows(yield func(row) bool) {
 			s.address += uint64(255-t.opcodeBase) / t.lineRange * t.minInst
 		case lnsFixedAdvancePC:
 			s.address += r.uint(2)
-		case lnsNegateStmt, lnsBasicBlock, lnsPrologueEnd, lnsEpilogueBegin:
+		case lnsNegateStmt:
+			s.stmt = !s.stmt
+		case lnsBasicBlock, lnsPrologueEnd, lnsEpilogueBegin:
 		default: // lnsSetColumn, lnsSetISA and whatever a later version adds: the header says how many operands
 			for range t.lengths[op-1] {
 				r.uleb()

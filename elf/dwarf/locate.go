@@ -283,10 +283,11 @@ func (l *locator) offer(target int, c candidate) {
 	default:
 		return // the first in the order of .debug_info
 	}
-	*old = c
-	if !slices.Contains(l.changed, target) {
+	// What an earlier candidate of this unit had replaced is in the list already.
+	if !old.ok || old.entry.unit != c.entry.unit {
 		l.changed = append(l.changed, target)
 	}
+	*old = c
 }
 
 // bears says whether the symbol's name is the entry's, but for suffixes the compiler added. A variable inside a function
@@ -415,7 +416,11 @@ func (l *locator) finish(u *Unit, out []Location) {
 		}
 		return 0
 	})
-	opened := make([]bool, len(openings))
+	const (
+		byAny  = 1 // by a row that is no statement
+		byStmt = 2
+	)
+	opened := make([]uint8, len(openings))
 	located := make([]bool, len(rows))
 	var last row
 	inSequence := false
@@ -423,11 +428,19 @@ func (l *locator) finish(u *Unit, out []Location) {
 		if !r.end {
 			i := sort.Search(len(openings), func(i int) bool { return l.found[openings[i]].start >= r.address })
 			for ; i < len(openings) && l.found[openings[i]].start == r.address; i++ {
-				if loc := &out[openings[i]]; !opened[i] {
-					opened[i] = true
-					if r.line >= loc.Line && SamePath(u.file(r.file), loc.File) {
-						loc.Opening = r.line
-					}
+				// The first row may be the last one of the function before (gcc on s390x), but a function starts with a
+				// statement: the first row that is one goes before the first that is not.
+				if opened[i] == byStmt || opened[i] == byAny && !r.stmt {
+					continue
+				}
+				opened[i] = byAny
+				if r.stmt {
+					opened[i] = byStmt
+				}
+				loc := &out[openings[i]]
+				loc.Opening = 0
+				if r.line >= loc.Line && SamePath(u.file(r.file), loc.File) {
+					loc.Opening = r.line
 				}
 			}
 		}

@@ -1,0 +1,261 @@
+//go:build kernel
+
+package main
+
+import (
+	"debug/dwarf"
+	"debug/elf"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"path"
+	"strconv"
+	"strings"
+)
+
+// declared is what the standard library's reader says of an object: for each place where a subprogram's range begins,
+// "file line unit" of its declaration as an alias should bear it.
+type declared struct {
+	bases  map[string][]uint64 // made-up or real address of each section of that name
+	owners map[uint64][]string
+}
+
+// base gives each section of a relocatable object an address of its own.
+func base(section int) uint64 { return uint64(section) << 36 }
+
+// declarations reads all subprograms of an object with debug/dwarf. It shares no code with kas: relocations are applied
+// to whole sections, every unit is read.
+func declarations(name string) (*declared, error) {
+	f, err := elf.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	relocatable := f.Type == elf.ET_REL
+	d := &declared{bases: map[string][]uint64{}, owners: map[uint64][]string{}}
+	for i, s := range f.Sections {
+		if relocatable {
+			d.bases[s.Name] = append(d.bases[s.Name], base(i))
+		} else {
+			d.bases[s.Name] = []uint64{0}
+		}
+	}
+	data, err := standardDWARF(f, relocatable)
+	if err != nil {
+		return nil, err
+	}
+	r := data.Reader()
+	for {
+		cu, err := r.Next()
+		if err != nil {
+			return nil, err
+		}
+		if cu == nil {
+			return d, nil
+		}
+		if cu.Tag != dwarf.TagCompileUnit {
+			return nil, fmt.Errorf("unit of tag %v", cu.Tag)
+		}
+		if err := d.unit(data, r, cu); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (d *declared) unit(data *dwarf.Data, r *dwarf.Reader, cu *dwarf.Entry) error {
+	unit, _ := cu.Val(dwarf.AttrName).(string)
+	dir, _ := cu.Val(dwarf.AttrCompDir).(string)
+	lines, err := data.LineReader(cu)
+	if err != nil {
+		return err
+	}
+	type function struct {
+		entry  uint64
+		starts []uint64
+		file   string
+		line   int64
+	}
+	var functions []function
+	for depth := 1; cu.Children && depth > 0; {
+		e, err := r.Next()
+		if err != nil {
+			return err
+		}
+		if e.Tag == 0 {
+			depth--
+			continue
+		}
+		if e.Tag == dwarf.TagSubprogram {
+			ranges, err := data.Ranges(e)
+			if err != nil {
+				return err
+			}
+			if len(ranges) > 0 {
+				fn := function{entry: ranges[0][0]}
+				if low, ok := e.Val(dwarf.AttrLowpc).(uint64); ok {
+					fn.entry = low
+				}
+				for _, g := range ranges {
+					fn.starts = append(fn.starts, g[0])
+				}
+				file, line := origin(data, e)
+				if files := lines.Files(); file >= 0 && int(file) < len(files) && files[file] != nil {
+					fn.file, fn.line = files[file].Name, line
+					functions = append(functions, fn)
+				}
+			}
+		}
+		if e.Children {
+			r.SkipChildren()
+		}
+	}
+	if len(functions) == 0 {
+		return nil
+	}
+	type row struct {
+		file string
+		line int64
+	}
+	wanted, first := map[uint64]bool{}, map[uint64]row{}
+	for _, fn := range functions {
+		wanted[fn.entry] = true
+	}
+	isStmt := map[uint64]bool{}
+	var entry dwarf.LineEntry
+	for {
+		if err := lines.Next(&entry); err == io.EOF {
+			break
+		} else if err != nil {
+			return err
+		}
+		if entry.EndSequence || entry.File == nil || !wanted[entry.Address] {
+			continue
+		}
+		if _, ok := first[entry.Address]; !ok || entry.IsStmt && !isStmt[entry.Address] {
+			first[entry.Address] = row{entry.File.Name, int64(entry.Line)}
+			isStmt[entry.Address] = entry.IsStmt
+		}
+	}
+	for _, fn := range functions {
+		line := fn.line
+		if r := first[fn.entry]; r.file == fn.file && r.line >= fn.line {
+			line = r.line
+		}
+		owner := relative(fn.file, dir) + " " + strconv.FormatInt(line, 10) + " " + relative(unit, dir)
+		for _, start := range fn.starts {
+			d.owners[start] = append(d.owners[start], owner)
+		}
+	}
+	return nil
+}
+
+// relative is what Debian's prefix map leaves: paths below the source root, the library joins them with the folder of
+// compilation.
+func relative(file, dir string) string {
+	file = strings.TrimPrefix(path.Clean(file), path.Clean(dir)+"/")
+	if i := strings.Index(file, "/linux-6."); i >= 0 {
+		_, file, _ = strings.Cut(file[i+1:], "/")
+	}
+	return file
+}
+
+// origin follows abstract origins and specifications to the declaration.
+func origin(data *dwarf.Data, e *dwarf.Entry) (file, line int64) {
+	file = -1
+	r := data.Reader()
+	for range 8 {
+		if f, ok := e.Val(dwarf.AttrDeclFile).(int64); ok && file < 0 {
+			file = f
+		}
+		if l, ok := e.Val(dwarf.AttrDeclLine).(int64); ok && line == 0 {
+			line = l
+		}
+		next, ok := e.Val(dwarf.AttrAbstractOrigin).(dwarf.Offset)
+		if !ok {
+			next, ok = e.Val(dwarf.AttrSpecification).(dwarf.Offset)
+		}
+		if !ok {
+			break
+		}
+		r.Seek(next)
+		var err error
+		if e, err = r.Next(); err != nil || e == nil {
+			break
+		}
+	}
+	return file, line
+}
+
+// of returns the owners of a row's symbol.
+func (d *declared) of(r aliasRow) ([]string, bool) {
+	address, err := strconv.ParseUint(r.address, 16, 64)
+	if err != nil {
+		return nil, false
+	}
+	var all []string
+	for _, b := range d.bases[r.section] {
+		all = append(all, d.owners[b+address]...)
+	}
+	return all, len(all) > 0
+}
+
+// standardDWARF applies the relocations of x86_64 to whole sections and hands them to debug/dwarf.
+func standardDWARF(f *elf.File, relocatable bool) (*dwarf.Data, error) {
+	content := map[string][]byte{}
+	index := map[int]string{}
+	for i, s := range f.Sections {
+		if !strings.HasPrefix(s.Name, ".debug_") {
+			continue
+		}
+		data, err := s.Data()
+		if err != nil {
+			return nil, err
+		}
+		content[s.Name], index[i] = data, s.Name
+	}
+	if relocatable {
+		syms, err := f.Symbols()
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range f.Sections {
+			target, ok := index[int(s.Info)]
+			if s.Type != elf.SHT_RELA || !ok {
+				continue
+			}
+			data, err := s.Data()
+			if err != nil {
+				return nil, err
+			}
+			for ; len(data) >= 24; data = data[24:] {
+				offset, info, addend := binary.LittleEndian.Uint64(data), binary.LittleEndian.Uint64(data[8:]), binary.LittleEndian.Uint64(data[16:])
+				var value uint64
+				if n := info >> 32; n > 0 {
+					sym := syms[n-1]
+					value = sym.Value
+					if int(sym.Section) < len(f.Sections) && f.Sections[sym.Section].Flags&elf.SHF_ALLOC != 0 {
+						value += base(int(sym.Section))
+					}
+				}
+				switch elf.R_X86_64(uint32(info)) {
+				case elf.R_X86_64_64:
+					binary.LittleEndian.PutUint64(content[target][offset:], value+addend)
+				case elf.R_X86_64_32:
+					binary.LittleEndian.PutUint32(content[target][offset:], uint32(value+addend))
+				}
+			}
+		}
+	}
+	d, err := dwarf.New(content[".debug_abbrev"], nil, nil, content[".debug_info"], content[".debug_line"], nil, content[".debug_ranges"], content[".debug_str"])
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{".debug_addr", ".debug_line_str", ".debug_rnglists", ".debug_str_offsets"} {
+		if data, ok := content[name]; ok {
+			if err := d.AddSection(name, data); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return d, nil
+}

@@ -1,0 +1,352 @@
+//go:build kernel
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// corpus is the folder of an unpacked Debian kernel; `make corpus-cloud-amd64` brings it.
+func corpus(t *testing.T, flavour string) string {
+	t.Helper()
+	cache := os.Getenv("KAS_CACHE")
+	if cache == "" {
+		cache = filepath.Join("..", "..", ".cache")
+	}
+	dir := filepath.Join(cache, "corpus", flavour, "usr", "lib", "debug")
+	if _, err := os.Stat(dir); err != nil {
+		t.Fatalf("no kernel to test on: make corpus-%s", flavour)
+	}
+	return dir
+}
+
+func only(t *testing.T, glob string) string {
+	t.Helper()
+	found, err := filepath.Glob(glob)
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%s: %d files, %v", glob, len(found), err)
+	}
+	return found[0]
+}
+
+func kas(t *testing.T, args ...string) string {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	if code := run(args, &stdout, &stderr); code != 0 {
+		t.Fatalf("kas %s: exit %d\n%s%s", strings.Join(args, " "), code, &stdout, &stderr)
+	}
+	return stdout.String()
+}
+
+func tool(t *testing.T, name string, args ...string) []byte {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s %s: %v", name, strings.Join(args, " "), err)
+	}
+	return out
+}
+
+// aliasRow is a line of aliases.tsv.
+type aliasRow struct {
+	alias, symbol, object, section, address, kind, file, line, unit, source string
+}
+
+func readAliases(t *testing.T, path string) []aliasRow {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []aliasRow
+	for i, line := range strings.Split(strings.TrimSuffix(string(data), "\n"), "\n") {
+		f := strings.Split(line, "\t")
+		if len(f) != 10 {
+			t.Fatalf("%s:%d: %d columns", path, i+1, len(f))
+		}
+		if i > 0 {
+			rows = append(rows, aliasRow{f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7], f[8], f[9]})
+		}
+	}
+	return rows
+}
+
+// TestKernelCloudAMD64 runs the whole way on Debian's cloud kernel and holds what came out against other tools.
+func TestKernelCloudAMD64(t *testing.T) {
+	debug := corpus(t, "cloud-amd64")
+	vmlinux := only(t, filepath.Join(debug, "boot", "vmlinux-*"))
+	modules := only(t, filepath.Join(debug, "lib", "modules", "*", "kernel"))
+	config := filepath.Join("..", "..", "configs", "debian.yaml")
+	out := filepath.Join(t.TempDir(), "out")
+
+	var summary struct {
+		Builds []struct {
+			Modules, Unreadable, Failed, Aliases int
+		}
+	}
+	if err := json.Unmarshal([]byte(kas(t, "run", config, "--build", "cloud-amd64", "--out", out, "--json")), &summary); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(out, "cloud-amd64")
+	rows := readAliases(t, filepath.Join(dir, "aliases.tsv"))
+
+	t.Run("every module scanned", func(t *testing.T) {
+		want := 0
+		filepath.WalkDir(modules, func(path string, _ fs.DirEntry, _ error) error {
+			if strings.HasSuffix(path, ".ko") {
+				want++
+			}
+			return nil
+		})
+		got := summary.Builds[0]
+		if got.Modules != want || got.Unreadable != 0 || got.Failed != 0 || want < 1000 {
+			t.Errorf("%+v, want %d modules", got, want)
+		}
+		if got.Aliases != len(rows) {
+			t.Errorf("stats say %d aliases, aliases.tsv has %d", got.Aliases, len(rows))
+		}
+	})
+
+	t.Run("unique and without host path", func(t *testing.T) {
+		seen := map[string]bool{}
+		for _, r := range rows {
+			if seen[r.alias] {
+				t.Errorf("repeated alias %s", r.alias)
+			}
+			seen[r.alias] = true
+			for _, host := range []string{"reproducible", "debian_build", "linux_6"} {
+				if strings.Contains(r.alias, host) {
+					t.Errorf("host path in %s", r.alias)
+				}
+			}
+			if filepath.IsAbs(r.file) || strings.Contains(r.file, "..") {
+				t.Errorf("file %s", r.file)
+			}
+		}
+		if !seen["name_show@drivers_pnp_card_c_186"] {
+			t.Error("no name_show@drivers_pnp_card_c_186")
+		}
+	})
+
+	t.Run("vmlinux.syms is nm -n", func(t *testing.T) {
+		syms, err := os.ReadFile(filepath.Join(dir, "vmlinux.syms"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		aliases := 0
+		var rest bytes.Buffer
+		for line := range bytes.Lines(syms) {
+			if bytes.Contains(line, []byte("@")) {
+				aliases++
+			} else {
+				rest.Write(line)
+			}
+		}
+		if !bytes.Equal(rest.Bytes(), tool(t, "nm", "-n", vmlinux)) {
+			t.Error("without its aliases vmlinux.syms differs from nm -n")
+		}
+		want := 0
+		for _, r := range rows {
+			if r.object == "vmlinux" {
+				want++
+			}
+		}
+		if aliases != want {
+			t.Errorf("%d alias lines, aliases.tsv has %d of vmlinux", aliases, want)
+		}
+	})
+
+	t.Run("verify", func(t *testing.T) { kas(t, "verify", out) })
+
+	t.Run("locations", func(t *testing.T) { compareLocations(t, rows, vmlinux, modules) })
+
+	t.Run("same bytes with eight workers", func(t *testing.T) {
+		again := filepath.Join(t.TempDir(), "out")
+		kas(t, "run", config, "--build", "cloud-amd64", "--out", again, "-j", "8")
+		sameTrees(t, dir, filepath.Join(again, "cloud-amd64"))
+	})
+
+	t.Run("modules", func(t *testing.T) {
+		byModule := map[string][]string{}
+		for _, r := range rows {
+			byModule[r.object] = append(byModule[r.object], r.alias)
+		}
+		var names []string
+		for name := range byModule {
+			if name != "vmlinux" {
+				names = append(names, name)
+			}
+		}
+		slices.Sort(names)
+		temp := t.TempDir()
+		each(len(names), func(i int) {
+			err := judge(filepath.Join(modules, names[i]), filepath.Join(dir, "modules", names[i]+".kas"), byModule[names[i]], filepath.Join(temp, fmt.Sprint(i)))
+			if err != nil {
+				t.Errorf("%s: %v", names[i], err)
+			}
+		})
+		t.Logf("%d modules judged by ld, eu-elflint and objcopy", len(names))
+	})
+}
+
+// each calls f for 0 to n-1, four at a time.
+func each(n int, f func(int)) {
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, 4)
+	for i := range n {
+		wg.Add(1)
+		slots <- struct{}{}
+		go func() {
+			defer func() { <-slots; wg.Done() }()
+			f(i)
+		}()
+	}
+	wg.Wait()
+}
+
+// judge holds a rewritten module against its original with tools that know nothing of kas: it links alone, eu-elflint
+// has no complaint that it has not of the original, and with the aliases stripped it is what objcopy makes of the
+// original.
+func judge(original, rewritten string, aliases []string, temp string) error {
+	if out, err := exec.Command("ld", "-r", "-o", temp+".ld", rewritten).CombinedOutput(); err != nil {
+		return fmt.Errorf("ld -r: %v: %s", err, out)
+	}
+	linked, err := exec.Command("nm", temp+".ld").Output()
+	if err != nil {
+		return fmt.Errorf("nm: %v", err)
+	}
+	for _, a := range aliases {
+		if !bytes.Contains(linked, []byte(" "+a+"\n")) {
+			return fmt.Errorf("ld -r lost %s", a)
+		}
+	}
+	before, after := lint(original), lint(rewritten)
+	if len(after) > len(before) {
+		return fmt.Errorf("eu-elflint complains %d times, of the original %d: %s", len(after), len(before), after[0])
+	}
+	list := temp + ".list"
+	if err := os.WriteFile(list, []byte(strings.Join(aliases, "\n")+"\n"), 0o644); err != nil {
+		return err
+	}
+	// Both go through objcopy, which lays out a file anew: the second without a symbol to strip.
+	for _, c := range [][]string{
+		{"--strip-symbols=" + list, rewritten, temp + ".stripped"},
+		{original, temp + ".copied"},
+	} {
+		if out, err := exec.Command("objcopy", c...).CombinedOutput(); err != nil {
+			return fmt.Errorf("objcopy: %v: %s", err, out)
+		}
+	}
+	stripped, err := os.ReadFile(temp + ".stripped")
+	if err != nil {
+		return err
+	}
+	copied, err := os.ReadFile(temp + ".copied")
+	if err != nil {
+		return err
+	}
+	for _, suffix := range []string{".ld", ".stripped", ".copied", ".list"} {
+		os.Remove(temp + suffix)
+	}
+	if !bytes.Equal(stripped, copied) {
+		return fmt.Errorf("with its aliases stripped it is not what objcopy makes of the original")
+	}
+	return nil
+}
+
+// lint returns eu-elflint's complaints; those about gaps and names differ in offsets, so that only their number counts.
+func lint(path string) []string {
+	out, _ := exec.Command("eu-elflint", "--gnu-ld", path).CombinedOutput()
+	var lines []string
+	for line := range strings.Lines(string(out)) {
+		if line = strings.TrimSpace(line); line != "" && line != "No errors" {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+func sameTrees(t *testing.T, a, b string) {
+	t.Helper()
+	files := func(dir string) []string {
+		var all []string
+		filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+			if err == nil && !e.IsDir() {
+				rel, _ := filepath.Rel(dir, path)
+				all = append(all, rel)
+			}
+			return nil
+		})
+		return all
+	}
+	names := files(a)
+	if !slices.Equal(names, files(b)) {
+		t.Fatalf("%s and %s hold different files", a, b)
+	}
+	for _, name := range names {
+		x, err := os.ReadFile(filepath.Join(a, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		y, err := os.ReadFile(filepath.Join(b, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(x, y) {
+			t.Errorf("%s differs", name)
+		}
+	}
+}
+
+// compareLocations holds file, line and unit of every alias against the standard library's DWARF reader.
+func compareLocations(t *testing.T, rows []aliasRow, vmlinux, modules string) {
+	byObject := map[string][]aliasRow{}
+	for _, r := range rows {
+		byObject[r.object] = append(byObject[r.object], r)
+	}
+	var names []string
+	for name := range byObject {
+		if name != "vmlinux" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	compared := 0
+	for _, name := range append([]string{"vmlinux"}, names...) {
+		path := filepath.Join(modules, name)
+		if name == "vmlinux" {
+			path = vmlinux
+		}
+		truth, err := declarations(path)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for _, r := range byObject[name] {
+			if r.source == "line" {
+				continue // assembly has no declaration
+			}
+			want, ok := truth.of(r)
+			if !ok {
+				t.Errorf("%s: no subprogram at %s %s", r.alias, r.section, r.address)
+				continue
+			}
+			compared++
+			if got := r.file + " " + r.line + " " + r.unit; !slices.Contains(want, got) {
+				t.Errorf("%s: %s, declared %v", r.alias, got, want)
+			}
+		}
+	}
+	t.Logf("%d locations of %d objects compared", compared, len(byObject))
+}
