@@ -57,6 +57,10 @@ type Alias struct {
 	Names     Names
 	MaxLength int // in bytes; 0 = by kernel version
 	Never     Never
+
+	// SuffixFree gives a symbol that link-time optimization renamed its own name back as an alias (foo.llvm.123: foo)
+	// if no other symbol of the build bears that name.
+	SuffixFree bool
 }
 
 // Names selects symbols by name. The zero value means duplicates only.

@@ -70,6 +70,8 @@ type rawAlias struct {
 	Names     list     `yaml:"names"`
 	MaxLength number   `yaml:"max_length"`
 	Never     rawNever `yaml:"never"`
+
+	SuffixFree boolean `yaml:"suffix_free"`
 }
 
 type rawNever struct {

@@ -44,6 +44,8 @@ type effectiveAlias struct {
 	Names     any                 `yaml:"names"`
 	MaxLength int                 `yaml:"max_length"`
 	Never     map[string][]string `yaml:"never"`
+
+	SuffixFree bool `yaml:"suffix_free"`
 }
 
 type effectiveEmit struct {
@@ -120,7 +122,7 @@ func relativeTo(dir, file string) (string, error) {
 
 func options(b Build) effectiveOptions {
 	a := b.Alias
-	out := &effectiveAlias{Separator: a.Separator, Line: a.Line, Symbols: a.Symbols, Names: "duplicates", MaxLength: a.MaxLength}
+	out := &effectiveAlias{Separator: a.Separator, Line: a.Line, Symbols: a.Symbols, Names: "duplicates", MaxLength: a.MaxLength, SuffixFree: a.SuffixFree}
 	switch {
 	case a.Names.All:
 		out.Names = "all"

@@ -140,6 +140,9 @@ func (l *loader) options(b *Build, of *place, a rawAlias, e rawEmit, stages []te
 	if a.Never.node != nil {
 		b.Alias.Never = l.never(a.Never)
 	}
+	if a.SuffixFree.node != nil {
+		b.Alias.SuffixFree = a.SuffixFree.b
+	}
 	if e.Beside.node != nil {
 		b.Emit.Beside = e.Beside.b
 	}

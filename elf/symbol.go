@@ -53,6 +53,9 @@ func (s *Symbol) Marker() bool {
 	return s.Type() == byte(stdelf.STT_SECTION) || s.Type() == byte(stdelf.STT_FILE)
 }
 
+// SourceFile says whether the entry names the source file of the local symbols that follow it.
+func (s *Symbol) SourceFile() bool { return s.Type() == byte(stdelf.STT_FILE) }
+
 // Bytes returns what a defined symbol stands for: up to Size bytes from its Value, fewer if its section ends or has no
 // bytes in the file.
 func (f *File) Bytes(s *Symbol) []byte {
@@ -201,13 +204,19 @@ func (f *File) MappingSymbol(name []byte) bool {
 	return false
 }
 
-// NMListed says whether nm prints the symbol: neither sections, source files and mapping symbols, nor, on the machines
-// whose linker needs them kept, the assembler's own labels.
+// NMListed says whether nm prints the symbol: neither sections, source files and mapping symbols, nor, on mips and on
+// the machines whose linker needs them kept, the assembler's own labels.
 func (f *File) NMListed(s *Symbol) bool {
 	if s.Marker() || f.MappingSymbol(s.Name) {
 		return false
 	}
-	return !pairedRelocations(f.Machine) || len(s.Name) > 0 && !localLabel(s.Name)
+	switch stdelf.Machine(f.Machine) {
+	case stdelf.EM_RISCV, stdelf.EM_LOONGARCH:
+		return len(s.Name) > 0 && !localLabel(s.Name)
+	case stdelf.EM_MIPS:
+		return !localLabel(s.Name)
+	}
+	return true
 }
 
 // localLabel knows a label of the assembler (binutils bfd/elf.c, _bfd_elf_is_local_label_name): .L, .., _.L_, and L with
@@ -218,7 +227,7 @@ func localLabel(name []byte) bool {
 			return true
 		}
 	}
-	if name[0] != 'L' {
+	if len(name) == 0 || name[0] != 'L' {
 		return false
 	}
 	rest := bytes.TrimLeft(name[1:], "0123456789")

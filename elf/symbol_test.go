@@ -57,7 +57,7 @@ func listing(t testing.TB, f *elf.File) string {
 		fmt.Fprintf(&b, "%6d: %0*x %5d %-7s %-6s %-7s ", id, width, s.Value, s.Size, symbolType(s.Type()), symbolBind(s.Bind()), visibility(s.Other))
 		// ELF ABI for 64-bit Power, version 2: the local entry point is 2^n bytes after the global one.
 		if n := s.Other >> 5; f.Arch() == "powerpc64le" && n > 0 {
-			fmt.Fprintf(&b, "[<localentry>: %d] ", 1<<n)
+			fmt.Fprintf(&b, "[<localentry>: %d]  ", 1<<n)
 		}
 		name := string(s.Name)
 		if name == "" && s.Defined() && s.Type() == 3 {
@@ -243,6 +243,7 @@ init:	.long 0
 	.weak weak_absolute
 	.set weak_absolute, 44
 	.comm common, 24, 8
+	.comm small, 4, 4
 	.weak weak_undefined
 	.weak weak_undefined_object
 	.type weak_undefined_object, %object
@@ -258,7 +259,7 @@ func TestNMLetters(t *testing.T) {
 		"riscv64": "$x $d $xrv64i $d1 $b .L1 ..x _.L_x .Lx L0 Lx",
 		"x86_64":  "$x $d $x.1 ..x",
 		"s390x":   "$x $d ..x",
-		"mips64":  "$d $x",
+		"mips64":  "$d $x .L1 ..x _.L_x L0 $L1",
 	}
 	for _, arch := range []string{"x86_64", "i386", "arm64", "arm", "riscv64", "s390x", "powerpc64le", "mips64"} {
 		t.Run(arch, func(t *testing.T) {
@@ -278,12 +279,34 @@ func TestNMLetters(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, "letters.s"), []byte(source), 0o666); err != nil {
 				t.Fatal(err)
 			}
-			args := []string{"-o", path, filepath.Join(dir, "letters.s")}
-			if arch == "riscv64" {
-				args = append(args, "-L")
+			args := []string{"-L", "-o", path, filepath.Join(dir, "letters.s")}
+			if arch == "mips64" {
+				args = append(args, "-G", "8") // common symbols of up to 8 bytes are small
 			}
 			must(t, gnu(arch)+"as", args...)
 			compareNM(t, path, gnu(arch))
+		})
+	}
+}
+
+// TestNMUnnamed takes the name of the last symbol away: nm of riscv leaves it out, others do not.
+func TestNMUnnamed(t *testing.T) {
+	for _, name := range []string{"basic-gcc-x86_64", "basic-gcc-riscv64", "basic-gcc-mips64"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			data, err := os.ReadFile("testdata/" + name + ".o")
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := open(t, "testdata/"+name+".o")
+			table := f.Sections[f.Section(".symtab")]
+			last := table.Offset + table.Size - table.Entsize
+			copy(data[last:], []byte{0, 0, 0, 0})
+			path := filepath.Join(t.TempDir(), "unnamed.o")
+			if err := os.WriteFile(path, data, 0o666); err != nil {
+				t.Fatal(err)
+			}
+			compareNM(t, path, gnu(arch(name+".o")))
 		})
 	}
 }

@@ -42,8 +42,10 @@ type Object struct {
 	Arch      string
 	Release   string
 	Toolchain string
+	Headers   uint64 // offset of the section headers
 	Sections  []Section
 	Symbols   []Symbol // what kallsyms would show, in table order
+	Files     []string // names of STT_FILE symbols, which Symbols refer to; the first is "", for none
 	NoDebug   bool     // the object has no debugging information
 
 	// Set by normalize and resolve: this object's members of Groups, in table order.
@@ -75,7 +77,8 @@ type Symbol struct {
 	Size    uint64
 	ID      elf.SymID
 	Section uint32
-	Letter  byte // nm's
+	File    int32 // index into the object's Files: the STT_FILE symbol that a local symbol stands under
+	Letter  byte  // nm's
 }
 
 // Ref names a symbol of a build: indices into Objects and its Symbols.
@@ -96,6 +99,7 @@ type Duplicate struct {
 	Alias    string
 	Location Location
 
+	Plain     bool // alone with its base name: the alias is that name, without the suffix of link-time optimization
 	Ordinal   bool // the alias needed a number to be unique
 	Shortened bool // the alias was cut to the kernel's limit
 }
@@ -126,6 +130,7 @@ type Stats struct {
 	ByUnit     int            `json:"aliases_with_unit"` // declared in a header or an included C file
 	ByOrdinal  int            `json:"aliases_with_ordinal"`
 	Shortened  int            `json:"aliases_shortened"`
+	SuffixFree int            `json:"aliases_suffix_free"`
 	Renamed    int            `json:"lto_suffixes_cut"`
 	Unaliased  map[string]int `json:"unaliased"` // by reason
 	Emitted    int            `json:"modules_emitted"`

@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strconv"
@@ -78,6 +79,7 @@ func nameAll(b *pipeline.Build) {
 			}
 		}
 	}
+	n.plain()
 	withLine := b.Config.Alias.Line != "none"
 	tied := n.collide(n.located(), withLine)
 	if !withLine {
@@ -85,6 +87,21 @@ func nameAll(b *pipeline.Build) {
 	}
 	for _, set := range tied {
 		n.number(set)
+	}
+}
+
+// plain gives the names back that link-time optimization took from symbols that are alone with them.
+func (n *namer) plain() {
+	for i := range n.b.Objects {
+		o := &n.b.Objects[i]
+		for j := range o.Duplicates {
+			if d := &o.Duplicates[j]; d.Plain && d.Reason == "" {
+				if d.Location.Source == "" {
+					d.Location.Source = "suffix"
+				}
+				n.give(spelling{int32(i), d}, n.b.Groups[d.Group].Base)
+			}
+		}
 	}
 }
 
@@ -99,7 +116,7 @@ func (n *namer) located() [][]spelling {
 	for i := range n.b.Objects {
 		o := &n.b.Objects[i]
 		for j := range o.Duplicates {
-			if o.Duplicates[j].Reason == "" {
+			if d := &o.Duplicates[j]; d.Reason == "" && d.Alias == "" {
 				all = append(all, spelling{int32(i), &o.Duplicates[j]})
 			}
 		}
@@ -210,4 +227,35 @@ func (n *namer) spell(d *pipeline.Duplicate, place, ordinal string) (string, boo
 		d.Shortened = true
 	}
 	return base + n.sep + folded + ordinal, true
+}
+
+// prove holds the promise of the whole once more, by what was written and not by how: no two aliases of the build are
+// equal, none is the name of a symbol, none is longer than the kernel takes.
+func prove(b *pipeline.Build) error {
+	bearer := map[string]string{}
+	for i := range b.Objects {
+		o := &b.Objects[i]
+		for j := range o.Duplicates {
+			d := &o.Duplicates[j]
+			if d.Alias == "" {
+				continue
+			}
+			who := fmt.Sprintf("%s %s at %#x", o.Name, o.Symbols[d.Symbol].Name, o.Symbols[d.Symbol].Value)
+			if other, ok := bearer[d.Alias]; ok {
+				return fmt.Errorf("not unique: %s is the alias of %s and of %s", d.Alias, other, who)
+			}
+			if len(d.Alias) > maxLength(b) {
+				return fmt.Errorf("too long: %s of %s", d.Alias, who)
+			}
+			bearer[d.Alias] = who
+		}
+	}
+	for i := range b.Objects {
+		for j := range b.Objects[i].Symbols {
+			if who, ok := bearer[b.Objects[i].Symbols[j].Name]; ok {
+				return fmt.Errorf("not unique: %s, the alias of %s, is a symbol of %s", b.Objects[i].Symbols[j].Name, who, b.Objects[i].Name)
+			}
+		}
+	}
+	return nil
 }

@@ -16,7 +16,7 @@ func Normalize(ctx context.Context, b *pipeline.Build) error {
 	merge(b)
 	wanted := wantedNames(b.Config.Alias.Names)
 	b.Groups = slices.DeleteFunc(b.Groups, func(g pipeline.Group) bool {
-		return len(g.Members) < 2 && !(len(g.Members) == 1 && wanted(g.Base))
+		return len(g.Members) < 2 && !(len(g.Members) == 1 && (wanted(g.Base) || plain(b, &g)))
 	})
 	slices.SortFunc(b.Groups, func(x, y pipeline.Group) int { return strings.Compare(x.Base, y.Base) })
 	if ctx.Err() != nil {
@@ -26,7 +26,7 @@ func Normalize(ctx context.Context, b *pipeline.Build) error {
 		for _, r := range b.Groups[g].Members {
 			o, s := b.Ref(r)
 			_, meaning, act := classify(s.Name, o.Sections[s.Section].Code, b.Toolchain, b.LTO)
-			d := pipeline.Duplicate{Symbol: r.Symbol, Group: int32(g), Suffix: meaning}
+			d := pipeline.Duplicate{Symbol: r.Symbol, Group: int32(g), Suffix: meaning, Plain: plain(b, &b.Groups[g])}
 			if act == skip {
 				d.Reason = meaning
 			}
@@ -37,6 +37,16 @@ func Normalize(ctx context.Context, b *pipeline.Build) error {
 		slices.SortFunc(b.Objects[i].Duplicates, func(x, y pipeline.Duplicate) int { return int(x.Symbol) - int(y.Symbol) })
 	}
 	return nil
+}
+
+// plain says whether the group's one symbol is to get its base name as an alias: it was renamed, and no other bears it.
+func plain(b *pipeline.Build, g *pipeline.Group) bool {
+	if !b.Config.Alias.SuffixFree || len(g.Members) != 1 {
+		return false
+	}
+	o, s := b.Ref(g.Members[0])
+	_, meaning, _ := classify(s.Name, o.Sections[s.Section].Code, b.Toolchain, b.LTO)
+	return s.Name != g.Base && meaning != functionVariable
 }
 
 // merge moves symbols whose suffix is an identity to the group of their base name.

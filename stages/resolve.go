@@ -2,6 +2,7 @@ package stages
 
 import (
 	"context"
+	"path"
 	"strings"
 
 	"kas/configs"
@@ -39,13 +40,34 @@ func Resolve(ctx context.Context, b *pipeline.Build) error {
 	}
 	for i := range b.Objects {
 		for j := range b.Objects[i].Duplicates {
-			if d := &b.Objects[i].Duplicates[j]; d.Reason == "" && d.Location.File == "" {
+			d := &b.Objects[i].Duplicates[j]
+			if d.Reason == "" && b.Objects[i].NoDebug {
+				d.Location = fileSymbol(&b.Objects[i], d)
+			}
+			if d.Reason == "" && d.Location.File == "" && !d.Plain {
 				d.Reason = unlocated(&b.Objects[i])
 			}
 		}
 	}
 	nameAll(b)
-	return nil
+	return prove(b)
+}
+
+// fileSymbol is what an object without debugging information says of a local symbol: the name of its source file. Its
+// folder is known only for a module that is named after it, as kbuild makes them of one source file.
+func fileSymbol(o *pipeline.Object, d *pipeline.Duplicate) pipeline.Location {
+	file := o.Files[o.Symbols[d.Symbol].File]
+	switch path.Ext(file) {
+	case ".c", ".S", ".s", ".rs":
+	default: // none, or an object of link-time optimization (ld-temp.o)
+		return pipeline.Location{}
+	}
+	file = path.Base(file)
+	if module := strings.TrimPrefix(uncompressed(o.Name), "kernel/"); !o.Vmlinux &&
+		strings.TrimSuffix(path.Base(module), path.Ext(module)) == strings.TrimSuffix(file, path.Ext(file)) {
+		file = path.Join(path.Dir(module), file)
+	}
+	return pipeline.Location{File: file, Unit: file, Source: "file symbol"}
 }
 
 func unlocated(o *pipeline.Object) string {

@@ -28,11 +28,11 @@ func Scan(ctx context.Context, b *pipeline.Build) error {
 	}
 	settleArch(ctx, b)
 	settleToolchain(b)
+	settleDebug(ctx, b)
 	return nil
 }
 
-// scanObject reads one object. An object without debugging information is reported, but its symbols count: they make
-// the names of others ambiguous all the same.
+// scanObject reads one object.
 func scanObject(o *pipeline.Object) error {
 	f, err := elf.Open(o.Path)
 	if err != nil {
@@ -46,13 +46,13 @@ func scanObject(o *pipeline.Object) error {
 	if err != nil {
 		return err
 	}
-	symbols, err := visibleSymbols(f, syms)
+	symbols, files, err := visibleSymbols(f, syms)
 	if err != nil {
 		return err
 	}
 	o.Size = f.Size()
 	o.Arch = f.Arch()
-	o.Symbols = symbols
+	o.Symbols, o.Files = symbols, files
 	o.Release = release(f, syms)
 	o.Toolchain = toolchain(f.Comments())
 	o.Sections = make([]pipeline.Section, len(f.Sections))
@@ -60,10 +60,8 @@ func scanObject(o *pipeline.Object) error {
 		s := &f.Sections[i]
 		o.Sections[i] = pipeline.Section{Name: s.Name, Code: s.Exec(), Discarded: !o.Vmlinux && discarded(s.Name)}
 	}
-	if f.Section(".debug_info") == 0 && f.Section(".zdebug_info") == 0 {
-		o.NoDebug = true
-		return &elf.FormatError{Offset: f.HeadersOffset(), Msg: fmt.Sprintf("no debugging information among %d sections", len(f.Sections))}
-	}
+	o.Headers = f.HeadersOffset()
+	o.NoDebug = f.Section(".debug_info") == 0 && f.Section(".zdebug_info") == 0
 	return nil
 }
 
@@ -74,28 +72,41 @@ func discarded(section string) bool {
 
 // visibleSymbols copies what kallsyms shows of an object: named symbols of allocated sections, but for the marks that
 // assemblers leave between code and data.
-func visibleSymbols(f *elf.File, syms *elf.Symtab) ([]pipeline.Symbol, error) {
+func visibleSymbols(f *elf.File, syms *elf.Symtab) ([]pipeline.Symbol, []string, error) {
 	var names strings.Builder
+	files := []string{""}
+	file := int32(0)
 	symbols := make([]pipeline.Symbol, 0, syms.Len())
 	ends := make([]int, 0, syms.Len())
 	for id := elf.SymID(1); int(id) < syms.Len(); id++ {
 		s, err := syms.At(id)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
+		}
+		if s.SourceFile() {
+			// Local symbols belong to the file symbol before them; one without a name ends that (gABI "Symbol Table").
+			if file = 0; len(s.Name) > 0 {
+				file = int32(len(files))
+				files = append(files, string(s.Name))
+			}
+			continue
+		}
+		if id == syms.Locals {
+			file = 0
 		}
 		if len(s.Name) == 0 || !s.Defined() || !f.Sections[s.Section].Alloc() || s.Marker() || f.MappingSymbol(s.Name) {
 			continue
 		}
 		names.Write(s.Name)
 		ends = append(ends, names.Len())
-		symbols = append(symbols, pipeline.Symbol{Value: f.CodeAddress(&s), Size: s.Size, ID: id, Section: s.Section, Letter: f.NMType(&s)})
+		symbols = append(symbols, pipeline.Symbol{Value: f.CodeAddress(&s), Size: s.Size, ID: id, Section: s.Section, File: file, Letter: f.NMType(&s)})
 	}
 	// One string holds all names: an object's symbols cost a handful of allocations.
 	all, start := names.String(), 0
 	for i, end := range ends {
 		symbols[i].Name, start = all[start:end], end
 	}
-	return symbols, nil
+	return symbols, files, nil
 }
 
 // release is the kernel release the object was built for: the first word of a module's vermagic, the third of vmlinux's
@@ -163,5 +174,17 @@ func settleToolchain(b *pipeline.Build) {
 	}
 	if b.LTO == "" {
 		b.LTO = detectLTO(b)
+	}
+}
+
+// settleDebug reports the objects without debugging information, unless no object of the build has any: then it was
+// built that way. Their symbols count in either case: they make the names of others ambiguous all the same.
+func settleDebug(ctx context.Context, b *pipeline.Build) {
+	without := b.Every(func(o *pipeline.Object) bool { return o.Readable() && o.NoDebug })
+	if with := b.Every(func(o *pipeline.Object) bool { return o.Readable() && !o.NoDebug }); len(with) == 0 {
+		return
+	}
+	for _, o := range without {
+		b.Fail(ctx, o, &elf.FormatError{Offset: o.Headers, Msg: fmt.Sprintf("no debugging information among %d sections", len(o.Sections))})
 	}
 }

@@ -162,6 +162,22 @@ func TestNormalizeMerges(t *testing.T) {
 	}
 }
 
+func TestSuffixFree(t *testing.T) {
+	b := build(object("vmlinux", "f.llvm.1 1 10", "g.llvm.1 1 20", "g 1 30", "h 1 40"), object("a.ko", "__key.llvm.3 2 0"))
+	b.Toolchain, b.LTO, b.Config.Alias.SuffixFree = "llvm", "thin", true
+	prepare(t, b)
+	locateAt(b, func(_ string, s *pipeline.Symbol) pipeline.Location {
+		return pipeline.Location{File: "x.c", Unit: "x.c", Line: int64(s.Value)}
+	})
+	want := map[string]string{
+		"vmlinux f.llvm.1 10": "f", "vmlinux g.llvm.1 20": "g@x_c_32", "vmlinux g 30": "g@x_c_48",
+		"a.ko __key.llvm.3 0": "-: not text",
+	}
+	if d := cmp.Diff(want, aliasesOf(b)); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestNamesAll(t *testing.T) {
 	b := build(object("vmlinux", "one 1 10", "two 1 20", "two 1 30", "three 1 40"))
 	b.Config.Alias.Names = configs.Names{Globs: []string{"on*"}}

@@ -72,6 +72,9 @@ func count(b *pipeline.Build) {
 			} else {
 				s.InModules++
 			}
+			if d.Plain {
+				s.SuffixFree++
+			}
 			if d.Location.Unit != d.Location.File {
 				s.ByUnit++
 			}

@@ -34,6 +34,10 @@ type suffix struct {
 	meaning   string
 }
 
+// functionVariable is the meaning of a number that is no rename: the compiler tells variables of one name apart that stand
+// in different functions.
+const functionVariable = "variable of a function"
+
 // suffixes is every suffix kas knows. The first row that fits decides; a part that no row knows is part of the name.
 // docs/suffixes.md says where each was seen.
 var suffixes = []suffix{
@@ -49,7 +53,7 @@ var suffixes = []suffix{
 	{"specialized", maybeNumber, "llvm", "", false, true, keep, "clone with constant parameters"},
 	{"argelim", noNumber, "llvm", "", false, true, keep, "clone with fewer parameters"},
 	{"", needsNumber, "llvm", "full", false, true, cut, "renamed by full LTO"},
-	{"", needsNumber, "", "", true, false, cut, "variable of a function"},
+	{"", needsNumber, "", "", true, false, cut, functionVariable},
 }
 
 // classify splits a symbol's name into its base name and what its suffix means ("" if it has none that is known). The

@@ -94,6 +94,9 @@ func checkRows(p *problems, rows []row, sep string, byAlias map[string]int) {
 			byAlias[r.alias] = i
 		}
 		for _, c := range []struct{ name, path string }{{"file", r.file}, {"unit", r.unit}} {
+			if c.path == "" && r.plain() {
+				continue // its alias names no place
+			}
 			if c.path == "" || path.IsAbs(c.path) || path.Clean(c.path) != c.path || c.path == "." || c.path == ".." || strings.HasPrefix(c.path, "../") {
 				p.add("aliases.tsv:%d: %s %q is no clean relative path", r.at, c.name, c.path)
 			}
@@ -115,10 +118,19 @@ func checkRows(p *problems, rows []row, sep string, byAlias map[string]int) {
 	}
 }
 
+// plain tells whether the alias is the symbol's own name, which a suffix of
+// link-time optimization hid.
+func (r *row) plain() bool {
+	return r.alias != r.symbol && baseOf(r.alias, r.symbol)
+}
+
 // checkAlias checks ALIAS = NAME SEP T(FILE [":" UNIT] ":" LINE) ["_" ORDINAL].
 // Only an alias whose full form is longer than limit, the length of the longest
 // alias there is, may have its path cut at the front.
 func checkAlias(r *row, sep string, limit int) error {
+	if r.plain() {
+		return nil
+	}
 	if sep == "" || !strings.Contains(r.alias, sep) {
 		return fmt.Errorf("no separator %q", sep)
 	}

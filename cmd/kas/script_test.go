@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -241,7 +242,9 @@ func (s *script) commands() map[string]func([]string) error {
 		"times": func(args []string) error { return s.tree(args[0], args[1], true) },
 		// kas-to-ko DIR TO copies each X.ko.kas to X.ko.
 		"kas-to-ko": func(args []string) error { return s.kasToKo(s.path(args[0]), s.path(args[1])) },
-		// wrote TEXT LIST asks whether each line of LIST is one of TEXT.
+		// json TEXT PATH... asks whether TEXT is one JSON value that has something at each path.
+		"json": func(args []string) error { return hasPaths(s.text(args[0]), args[1:]) },
+		// holds TEXT LIST asks whether each line of LIST is one of TEXT.
 		"holds": func(args []string) error {
 			have := strings.Split(s.text(args[0]), "\n")
 			for _, want := range strings.Split(s.text(args[1]), "\n") {
@@ -263,6 +266,34 @@ func (s *script) commands() map[string]func([]string) error {
 			return os.WriteFile(s.path(to), []byte(kept.String()), 0o644)
 		},
 	}
+}
+
+func hasPaths(text string, paths []string) error {
+	var value any
+	if err := json.Unmarshal([]byte(text), &value); err != nil {
+		return err
+	}
+	for _, path := range paths {
+		at := value
+		for key := range strings.SplitSeq(path, ".") {
+			switch v := at.(type) {
+			case map[string]any:
+				at = v[key]
+			case []any:
+				i, err := strconv.Atoi(key)
+				if err != nil || i >= len(v) {
+					return fmt.Errorf("no %s", path)
+				}
+				at = v[i]
+			default:
+				at = nil
+			}
+			if at == nil {
+				return fmt.Errorf("no %s", path)
+			}
+		}
+	}
+	return nil
 }
 
 func (s *script) kas(code int, args []string) error {

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// arrows is which packages of kas a package may import, and why no others.
+var arrows = map[string]struct {
+	may    []string
+	reason string
+}{
+	"cmd/kas":   {[]string{"configs", "demo", "elf", "elf/dwarf", "pipeline", "registry", "report", "stages", "verify"}, "the command line ties all together"},
+	"report":    {[]string{"pipeline"}, "it tells what a run left, whatever its stages did"},
+	"stages":    {[]string{"pipeline", "elf", "elf/dwarf", "registry", "configs"}, "it is what is done to a build; how it is run, read and told is for others"},
+	"pipeline":  {[]string{"configs", "elf"}, "it runs stages without knowing one"},
+	"bench":     {[]string{"configs", "pipeline", "stages", "elf"}, "it measures what a run does"},
+	"registry":  {nil, "others read the exported file with it alone"},
+	"elf":       {nil, "bytes know nothing of kernels and builds"},
+	"elf/dwarf": {[]string{"elf"}, "it is the second room of elf"},
+	"configs":   {nil, "a configuration is read before anything else is there"},
+	"verify":    {nil, "it proves what kas wrote, so it must not share its mistakes"},
+	"demo":      {nil, "it is files"},
+}
+
+// doors is in which packages an outside dependency may enter; below its path, too.
+var doors = map[string][]string{
+	"gopkg.in/yaml.v3":                  {"configs"},
+	"github.com/spf13/cobra":            {"cmd/kas"},
+	"github.com/spf13/pflag":            {"cmd/kas"},
+	"github.com/schollz/progressbar/v3": {"cmd/kas"},
+	"golang.org/x/term":                 {"cmd/kas"},
+	"github.com/sourcegraph/conc":       {"pipeline"},
+	"golang.org/x/sync/semaphore":       {"pipeline"},
+	"github.com/dustin/go-humanize":     {"report"},
+	"github.com/klauspost/compress":     {"elf", "verify"}, // verify proves with code of its own
+	"github.com/mikelolasagasti/xz":     {"elf", "verify"},
+	"golang.org/x/sys/unix":             {"elf", "pipeline", "verify"},
+	"debug/elf":                         {"elf", "elf/dwarf"}, // its constants: its readers have panicked on damaged files
+	"debug/dwarf":                       {"elf", "elf/dwarf"},
+	"github.com/rogpeppe/go-internal":   nil, // tests alone
+	"github.com/google/go-cmp":          nil,
+}
+
+// TestLayers: imports run downward only.
+func TestLayers(t *testing.T) {
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "kas/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := json.NewDecoder(bytes.NewReader(out))
+	for {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		from := strings.TrimPrefix(p.ImportPath, "kas/")
+		rule, known := arrows[from]
+		if !known {
+			t.Errorf("package %s has no place in the house: give it its arrows here and in DESIGN.md", from)
+			continue
+		}
+		for _, imported := range p.Imports {
+			if to, ours := strings.CutPrefix(imported, "kas/"); ours {
+				if !slices.Contains(rule.may, to) {
+					t.Errorf("%s imports %s: %s", from, to, rule.reason)
+				}
+				continue
+			}
+			checkDoor(t, from, imported)
+		}
+	}
+}
+
+func checkDoor(t *testing.T, from, imported string) {
+	for path, packages := range doors {
+		if imported != path && !strings.HasPrefix(imported, path+"/") {
+			continue
+		}
+		if !slices.Contains(packages, from) {
+			t.Errorf("%s imports %s: it enters in %s, so that it can be replaced there", from, imported, strings.Join(packages, " and "))
+		}
+		return
+	}
+	if first, _, _ := strings.Cut(imported, "/"); strings.Contains(first, ".") {
+		t.Errorf("%s imports %s: a new dependency needs its door here, one package where it enters", from, imported)
+	}
+}
+
+// TestStagesAreSequential: (*Build).Each is the only parallel loop, so the code of stages has nothing to lock.
+func TestStagesAreSequential(t *testing.T) {
+	files, err := filepath.Glob("../../stages/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no stages", err)
+	}
+	set := token.NewFileSet()
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(set, name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		refuse := func(n ast.Node, what string) {
+			t.Errorf("%s: %s: stages leave what runs at the same time to (*pipeline.Build).Each", set.Position(n.Pos()), what)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.ImportSpec:
+				if p := strings.Trim(n.Path.Value, `"`); p == "sync" || strings.HasPrefix(p, "sync/") {
+					refuse(n, "import of "+p)
+				}
+			case *ast.GoStmt:
+				refuse(n, "go statement")
+			case *ast.ChanType:
+				refuse(n, "channel")
+			case *ast.SelectStmt:
+				refuse(n, "select")
+			case *ast.SendStmt:
+				refuse(n, "send")
+			}
+			return true
+		})
+	}
+}

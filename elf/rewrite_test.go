@@ -1,0 +1,464 @@
+package elf_test
+
+import (
+	"bytes"
+	stdelf "debug/elf"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"sort"
+	"strings"
+	"testing"
+
+	diff "github.com/google/go-cmp/cmp"
+
+	"kas/elf"
+)
+
+// relocatable returns the fixtures that can be rewritten.
+func relocatable(t testing.TB) []string {
+	t.Helper()
+	return slices.DeleteFunc(fixtures(t), func(path string) bool { return filepath.Ext(path) != ".o" })
+}
+
+func rewrite(t testing.TB, f *elf.File, aliases []elf.Alias) []byte {
+	t.Helper()
+	plan, err := f.Rewrite(aliases)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	n, err := plan.WriteTo(&out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n != plan.Size() || n != int64(out.Len()) {
+		t.Errorf("WriteTo returned %d and wrote %d bytes, Size is %d", n, out.Len(), plan.Size())
+	}
+	return out.Bytes()
+}
+
+func TestRewriteNothing(t *testing.T) {
+	for _, path := range relocatable(t) {
+		want, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(rewrite(t, open(t, path), nil), want) {
+			t.Errorf("%s: changed", path)
+		}
+	}
+}
+
+// TestRewriteLinked refuses what is not relocatable.
+func TestRewriteLinked(t *testing.T) {
+	_, err := open(t, "testdata/icf-clang-x86_64.elf").Rewrite([]elf.Alias{{Original: 2, Name: "a"}})
+	var format *elf.FormatError
+	if !errors.As(err, &format) {
+		t.Errorf("got %v, want a FormatError", err)
+	}
+}
+
+// TestRewriteUnknown refuses an alias of no symbol.
+func TestRewriteUnknown(t *testing.T) {
+	f := open(t, "testdata/basic-gcc-x86_64.o")
+	for _, id := range []elf.SymID{0, 24, 1 << 31} {
+		if _, err := f.Rewrite([]elf.Alias{{Original: id, Name: "a"}}); err == nil {
+			t.Errorf("symbol %d: no error", id)
+		}
+	}
+}
+
+// chooseAliases names the symbols whose renumbering is most easily got wrong. The names bear the separator of kas.
+func chooseAliases(t testing.TB, path string) []elf.Alias {
+	t.Helper()
+	f := open(t, path)
+	syms, err := f.Symtab()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var aliases []elf.Alias
+	taken := map[elf.SymID]bool{}
+	add := func(id elf.SymID, times int) {
+		s, err := syms.At(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if taken[id] {
+			return
+		}
+		taken[id] = true
+		for range times {
+			aliases = append(aliases, elf.Alias{Original: id, Name: fmt.Sprintf("%s@%s_c_%d", s.Name, arch(path), len(aliases))})
+		}
+	}
+	const local, global, object, function = 0, 1, 1, 2
+	// A linker may drop a label of the assembler, and its alias with it.
+	named := func(s *elf.Symbol) bool {
+		return s.Defined() && !s.Marker() && !f.MappingSymbol(s.Name) && !bytes.HasPrefix(s.Name, []byte(".L"))
+	}
+	first := func(bind, kind byte) elf.SymID {
+		return findSymbol(t, syms, 1, 1, func(s *elf.Symbol) bool { return named(s) && s.Bind() == bind && s.Type() == kind })
+	}
+	for _, id := range []elf.SymID{
+		first(local, function), first(global, function), first(local, object), first(global, object),
+		findSymbol(t, syms, syms.Locals-1, -1, named),           // the last local
+		findSymbol(t, syms, syms.Locals, 1, named),              // the first that is not
+		findSymbol(t, syms, elf.SymID(syms.Len()-1), -1, named), // the last of all
+	} {
+		if id != 0 {
+			add(id, 1+len(aliases)%2) // two aliases for every other one
+		}
+	}
+	if len(aliases) < 2 {
+		t.Fatalf("%s: only %d aliases", path, len(aliases))
+	}
+	// The order of the request is not that of the table.
+	slices.Reverse(aliases)
+	return aliases
+}
+
+// findSymbol returns the first symbol from id on that pleases, 0 if there is none.
+func findSymbol(t testing.TB, syms *elf.Symtab, id elf.SymID, step int, pleases func(*elf.Symbol) bool) elf.SymID {
+	t.Helper()
+	for ; id > 0 && int(id) < syms.Len(); id = elf.SymID(int(id) + step) {
+		s, err := syms.At(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if pleases(&s) {
+			return id
+		}
+	}
+	return 0
+}
+
+// TestRewrite adds aliases to every fixture and lets other tools judge the copy.
+func TestRewrite(t *testing.T) {
+	for _, path := range relocatable(t) {
+		t.Run(fixtureName(path), func(t *testing.T) {
+			t.Parallel()
+			aliases := chooseAliases(t, path)
+			f := open(t, path)
+			before, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data := rewrite(t, f, aliases)
+			checkReopened(t, f, data, inTableOrder(aliases))
+			copied := filepath.Join(t.TempDir(), filepath.Base(path))
+			if err := os.WriteFile(copied, data, 0o666); err != nil {
+				t.Fatal(err)
+			}
+			compareSections(t, before, data)
+			compareReadelf(t, path, copied, aliases)
+			compareLinked(t, path, copied, aliases)
+			compareStripped(t, path, copied, aliases)
+			compareLint(t, path, copied)
+			after, err := os.ReadFile(path)
+			if err != nil || !bytes.Equal(before, after) {
+				t.Errorf("the input was written to (%v)", err)
+			}
+		})
+	}
+}
+
+// inTableOrder puts aliases in the order they stand in, those of one original in the order given.
+func inTableOrder(aliases []elf.Alias) []elf.Alias {
+	sorted := slices.Clone(aliases)
+	sort.SliceStable(sorted, func(i, j int) bool { return sorted[i].Original < sorted[j].Original })
+	return sorted
+}
+
+const (
+	shtLLVMAddrsig = 0x6fff4c03
+	shtGroup       = 17
+	shtSymtabShndx = 18
+)
+
+// compareSections reads both objects with the standard library: same headers but for what has to move, same bytes but
+// for the symbol table, its strings and what names symbols by index.
+func compareSections(t *testing.T, before, after []byte) {
+	t.Helper()
+	old, err := stdelf.NewFile(bytes.NewReader(before))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, err := stdelf.NewFile(bytes.NewReader(after))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := diff.Diff(old.FileHeader, now.FileHeader); d != "" {
+		t.Errorf("ELF header (-before +after):\n%s", d)
+	}
+	if len(old.Sections) != len(now.Sections) {
+		t.Fatalf("%d sections, want %d", len(now.Sections), len(old.Sections))
+	}
+	symtab, strings := 0, 0
+	for i, s := range old.Sections {
+		if s.Type == stdelf.SHT_SYMTAB {
+			symtab, strings = i, int(s.Link)
+		}
+	}
+	for i, s := range old.Sections {
+		n := now.Sections[i]
+		a, b := s.SectionHeader, n.SectionHeader
+		linked := int(a.Link) == symtab && a.Type != stdelf.SHT_NULL
+		if i == symtab || linked && a.Type == shtGroup {
+			b.Info = a.Info
+		}
+		if i == symtab || i == strings || linked && (a.Type == shtLLVMAddrsig || a.Type == shtSymtabShndx) {
+			b.Size, b.FileSize = a.Size, a.FileSize
+		}
+		if b.Addralign > 1 && a.Offset%a.Addralign == 0 && b.Offset%b.Addralign != 0 && a.Type != stdelf.SHT_NOBITS {
+			t.Errorf("section %s at %#x is not aligned to %d", b.Name, b.Offset, b.Addralign)
+		}
+		b.Offset = a.Offset
+		if d := diff.Diff(a, b); d != "" {
+			t.Errorf("section header %d (-before +after):\n%s", i, d)
+		}
+		if i == symtab || i == strings || linked && a.Type != shtGroup || a.Type == stdelf.SHT_NOBITS || a.Type == stdelf.SHT_NULL {
+			continue
+		}
+		was := before[s.Offset : s.Offset+s.FileSize]
+		is := after[n.Offset : n.Offset+n.FileSize]
+		if !bytes.Equal(was, is) {
+			t.Errorf("content of section %s changed", s.Name)
+		}
+	}
+}
+
+// compareReadelf compares all that readelf prints of both: symbols in order, relocations, groups and address-significant
+// symbols by the names they lead to, and warnings. Section headers are compareSections' own.
+func compareReadelf(t *testing.T, path, copied string, aliases []elf.Alias) {
+	t.Helper()
+	before := readelf(t, "readelf", path)
+	after := readelf(t, "readelf", copied)
+	if d := diff.Diff(before.comparable(nil), after.comparable(aliases)); d != "" {
+		t.Errorf("readelf (-before +after):\n%s", d)
+	}
+	// Each alias stands right after its original, as one more of its names: same value, size, type, bind, visibility
+	// and section.
+	var want []string
+	for i, s := range before.symbols() {
+		want = append(want, s.text+s.name)
+		for _, a := range aliases {
+			if int(a.Original) == i {
+				want = append(want, s.text+a.Name)
+			}
+		}
+	}
+	var got []string
+	for _, s := range after.symbols() {
+		got = append(got, s.text+s.name)
+	}
+	if d := diff.Diff(want, got); d != "" {
+		t.Errorf("symbols (-want +got):\n%s", d)
+	}
+	if !strings.Contains(path, "-clang-") {
+		return
+	}
+	args := []string{}
+	if addrsigLinked(t, path) {
+		args = append(args, "--addrsig")
+	}
+	if d := diff.Diff(readelf(t, "llvm-readelf-19", path, args...).comparable(nil), readelf(t, "llvm-readelf-19", copied, args...).comparable(aliases)); d != "" {
+		t.Errorf("llvm-readelf-19 (-before +after):\n%s", d)
+	}
+}
+
+// addrsigLinked says whether the object has address-significant symbols that mean something: ld.lld -r joins such
+// sections as they are and takes away their link to the symbol table.
+func addrsigLinked(t *testing.T, path string) bool {
+	t.Helper()
+	f, err := stdelf.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	return slices.ContainsFunc(f.Sections, func(s *stdelf.Section) bool { return s.Type == shtLLVMAddrsig && s.Link != 0 })
+}
+
+// dump is what readelf prints of an object.
+type dump struct{ path, out, warnings string }
+
+func readelf(t *testing.T, tool, path string, args ...string) dump {
+	t.Helper()
+	out, warnings, err := run(t, tool, append(args, "-aW", path)...)
+	if err != nil {
+		t.Fatalf("%s %s: %v: %s", tool, path, err, warnings)
+	}
+	return dump{path, out, warnings}
+}
+
+var (
+	symbolLine = regexp.MustCompile(`^ *\d+: `)
+	relocLine  = regexp.MustCompile(`^([0-9a-f]{8,16}) +[0-9a-f]{8,16} `)
+	counted    = regexp.MustCompile(`contains \d+ entries|at offset 0x[0-9a-f]+|Start of section headers:.*`)
+	header     = regexp.MustCompile(`^  \[[ 0-9]+\] `)
+)
+
+// comparable takes out what has to change: aliases, symbol indices, counts, offsets, section headers.
+func (d dump) comparable(aliases []elf.Alias) string {
+	var kept []string
+	for line := range strings.Lines(d.out + strings.ReplaceAll(d.warnings, d.path, "OBJECT")) {
+		line = strings.TrimSuffix(line, "\n")
+		if header.MatchString(line) || symbolLine.MatchString(line) && slices.ContainsFunc(aliases, func(a elf.Alias) bool {
+			return strings.HasSuffix(line, " "+a.Name)
+		}) {
+			continue
+		}
+		line = symbolLine.ReplaceAllString(line, "")
+		line = relocLine.ReplaceAllString(line, "$1 ")
+		line = counted.ReplaceAllString(line, "")
+		for _, a := range aliases { // the unwind tables of arm name an address by whichever symbol is found
+			original, _, _ := strings.Cut(a.Name, "@")
+			line = strings.ReplaceAll(line, "<"+a.Name+">", "<"+original+">")
+		}
+		kept = append(kept, line)
+	}
+	return strings.Join(kept, "\n")
+}
+
+// symbolText is a line of the symbol table without its number: the name, and what stands before it.
+type symbolText struct{ text, name string }
+
+func (d dump) symbols() []symbolText {
+	var all []symbolText
+	for line := range strings.Lines(d.out) {
+		line = strings.TrimSuffix(line, "\n")
+		if !symbolLine.MatchString(line) {
+			continue
+		}
+		line = symbolLine.ReplaceAllString(line, "")
+		// The name follows the section, which follows the visibility and what else st_other says.
+		at := symbolSection.FindStringIndex(line)
+		if at == nil {
+			continue // the list of address-significant symbols
+		}
+		all = append(all, symbolText{line[:at[1]], line[at[1]:]})
+	}
+	return all
+}
+
+var symbolSection = regexp.MustCompile(`^\S+ +\S+ +\S+ +\S+ +\S+ (\[.*\])? +(UND|ABS|COM|\d+) `)
+
+// emulation is what GNU ld needs to be told where one program links for several machines.
+func emulation(arch string) []string {
+	switch arch {
+	case "mips":
+		return []string{"-m", "elf32btsmip"}
+	case "mips64el":
+		return []string{"-m", "elf64ltsmip"}
+	case "powerpc64":
+		return []string{"-m", "elf64ppc"}
+	}
+	return nil
+}
+
+// linkers are the programs that link an architecture, with their arguments.
+func linkers(path string) [][]string {
+	var all [][]string
+	if arch(path) != "loongarch64" { // no GNU ld here
+		all = append(all, append([]string{gnu(arch(path)) + "ld"}, emulation(arch(path))...))
+	}
+	if strings.Contains(path, "-clang-") {
+		all = append(all, []string{"ld.lld-19"})
+	}
+	return all
+}
+
+// compareLinked links both objects with ld -r, as a module is finished: the results differ by the aliases alone.
+func compareLinked(t *testing.T, path, copied string, aliases []elf.Alias) {
+	t.Helper()
+	for _, ld := range linkers(path) {
+		before, after := filepath.Join(t.TempDir(), "linked.o"), filepath.Join(t.TempDir(), "linked.o")
+		_, warnings, err := run(t, ld[0], append(ld[1:], "-r", "-o", before, path)...)
+		if err != nil {
+			t.Errorf("%s refuses the fixture itself: %s", ld[0], warnings)
+			continue
+		}
+		_, complaints, err := run(t, ld[0], append(ld[1:], "-r", "-o", after, copied)...)
+		if err != nil || complaints != strings.ReplaceAll(warnings, path, copied) {
+			t.Errorf("%s: %v: %s", ld[0], err, complaints)
+			continue
+		}
+		was, is := readelf(t, "readelf", before), readelf(t, "readelf", after)
+		if d := diff.Diff(sorted(was.comparable(nil)), sorted(is.comparable(aliases))); d != "" {
+			t.Errorf("linked by %s (-before +after):\n%s", ld[0], d)
+		}
+		symbols := is.symbols()
+		for _, a := range aliases {
+			original, _, _ := strings.Cut(a.Name, "@")
+			i := slices.IndexFunc(symbols, func(s symbolText) bool { return s.name == a.Name })
+			if i < 0 || !slices.Contains(symbols, symbolText{symbols[i].text, original}) {
+				t.Errorf("%s loses alias %s or moves it", ld[0], a.Name)
+			}
+		}
+	}
+}
+
+// sorted puts the lines of a dump in order: a linker may place a symbol anywhere.
+func sorted(out string) string {
+	lines := strings.Split(out, "\n")
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+// compareStripped takes the aliases out again with objcopy: what is left is what objcopy makes of the original.
+func compareStripped(t *testing.T, path, copied string, aliases []elf.Alias) {
+	t.Helper()
+	dir := t.TempDir()
+	list := filepath.Join(dir, "aliases")
+	var names strings.Builder
+	for _, a := range aliases {
+		names.WriteString(a.Name + "\n")
+	}
+	if err := os.WriteFile(list, []byte(names.String()), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	objcopy := gnu(arch(path)) + "objcopy"
+	if strings.Contains(path, "-clang-") {
+		objcopy = "llvm-objcopy-19"
+	}
+	before, after := filepath.Join(dir, "before.o"), filepath.Join(dir, "after.o")
+	// llvm-objcopy unlinks these sections from a symbol table that it changes; compareReadelf has compared them.
+	const addrsig, callGraph = "--remove-section=.llvm_addrsig", "--remove-section=.llvm.call-graph-profile"
+	must(t, objcopy, addrsig, callGraph, path, before)
+	must(t, objcopy, addrsig, callGraph, "--strip-symbols="+list, copied, after)
+	want, err := os.ReadFile(before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(want, got) {
+		t.Errorf("%s --strip-symbols leaves another object than the original", objcopy)
+		compareSections(t, want, got)
+	}
+}
+
+// compareLint holds eu-elflint to the complaints it had about the original.
+func compareLint(t *testing.T, path, copied string) {
+	t.Helper()
+	number := regexp.MustCompile(`\d+`)
+	complaints := func(object string) map[string]bool {
+		out, errs, _ := run(t, "eu-elflint", "--gnu-ld", object)
+		all := map[string]bool{}
+		for line := range strings.Lines(out + errs) {
+			all[number.ReplaceAllString(line, "N")] = true
+		}
+		return all
+	}
+	known := complaints(path)
+	for line := range complaints(copied) {
+		if !known[line] {
+			t.Errorf("eu-elflint: %s", line)
+		}
+	}
+}
