@@ -22,7 +22,10 @@ type Build struct {
 	LTO       string // none, thin, full, or "" likewise
 	Release   string // kernel release, "" if no object tells
 
-	// Set by dedupe, changed by normalize, fixed after that.
+	// Set by dedupe: every name and who carries it, in the order of the names.
+	Names []Group
+
+	// Set by normalize: the duplicates, in the order of their base names.
 	Groups []Group
 
 	Stats   Stats
@@ -84,9 +87,9 @@ type Symbol struct {
 // Ref names a symbol of a build: indices into Objects and its Symbols.
 type Ref struct{ Object, Symbol int32 }
 
-// Group is a base name and all symbols of the build that carry it, in the order of objects and tables.
+// Group is a name and all symbols of the build that carry it, in the order of objects and tables.
 type Group struct {
-	Base    string
+	Base    string // in Names the whole name, in Groups without an identity suffix
 	Members []Ref
 }
 

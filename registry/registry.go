@@ -5,8 +5,10 @@ package registry
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,8 +47,9 @@ type Record struct {
 	Unit, Source      string
 }
 
-// Write writes the file. It sorts records.
-func Write(w io.Writer, h Header, records []Record) error {
+// Write writes the file. names yields the records of one name after the other, in the order of the names' bytes; a slice
+// that it yields may be used again for the next.
+func Write(w io.Writer, h Header, names iter.Seq[[]Record]) error {
 	buf := bufio.NewWriterSize(w, 256<<10)
 	header := []string{
 		fmt.Sprintf("#format\tkas symbols %d", Format),
@@ -62,19 +65,21 @@ func Write(w io.Writer, h Header, records []Record) error {
 		buf.WriteString(line)
 		buf.WriteByte('\n')
 	}
-	slices.SortFunc(records, func(a, b Record) int { return strings.Compare(a.Name, b.Name) })
 	var lines [][]byte
-	for i := 0; i < len(records); {
-		// Records of one name are ordered by their whole lines; most names are alone.
-		j := i + 1
-		for j < len(records) && records[j].Name == records[i].Name {
-			j++
+	var line []byte
+	for records := range names {
+		if len(records) == 1 {
+			line = records[0].appendLine(line[:0])
+			if _, err := buf.Write(line); err != nil {
+				return err
+			}
+			continue
 		}
 		lines = lines[:0]
-		for ; i < j; i++ {
+		for i := range records {
 			lines = append(lines, records[i].appendLine(nil))
 		}
-		slices.SortFunc(lines, func(a, b []byte) int { return strings.Compare(string(a), string(b)) })
+		slices.SortFunc(lines, bytes.Compare)
 		for _, line := range lines {
 			if _, err := buf.Write(line); err != nil {
 				return err

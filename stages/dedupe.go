@@ -2,11 +2,13 @@ package stages
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"kas/pipeline"
 )
 
-// Dedupe groups the symbols of vmlinux and all modules by name. Names that one symbol carries are groups, too: a suffix
+// Dedupe groups the symbols of vmlinux and all modules by name. Names that one symbol carries are listed, too: a suffix
 // may hide that they repeat.
 func Dedupe(ctx context.Context, b *pipeline.Build) error {
 	total := 0
@@ -32,25 +34,20 @@ func Dedupe(ctx context.Context, b *pipeline.Build) error {
 			group = append(group, g)
 		}
 	}
-	b.Groups = make([]pipeline.Group, len(counts))
+	b.Names = make([]pipeline.Group, len(counts))
 	refs := make([]pipeline.Ref, total)
 	for g, n := range counts {
-		b.Groups[g].Members, refs = refs[:0:n], refs[n:]
+		b.Names[g].Members, refs = refs[:0:n], refs[n:]
 	}
 	at := 0
 	for i := range b.Objects {
 		for j := range b.Objects[i].Symbols {
-			g := &b.Groups[group[at]]
+			g := &b.Names[group[at]]
 			g.Base = b.Objects[i].Symbols[j].Name
 			g.Members = append(g.Members, pipeline.Ref{Object: int32(i), Symbol: int32(j)})
 			at++
 		}
 	}
-	for i := range b.Groups {
-		if len(b.Groups[i].Members) > 1 {
-			b.Stats.Repeated++
-		}
-	}
-	b.Stats.Names = len(b.Groups)
+	slices.SortFunc(b.Names, func(x, y pipeline.Group) int { return strings.Compare(x.Base, y.Base) })
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 var never = []struct{ pattern, reason string }{
 	{`^(init_module|cleanup_module|__this_module|__module_depends|_+versions|_+modinfo.*|__mod_.*_device_table)$`, "one per module by nature"},
 	{`^__(pfx|cfi)_|^__kcfi_typeid_`, "padding before a function"},
-	{`^\.L`, "label of the assembler"},
+	{`^(__kvm_nvhe_)?\.L`, "label of the assembler"},
 	{`\$[adtx](\.|$)`, "mapping symbol"},
 	{`^__UNIQUE_ID_|^__compound_literal\.|^_note_\d+$|^CSWTCH\.\d+$`, "named by the compiler or a macro"},
 	{`^__initcall|^__(start|stop)___|^__(ksymtab|kstrtab|kstrtabns|crc|export_symbol)_`, "table entry of a macro"},

@@ -13,9 +13,8 @@ import (
 // Normalize merges the groups whose names differ only in what link-time optimization added, drops the names that one
 // symbol carries, and gives each object the list of its duplicates.
 func Normalize(ctx context.Context, b *pipeline.Build) error {
-	merge(b)
 	wanted := wantedNames(b.Config.Alias.Names)
-	b.Groups = slices.DeleteFunc(b.Groups, func(g pipeline.Group) bool {
+	b.Groups = slices.DeleteFunc(merge(b), func(g pipeline.Group) bool {
 		return len(g.Members) < 2 && !(len(g.Members) == 1 && (wanted(g.Base) || plain(b, &g)))
 	})
 	slices.SortFunc(b.Groups, func(x, y pipeline.Group) int { return strings.Compare(x.Base, y.Base) })
@@ -49,19 +48,20 @@ func plain(b *pipeline.Build, g *pipeline.Group) bool {
 	return s.Name != g.Base && meaning != functionVariable
 }
 
-// merge moves symbols whose suffix is an identity to the group of their base name.
-func merge(b *pipeline.Build) {
+// merge returns the names with the symbols whose suffix is an identity moved to their base names.
+func merge(b *pipeline.Build) []pipeline.Group {
+	groups := slices.Clone(b.Names)
 	type move struct {
 		ref  pipeline.Ref
 		base string
 	}
 	var moves []move
-	for g := range b.Groups {
-		group := &b.Groups[g]
+	for g := range groups {
+		group := &groups[g]
 		if strings.IndexByte(group.Base, '.') < 0 {
 			continue
 		}
-		group.Members = slices.DeleteFunc(group.Members, func(r pipeline.Ref) bool {
+		group.Members = slices.DeleteFunc(slices.Clone(group.Members), func(r pipeline.Ref) bool {
 			o, s := b.Ref(r)
 			base, _, _ := classify(s.Name, o.Sections[s.Section].Code, b.Toolchain, b.LTO)
 			if base != s.Name {
@@ -72,34 +72,36 @@ func merge(b *pipeline.Build) {
 		})
 	}
 	if len(moves) == 0 {
-		return
+		return groups
 	}
 	index := make(map[string]int32, len(moves))
 	for _, m := range moves {
 		index[m.base] = -1
 	}
-	for g := range b.Groups {
-		if _, ok := index[b.Groups[g].Base]; ok {
-			index[b.Groups[g].Base] = int32(g)
+	for g := range groups {
+		if _, ok := index[groups[g].Base]; ok {
+			index[groups[g].Base] = int32(g)
 		}
 	}
 	for _, m := range moves {
 		g := index[m.base]
 		if g < 0 {
-			g = int32(len(b.Groups))
+			g = int32(len(groups))
 			index[m.base] = g
-			b.Groups = append(b.Groups, pipeline.Group{Base: m.base})
+			groups = append(groups, pipeline.Group{Base: m.base})
 		}
-		b.Groups[g].Members = append(b.Groups[g].Members, m.ref)
+		// Names keep their own list: it is copied before it grows.
+		groups[g].Members = append(slices.Clip(groups[g].Members), m.ref)
 	}
 	for _, g := range index {
-		slices.SortFunc(b.Groups[g].Members, func(x, y pipeline.Ref) int {
+		slices.SortFunc(groups[g].Members, func(x, y pipeline.Ref) int {
 			if x.Object != y.Object {
 				return int(x.Object) - int(y.Object)
 			}
 			return int(x.Symbol) - int(y.Symbol)
 		})
 	}
+	return groups
 }
 
 // wantedNames says which names get an alias although one symbol alone carries them.

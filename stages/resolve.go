@@ -178,6 +178,10 @@ func settle(d *pipeline.Duplicate, l dwarf.Location, source roots, line string) 
 		Unit:   source.relative(l.Unit, l.CompDir),
 		Source: sourceNames[l.Source],
 	}
+	// A tree may say by a #line directive what the unit says anyway: "fs/binfmt_elf.c:compat_binfmt_elf.c" (kas inc).
+	if file, unit, ok := strings.Cut(d.Location.File, ":"); ok && path.Base(unit) == path.Base(d.Location.Unit) {
+		d.Location.File = file
+	}
 	if line != "declaration" && l.Opening > 0 {
 		d.Location.Line = l.Opening
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"kas/pipeline"
@@ -17,15 +18,14 @@ import (
 // registry symbols.kas.
 func Stats(ctx context.Context, b *pipeline.Build) error {
 	count(b)
-	counts := nameCounts(b)
 	for _, t := range []struct {
 		name  string
 		write func(io.Writer) error
 	}{
 		{"aliases.tsv", func(w io.Writer) error { return writeAliases(w, b) }},
 		{"unaliased.tsv", func(w io.Writer) error { return writeUnaliased(w, b) }},
-		{"modules.symbfreq", func(w io.Writer) error { return writeFrequencies(w, counts) }},
-		{"symbols.kas", func(w io.Writer) error { return writeRegistry(w, b, counts) }},
+		{"modules.symbfreq", func(w io.Writer) error { return writeFrequencies(w, b) }},
+		{"symbols.kas", func(w io.Writer) error { return writeRegistry(w, b) }},
 	} {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -40,6 +40,12 @@ func Stats(ctx context.Context, b *pipeline.Build) error {
 func count(b *pipeline.Build) {
 	s := &b.Stats
 	s.Objects = len(b.Objects)
+	s.Names = len(b.Names)
+	for i := range b.Names {
+		if len(b.Names[i].Members) > 1 {
+			s.Repeated++
+		}
+	}
 	s.Groups = len(b.Groups)
 	s.Unaliased = map[string]int{}
 	for i := range b.Objects {
@@ -120,80 +126,76 @@ func writeUnaliased(w io.Writer, b *pipeline.Build) error {
 	return buf.Flush()
 }
 
-// nameCounts is how many symbols carry each exact name.
-func nameCounts(b *pipeline.Build) map[string]int {
-	counts := make(map[string]int, b.Stats.Names)
-	for i := range b.Objects {
-		for j := range b.Objects[i].Symbols {
-			counts[b.Objects[i].Symbols[j].Name]++
-		}
-	}
-	return counts
-}
-
-func writeFrequencies(w io.Writer, counts map[string]int) error {
-	names := make([]string, 0, len(counts))
-	for name := range counts {
-		names = append(names, name)
-	}
-	slices.Sort(names)
+func writeFrequencies(w io.Writer, b *pipeline.Build) error {
 	buf := bufio.NewWriterSize(w, 256<<10)
-	for _, name := range names {
-		buf.WriteString(name)
-		fmt.Fprintf(buf, ":%d\n", counts[name])
+	for i := range b.Names {
+		buf.WriteString(b.Names[i].Base)
+		buf.WriteByte(':')
+		buf.WriteString(strconv.Itoa(len(b.Names[i].Members)))
+		buf.WriteByte('\n')
 	}
 	return buf.Flush()
 }
 
-func writeRegistry(w io.Writer, b *pipeline.Build, counts map[string]int) error {
-	records := make([]registry.Record, 0, b.Stats.Symbols)
-	for i := range b.Objects {
-		o := &b.Objects[i]
-		positions := positions(o, counts)
-		next := 0
-		for j := range o.Symbols {
-			s := &o.Symbols[j]
-			r := registry.Record{
-				Name: s.Name, Object: o.Name, Section: o.Sections[s.Section].Name, Address: s.Value, Size: s.Size,
-				Type: s.Letter, Count: counts[s.Name], Position: 1,
-			}
-			if p, ok := positions[int32(j)]; ok {
-				r.Position = p
-			}
-			if next < len(o.Duplicates) && int(o.Duplicates[next].Symbol) == j {
-				d := &o.Duplicates[next]
-				next++
-				r.Base, r.Alias = b.Groups[d.Group].Base, d.Alias
-				r.File, r.Line, r.Unit, r.Source = d.Location.File, d.Location.Line, d.Location.Unit, d.Location.Source
-			}
-			records = append(records, r)
-		}
-	}
+func writeRegistry(w io.Writer, b *pipeline.Build) error {
 	a := b.Config.Alias
-	h := registry.Header{
+	return registry.Write(w, registry.Header{
 		Arch: b.Arch, Toolchain: b.Toolchain, LTO: b.LTO, Release: b.Release,
 		Policy: strings.Join([]string{"separator=" + a.Separator, "line=" + a.Line, "symbols=" + a.Symbols}, " "),
-	}
-	return registry.Write(w, h, records)
+	}, func(yield func([]registry.Record) bool) {
+		var records []registry.Record
+		for i := range b.Names {
+			records = records[:0]
+			for j, position := range positions(b, b.Names[i].Members) {
+				records = append(records, record(b, &b.Names[i], j, position))
+			}
+			if !yield(records) {
+				return
+			}
+		}
+	})
 }
 
-// positions numbers the symbols of an object that share an exact name as livepatch does: in vmlinux by address, in a
-// module by their order in the symbol table. Symbols whose name is theirs alone in the build are left out.
-func positions(o *pipeline.Object, counts map[string]int) map[int32]int {
-	shared := map[string][]int32{}
-	for i := range o.Symbols {
-		if name := o.Symbols[i].Name; counts[name] > 1 {
-			shared[name] = append(shared[name], int32(i))
-		}
+func record(b *pipeline.Build, name *pipeline.Group, member, position int) registry.Record {
+	o, s := b.Ref(name.Members[member])
+	r := registry.Record{
+		Name: s.Name, Object: o.Name, Section: o.Sections[s.Section].Name, Address: s.Value, Size: s.Size,
+		Type: s.Letter, Count: len(name.Members), Position: position,
 	}
-	positions := make(map[int32]int, len(shared))
-	for _, ids := range shared {
-		if o.Vmlinux {
-			slices.SortStableFunc(ids, func(x, y int32) int { return cmp.Compare(o.Symbols[x].Value, o.Symbols[y].Value) })
+	if i, ok := slices.BinarySearchFunc(o.Duplicates, name.Members[member].Symbol, func(d pipeline.Duplicate, symbol int32) int {
+		return int(d.Symbol) - int(symbol)
+	}); ok {
+		d := &o.Duplicates[i]
+		r.Base, r.Alias = b.Groups[d.Group].Base, d.Alias
+		r.File, r.Line, r.Unit, r.Source = d.Location.File, d.Location.Line, d.Location.Unit, d.Location.Source
+	}
+	return r
+}
+
+// positions numbers the symbols of one name as livepatch does, object by object: in vmlinux by address, in a module by
+// their order in the symbol table.
+func positions(b *pipeline.Build, members []pipeline.Ref) []int {
+	positions := make([]int, len(members))
+	order := make([]int, len(members))
+	for i := range order {
+		order[i] = i
+	}
+	if o, _ := b.Ref(members[0]); o.Vmlinux && len(members) > 1 {
+		inVmlinux := order
+		if n := slices.IndexFunc(members, func(r pipeline.Ref) bool { return r.Object != members[0].Object }); n >= 0 {
+			inVmlinux = order[:n]
 		}
-		for n, id := range ids {
-			positions[id] = n + 1
+		slices.SortStableFunc(inVmlinux, func(x, y int) int {
+			return cmp.Compare(o.Symbols[members[x].Symbol].Value, o.Symbols[members[y].Symbol].Value)
+		})
+	}
+	n, last := 0, int32(-1)
+	for _, i := range order {
+		if members[i].Object != last {
+			n, last = 0, members[i].Object
 		}
+		n++
+		positions[i] = n
 	}
 	return positions
 }

@@ -81,7 +81,7 @@ bear the aliases. The inputs are never changed.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w\nsee '%s --help'", err, cmd.CommandPath())
 	})
-	root.AddCommand(newRun(), newCheck(), newVerify(), newDemo())
+	root.AddCommand(newRun(), newCheck(), newVerify(), newDemo(), newInc())
 	return root
 }
 

@@ -1,8 +1,12 @@
 package dwarf_test
 
 import (
+	"bytes"
 	"path/filepath"
 	"testing"
+
+	"kas/elf"
+	"kas/elf/dwarf"
 )
 
 // fixtures returns the objects of elf's testdata, sorted.
@@ -20,4 +24,28 @@ func fixtures(t testing.TB) []string {
 		t.Fatalf("%d objects and %d linked ones in testdata", len(objects), len(linked))
 	}
 	return append(objects, linked...)
+}
+
+// symbolTargets makes a target of every function and variable of the symbol table, but for labels of the assembler.
+func symbolTargets(f *elf.File) ([]dwarf.Target, []elf.Symbol, error) {
+	syms, err := f.Symtab()
+	if err != nil {
+		return nil, nil, err
+	}
+	var targets []dwarf.Target
+	var symbols []elf.Symbol
+	for id := elf.SymID(1); int(id) < syms.Len(); id++ {
+		s, err := syms.At(id)
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(s.Name) == 0 || !s.Defined() || !f.Sections[s.Section].Alloc() || s.Marker() || !f.NMListed(&s) || bytes.HasPrefix(s.Name, []byte(".L")) {
+			continue
+		}
+		symbols = append(symbols, s)
+		targets = append(targets, dwarf.Target{
+			Name: string(s.Name), Address: f.Address(s.Section, f.CodeAddress(&s)), Size: s.Size, Data: !f.Sections[s.Section].Exec(),
+		})
+	}
+	return targets, symbols, nil
 }

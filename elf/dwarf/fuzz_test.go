@@ -53,7 +53,7 @@ func survive(t *testing.T, data []byte) {
 		for i := range d.Units() {
 			d.Units()[i].Producer()
 		}
-		targets, err := symbolTargets(f)
+		targets, _, err := symbolTargets(f)
 		if err == nil {
 			d.Locate(context.Background(), targets)
 		}
@@ -66,26 +66,4 @@ func survive(t *testing.T, data []byte) {
 	if n := after.TotalAlloc - before.TotalAlloc; n > 8<<20+2000*size {
 		t.Errorf("%d bytes allocated for an input of %d", n, len(data))
 	}
-}
-
-// symbolTargets makes a target of every function, assembler's label and variable of the symbol table.
-func symbolTargets(f *elf.File) ([]dwarf.Target, error) {
-	syms, err := f.Symtab()
-	if err != nil {
-		return nil, err
-	}
-	var targets []dwarf.Target
-	for id := elf.SymID(1); int(id) < syms.Len(); id++ {
-		s, err := syms.At(id)
-		if err != nil {
-			return nil, err
-		}
-		if len(s.Name) == 0 || !s.Defined() || !f.Sections[s.Section].Alloc() || s.Marker() || !f.NMListed(&s) {
-			continue
-		}
-		targets = append(targets, dwarf.Target{
-			Name: string(s.Name), Address: f.Address(s.Section, f.CodeAddress(&s)), Size: s.Size, Data: !f.Sections[s.Section].Exec(),
-		})
-	}
-	return targets, nil
 }

@@ -2,6 +2,7 @@ package dwarf
 
 import (
 	"context"
+	"path"
 	"slices"
 	"sort"
 	"strings"
@@ -439,7 +440,7 @@ func (l *locator) finish(u *Unit, out []Location) {
 				}
 				loc := &out[openings[i]]
 				loc.Opening = 0
-				if r.line >= loc.Line && SamePath(u.file(r.file), loc.File) {
+				if r.line >= loc.Line && sameFile(u.CompDir(), u.file(r.file), loc.CompDir, loc.File) {
 					loc.Opening = r.line
 				}
 			}
@@ -466,6 +467,22 @@ func (l *locator) finish(u *Unit, out []Location) {
 // SamePath says whether two paths of one unit name one file although one may have been written with "./".
 func SamePath(a, b string) bool {
 	return a == b || strings.TrimPrefix(a, "./") == strings.TrimPrefix(b, "./")
+}
+
+// sameFile says whether two paths lead to one file from the folders they are relative to. Units that link-time
+// optimization made up write "../src/a.c" where the unit of the source has "a.c".
+func sameFile(dirA, a, dirB, b string) bool {
+	if dirA == dirB && SamePath(a, b) {
+		return true
+	}
+	return path.Base(a) == path.Base(b) && absolute(dirA, a) == absolute(dirB, b)
+}
+
+func absolute(dir, file string) string {
+	if path.IsAbs(file) {
+		return path.Clean(file)
+	}
+	return path.Join(dir, file)
 }
 
 // location reads the declaration: of the entry itself, and where it is silent, of what it completes (a definition leaves

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"kas/pipeline"
+)
+
+func newInc() *cobra.Command {
+	var header string
+	var lines int
+	cmd := &cobra.Command{
+		Use:   "inc INCLUDED INCLUDER",
+		Short: "help a C file that another includes to say so in its line table",
+		Long: `A C file that is compiled by itself and included by another, such as
+fs/binfmt_elf.c by fs/compat_binfmt_elf.c, leaves the same file and line for two
+functions in debugging information. kas tells them apart by their unit. For tools
+that see the line table alone, a #line directive can say both files:
+
+  #line N "fs/binfmt_elf.c:compat_binfmt_elf.c"
+
+The number must be that of the next line, which the preprocessor cannot compute:
+inc writes a header that can count to --lines, and prints what to add to both
+files. kas gives the same aliases with and without it.`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if lines < 1 || lines > 1e6 {
+				return fmt.Errorf("--lines %d: must be 1 to 1000000", lines)
+			}
+			return inc(args[0], args[1], header, lines, cmd.OutOrStdout())
+		},
+	}
+	cmd.Flags().StringVar(&header, "header", "", "write the header here (default: INCLUDED without .c, with _inc.h)")
+	cmd.Flags().IntVar(&lines, "lines", 1000, "the last line that the directive may stand on")
+	return cmd
+}
+
+func inc(included, includer, header string, lines int, stdout io.Writer) error {
+	included, includer = path.Clean(included), path.Clean(includer)
+	stem := strings.TrimSuffix(included, path.Ext(included))
+	if header == "" {
+		header = stem + "_inc.h"
+	}
+	macro := "_" + strings.ToUpper(identifier(path.Base(stem))) + "_INC"
+	_, err := pipeline.WriteFile(header, func(w io.Writer) error {
+		b := bufio.NewWriter(w)
+		fmt.Fprintf(b, "/* INC_LINE is the number of the line after the one it stands on, up to line %d. */\n", lines)
+		fmt.Fprintf(b, "#ifndef %s_H\n#define %s_H\n", macro, macro)
+		fmt.Fprintf(b, "#define %s_PASTE(n) %s_##n\n#define %s_AFTER(n) %s_PASTE(n)\n#define INC_LINE %s_AFTER(__LINE__)\n", macro, macro, macro, macro, macro)
+		for i := 1; i <= lines; i++ {
+			fmt.Fprintf(b, "#define %s_%d %d\n", macro, i, i+1)
+		}
+		fmt.Fprint(b, "#endif\n")
+		return b.Flush()
+	})
+	if err != nil {
+		return failure{err}
+	}
+	unit := includer
+	if path.Dir(includer) == path.Dir(included) {
+		unit = path.Base(includer)
+	}
+	_, err = fmt.Fprintf(stdout, `in %[1]s, before it includes %[2]s:
+
+#define %[3]s_BY "%[2]s:%[4]s"
+
+in %[2]s, before its first function, at line %[5]d at the latest:
+
+#ifdef %[3]s_BY
+#include "%[6]s"
+#line INC_LINE %[3]s_BY
+#endif
+`, includer, included, macro, unit, lines, path.Base(header))
+	return err
+}
+
+// identifier writes every byte that a C identifier cannot hold as an underscore.
+func identifier(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '_' || r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' {
+			return r
+		}
+		return '_'
+	}, s)
+}
