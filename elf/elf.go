@@ -158,6 +158,9 @@ func (f *File) readSections() error {
 		names[i] = f.u32(f.data[at:])
 		f.Sections[i] = s
 	}
+	if t := f.Sections[strndx].Type; strndx != 0 && t != uint32(stdelf.SHT_STRTAB) {
+		return formatErrorf(f.shoff+strndx*size, "section name table is section %d of type %#x", strndx, t)
+	}
 	strs, err := f.Data(int(strndx))
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package elf_test
 import (
 	"bytes"
 	stdelf "debug/elf"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -547,5 +548,73 @@ func TestManySections(t *testing.T) {
 	}
 	compareSections(t, before, data)
 	compareReadelf(t, path, copied, aliases)
+	checkCopied(t, path, before, aliases, data)
 	must(t, "ld", "-r", "-o", filepath.Join(dir, "linked.o"), copied)
+}
+
+// rangeCopier copies ranges of the original, as the writer of modules does with a system call.
+type rangeCopier struct {
+	bytes.Buffer
+	original []byte
+	ranges   int
+}
+
+func (c *rangeCopier) CopyRange(offset, size int64) error {
+	c.ranges++
+	c.Write(c.original[offset : offset+size])
+	return nil
+}
+
+// checkCopied writes a plan to a Copier: the same bytes, with long ranges copied where the object is a file, but not
+// where it is memory only.
+func checkCopied(t *testing.T, path string, original []byte, aliases []elf.Alias, want []byte) {
+	t.Helper()
+	memory, err := elf.New(original)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []*elf.File{open(t, path), memory} {
+		plan, err := f.Rewrite(aliases)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &rangeCopier{original: original}
+		if _, err := plan.WriteTo(c); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(c.Bytes(), want) {
+			t.Error("copied ranges make another object")
+		}
+		if copied := c.ranges > 0; copied != (f != memory) {
+			t.Errorf("%d ranges copied", c.ranges)
+		}
+	}
+}
+
+// TestRewriteAlignment does not pad to an alignment that the original did not have.
+func TestRewriteAlignment(t *testing.T) {
+	object, err := os.ReadFile("testdata/basic-gcc-x86_64.o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	headers, err := stdelf.NewFile(bytes.NewReader(object))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shoff := binary.LittleEndian.Uint64(object[40:])
+	for i, s := range headers.Sections {
+		if s.Name == ".shstrtab" { // behind what grows
+			binary.LittleEndian.PutUint64(object[shoff+uint64(i)*64+48:], 1<<40)
+		}
+	}
+	f, err := elf.New(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	aliases := []elf.Alias{{Original: 6, Name: "name_show@basic_c_23"}}
+	data := rewrite(t, f, aliases)
+	checkReopened(t, f, data, aliases)
+	if len(data) > len(object)+100 {
+		t.Errorf("%d bytes became %d", len(object), len(data))
+	}
 }

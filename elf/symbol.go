@@ -56,14 +56,14 @@ func (s *Symbol) Marker() bool {
 // SourceFile says whether the entry names the source file of the local symbols that follow it.
 func (s *Symbol) SourceFile() bool { return s.Type() == byte(stdelf.STT_FILE) }
 
-// Bytes returns what a defined symbol stands for: up to Size bytes from its Value, fewer if its section ends or has no
+// Bytes returns what a defined symbol stands for: up to Size bytes from its CodeAddress, fewer if its section ends or has no
 // bytes in the file.
 func (f *File) Bytes(s *Symbol) []byte {
 	if !s.Defined() {
 		return nil
 	}
 	data, err := f.Data(int(s.Section))
-	at := s.Value
+	at := f.CodeAddress(s)
 	if f.Type != Relocatable {
 		at -= f.Sections[s.Section].Addr
 	}

@@ -72,6 +72,7 @@ func JSON(w io.Writer, r *pipeline.Result, took time.Duration) error {
 func writeJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
 	return e.Encode(v)
 }
 
@@ -106,10 +107,11 @@ func Text(w io.Writer, r *pipeline.Result, took time.Duration) error {
 	for _, b := range r.Builds {
 		fmt.Fprintf(t, "%s\t", b.Config.Name)
 		for _, name := range names {
+			cell := "-"
 			if i := slices.IndexFunc(b.Timings, func(x pipeline.Timing) bool { return x.Stage == name }); i >= 0 {
-				fmt.Fprintf(t, "%.2f", b.Timings[i].Wall.Seconds())
+				cell = fmt.Sprintf("%.2f", b.Timings[i].Wall.Seconds())
 			}
-			fmt.Fprint(t, "\t")
+			fmt.Fprint(t, cell, "\t")
 		}
 		fmt.Fprintln(t)
 	}

@@ -156,7 +156,7 @@ func locate(ctx context.Context, o *pipeline.Object, l *located) error {
 		}
 		s := &o.Symbols[o.Duplicates[i].Symbol]
 		targets = append(targets, dwarf.Target{
-			Name: s.Name, Address: f.Address(s.Section, s.Value), Size: s.Size, Data: !o.Sections[s.Section].Code,
+			Name: s.Name, Address: f.Address(s.Section, s.Value), Size: s.Size, Data: !o.Sections[s.Section].Code, File: o.Files[s.File],
 		})
 		l.duplicates = append(l.duplicates, i)
 	}
@@ -193,4 +193,6 @@ var sourceNames = map[dwarf.Source]string{
 	dwarf.Fragment:   "fragment",
 	dwarf.Variable:   "variable",
 	dwarf.LineRow:    "line",
+	dwarf.Name:       "name",
+	dwarf.File:       "file",
 }

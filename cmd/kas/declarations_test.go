@@ -18,6 +18,7 @@ import (
 type declared struct {
 	bases  map[string][]uint64 // made-up or real address of each section of that name
 	owners map[uint64][]string
+	folded map[string][]string // by name: functions without an address
 }
 
 // base gives each section of a relocatable object an address of its own.
@@ -32,7 +33,7 @@ func declarations(name string) (*declared, error) {
 	}
 	defer f.Close()
 	relocatable := f.Type == elf.ET_REL
-	d := &declared{bases: map[string][]uint64{}, owners: map[uint64][]string{}}
+	d := &declared{bases: map[string][]uint64{}, owners: map[uint64][]string{}, folded: map[string][]string{}}
 	for i, s := range f.Sections {
 		if relocatable {
 			d.bases[s.Name] = append(d.bases[s.Name], base(i))
@@ -90,7 +91,13 @@ func (d *declared) unit(data *dwarf.Data, r *dwarf.Reader, cu *dwarf.Entry) erro
 			if err != nil {
 				return err
 			}
-			if len(ranges) > 0 {
+			file, line := origin(data, e)
+			files := lines.Files()
+			known := file >= 0 && int(file) < len(files) && files[file] != nil
+			if name, ok := e.Val(dwarf.AttrName).(string); ok && known && len(ranges) == 0 {
+				d.folded[name] = append(d.folded[name], owner(files[file].Name, line, unit, dir))
+			}
+			if known && len(ranges) > 0 {
 				fn := function{entry: ranges[0][0]}
 				if low, ok := e.Val(dwarf.AttrLowpc).(uint64); ok {
 					fn.entry = low
@@ -98,11 +105,8 @@ func (d *declared) unit(data *dwarf.Data, r *dwarf.Reader, cu *dwarf.Entry) erro
 				for _, g := range ranges {
 					fn.starts = append(fn.starts, g[0])
 				}
-				file, line := origin(data, e)
-				if files := lines.Files(); file >= 0 && int(file) < len(files) && files[file] != nil {
-					fn.file, fn.line = files[file].Name, line
-					functions = append(functions, fn)
-				}
+				fn.file, fn.line = files[file].Name, line
+				functions = append(functions, fn)
 			}
 		}
 		if e.Children {
@@ -141,12 +145,15 @@ func (d *declared) unit(data *dwarf.Data, r *dwarf.Reader, cu *dwarf.Entry) erro
 		if r := first[fn.entry]; r.file == fn.file && r.line >= fn.line {
 			line = r.line
 		}
-		owner := relative(fn.file, dir) + " " + strconv.FormatInt(line, 10) + " " + relative(unit, dir)
 		for _, start := range fn.starts {
-			d.owners[start] = append(d.owners[start], owner)
+			d.owners[start] = append(d.owners[start], owner(fn.file, line, unit, dir))
 		}
 	}
 	return nil
+}
+
+func owner(file string, line int64, unit, dir string) string {
+	return relative(file, dir) + " " + strconv.FormatInt(line, 10) + " " + relative(unit, dir)
 }
 
 // relative is what Debian's prefix map leaves: paths below the source root, the library joins them with the folder of
@@ -188,6 +195,10 @@ func origin(data *dwarf.Data, e *dwarf.Entry) (file, line int64) {
 
 // of returns the owners of a row's symbol.
 func (d *declared) of(r aliasRow) ([]string, bool) {
+	if r.source == "name" {
+		all, ok := d.folded[r.symbol]
+		return all, ok
+	}
 	address, err := strconv.ParseUint(r.address, 16, 64)
 	if err != nil {
 		return nil, false

@@ -52,7 +52,8 @@ func (p *progress) events() pipeline.Events {
 		defer p.mu.Unlock()
 		p.total += objects
 		p.bar.ChangeMax(p.total + 1) // the one more keeps the bar from ending between two stages
-		p.bar.Describe(fmt.Sprintf("%-9s %.24s", stage, build)) // cut: on a line of its own length the bar cannot be taken away
+		// A line wider than the terminal could not be taken away again.
+		p.bar.Describe(fmt.Sprintf("%-9s %.24s", stage, build))
 	}
 	e.Step = func(_, _ string) {
 		p.mu.Lock()

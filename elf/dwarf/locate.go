@@ -13,7 +13,8 @@ type Target struct {
 	Name    string
 	Address uint64 // elf.File.Address of its section and value
 	Size    uint64
-	Data    bool // a variable, not code
+	Data    bool   // a variable, not code
+	File    string // the STT_FILE symbol that it stands under, "" if there is none
 }
 
 // Source says which part of the debugging information told a location.
@@ -25,6 +26,8 @@ const (
 	Fragment                 // the subprogram that has a part, not its beginning, in the symbol
 	Variable                 // the variable that stands at the symbol
 	LineRow                  // the line table alone: assembly
+	Name                     // the subprogram of that name in the unit of that file: its code was folded into another's
+	File                     // the unit of that file: data of assembly
 )
 
 // Location is where the source declares a symbol. Paths are as the compiler wrote them: absolute, or relative to CompDir.
@@ -79,11 +82,14 @@ func (d *Data) Locate(ctx context.Context, targets []Target) ([]Location, error)
 		if !code && len(l.data) == 0 || !u.hasChildren && !code {
 			continue
 		}
-		if err := l.walk(u); err != nil {
+		if err := u.walk(len(l.data) > 0, l.entry); err != nil {
 			return nil, err
 		}
 		l.finish(u, locations)
 		u.unload()
+	}
+	if err := d.locateByFile(ctx, targets, locations); err != nil {
+		return nil, err
 	}
 	return locations, nil
 }
@@ -132,8 +138,16 @@ func (l *locator) overlap(s span) bool {
 	return false
 }
 
-// walk visits the entries of a unit that can declare a symbol.
-func (l *locator) walk(u *Unit) error {
+func (l *locator) entry(e *entry) {
+	if e.tag == tagVariable {
+		l.variable(e)
+	} else {
+		l.subprogram(e)
+	}
+}
+
+// walk visits the subprograms of a unit, and its variables, too, if they are wanted.
+func (u *Unit) walk(variables bool, visit func(*entry)) error {
 	if err := u.load(); err != nil {
 		return err
 	}
@@ -142,7 +156,6 @@ func (l *locator) walk(u *Unit) error {
 	}
 	r := u.d.reader(u.d.info, u.firstChild)
 	r.data = r.data[:u.end]
-	wantData := len(l.data) > 0
 	for depth := 1; depth > 0 && r.at < u.end; {
 		at := r.at
 		code := r.uleb()
@@ -161,11 +174,11 @@ func (l *locator) walk(u *Unit) error {
 		switch a.tag {
 		case tagSubprogram:
 			e := u.decode(&r, a)
-			l.subprogram(&e)
+			visit(&e)
 			if !a.children {
 				continue
 			}
-			if !wantData && !r.bad {
+			if !variables && !r.bad {
 				if next, ok := u.ref(e.vals[slotSibling]); ok && next > r.at {
 					r.at = next
 					continue
@@ -174,9 +187,9 @@ func (l *locator) walk(u *Unit) error {
 			depth++
 			continue
 		case tagVariable:
-			if wantData {
+			if variables {
 				e := u.decode(&r, a)
-				l.variable(&e)
+				visit(&e)
 				if a.children {
 					depth++
 				}
@@ -185,7 +198,7 @@ func (l *locator) walk(u *Unit) error {
 		case tagNamespace, tagModule:
 			enter = true
 		case tagLexicalBlock, tagInlined:
-			enter = wantData
+			enter = variables
 		case tagClassType, tagStructureType:
 			enter = u.language == 0x04 || u.language >= 0x1a && u.language != 0x1d && u.language != 0x2c && u.language < 0x8000
 		}
@@ -464,15 +477,10 @@ func (l *locator) finish(u *Unit, out []Location) {
 	})
 }
 
-// SamePath says whether two paths of one unit name one file although one may have been written with "./".
-func SamePath(a, b string) bool {
-	return a == b || strings.TrimPrefix(a, "./") == strings.TrimPrefix(b, "./")
-}
-
 // sameFile says whether two paths lead to one file from the folders they are relative to. Units that link-time
 // optimization made up write "../src/a.c" where the unit of the source has "a.c".
 func sameFile(dirA, a, dirB, b string) bool {
-	if dirA == dirB && SamePath(a, b) {
+	if dirA == dirB && a == b {
 		return true
 	}
 	return path.Base(a) == path.Base(b) && absolute(dirA, a) == absolute(dirB, b)

@@ -1,14 +1,15 @@
 package dwarf_test
 
 import (
+	"bytes"
 	"context"
+	stdelf "debug/elf"
 	"errors"
 	"fmt"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -92,7 +93,12 @@ func locations(t testing.TB, fixture string, shift uint64) []string {
 		}
 		// The suffixes of clones, fragments and link-time optimization are the symbol's, not the source's.
 		name, _, _ := strings.Cut(targets[i].Name, ".")
-		absolute := func(p string) string { return path.Clean(joined(l.CompDir, p)) }
+		absolute := func(p string) string {
+			if path.IsAbs(p) {
+				return path.Clean(p)
+			}
+			return path.Join(l.CompDir, p)
+		}
 		place := fmt.Sprintf("%s %x", f.Sections[symbols[i].Section].Name, f.CodeAddress(&symbols[i])+shift)
 		line, opening := l.Line, max(l.Opening, l.Line)
 		switch l.Source {
@@ -107,12 +113,134 @@ func locations(t testing.TB, fixture string, shift uint64) []string {
 	return lines
 }
 
-func joined(dir, p string) string {
-	if path.IsAbs(p) {
-		return p
+// TestLocateAlone locates each symbol on its own: what is skipped on the way to one must not change what is found.
+func TestLocateAlone(t *testing.T) {
+	for _, fixture := range fixtures(t) {
+		f, err := elf.Open(fixture)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		d, err := dwarf.New(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d == nil {
+			continue
+		}
+		targets, _, err := symbolTargets(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := d.Locate(context.Background(), targets)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range targets {
+			got, err := d.Locate(context.Background(), targets[i:i+1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want[i:i+1], got); diff != "" {
+				t.Errorf("%s: %s (-among all +alone):\n%s", fixture, targets[i].Name, diff)
+			}
+		}
 	}
-	return dir + "/" + p
 }
 
-var _ = errors.New
-var _ = strconv.Itoa
+func TestLocateCanceled(t *testing.T) {
+	f, err := elf.Open("../testdata/basic-gcc-x86_64.o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	d, err := dwarf.New(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := d.Locate(ctx, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want context.Canceled", err)
+	}
+}
+
+// TestOwner makes targets that no compiler would, between name_show (declared in line 22, at 0 in .text) and type_show
+// (line 30, at 0x20).
+func TestOwner(t *testing.T) {
+	f, err := elf.Open("../testdata/basic-gcc-x86_64.o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	d, err := dwarf.New(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := uint32(f.Section(".text"))
+	for _, test := range []struct {
+		name          string
+		address, size uint64
+		line          int64
+	}{
+		{"name_show", 0, 29, 22},
+		{"name_show", 0, 0, 22},
+		{"alias", 0, 29, 22},
+		{"type_show", 0, 0x43, 22},                  // what begins at its own address owns it
+		{"type_show", 0x18, 0x10, 30},               // what begins later must bear its name,
+		{"type_show.constprop.0.isra.0", 8, 40, 30}, // but for suffixes
+		{"type_show", 0x18, 8, 0},
+		{"type_show", 0x18, 9, 30},
+		{"type_show", 0x18, 0, 0},
+		{"other", 0x18, 0x10, 0},
+		{"type_sho", 0x18, 0x10, 0},
+		{"type_show2", 0x18, 0x10, 0},
+		{"name_show", 1, 28, 0}, // the middle of a function is not its beginning
+		{"name_show", 0x1000, 29, 0},
+		{"type_show", 8, ^uint64(0), 30},
+	} {
+		got, err := d.Locate(context.Background(), []dwarf.Target{{Name: test.name, Address: f.Address(text, test.address), Size: test.size}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got[0].Line != test.line || (got[0].Source == dwarf.Subprogram) != (test.line > 0) {
+			t.Errorf("%s of %d bytes at %#x: %+v, want line %d", test.name, test.size, test.address, got[0], test.line)
+		}
+	}
+}
+
+// TestUnsortedRelocations turns the relocations of the debug sections around: the gABI asks for no order.
+func TestUnsortedRelocations(t *testing.T) {
+	for _, name := range []string{"basic-gcc-x86_64", "basic-gcc-i386", "dwarf4-gcc-s390x", "ko-gcc-mips64", "basic-clang-x86_64"} {
+		data, err := os.ReadFile("../testdata/" + name + ".o")
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := locations(t, "../testdata/"+name+".o", 0)
+		f, err := stdelf.NewFile(bytes.NewReader(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		turned := 0
+		for _, s := range f.Sections {
+			if _, of, ok := strings.Cut(s.Name, ".debug_"); !ok || of == "" || s.Type != stdelf.SHT_RELA && s.Type != stdelf.SHT_REL {
+				continue
+			}
+			table := data[s.Offset:][:s.Size]
+			entries := slices.Collect(slices.Chunk(bytes.Clone(table), int(s.Entsize)))
+			slices.Reverse(entries)
+			copy(table, slices.Concat(entries...))
+			turned++
+		}
+		if turned < 3 {
+			t.Fatalf("%s: %d relocation sections", name, turned)
+		}
+		path := filepath.Join(t.TempDir(), name+".o")
+		if err := os.WriteFile(path, data, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, locations(t, path, 0)); d != "" {
+			t.Errorf("%s (-sorted +turned around):\n%s", name, d)
+		}
+	}
+}

@@ -1,0 +1,145 @@
+package report
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kas/configs"
+	"kas/pipeline"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s: - want, + have; go test ./report -update writes it again\n%s", name, diff)
+	}
+}
+
+func timings(ms ...int) []pipeline.Timing {
+	var all []pipeline.Timing
+	for i, name := range []string{"scan", "dedupe", "normalize", "resolve", "emit", "stats"} {
+		if i < len(ms) && ms[i] >= 0 {
+			all = append(all, pipeline.Timing{Stage: name, Wall: time.Duration(ms[i]) * time.Millisecond})
+		}
+	}
+	return all
+}
+
+// sample is a result with a large build, one of fewer stages, one that left out emit, and one that failed early.
+func sample() *pipeline.Result {
+	large := &pipeline.Build{
+		Config: configs.Build{Name: "x86_64-gcc"}, Arch: "x86_64", Toolchain: "gcc", LTO: "none", Release: "6.1.0-56-cloud-amd64",
+		Stats: pipeline.Stats{
+			Objects: 1234, Modules: 1233, Unreadable: 1, Failed: 2, BytesIn: 1 << 30, Symbols: 1234567, Names: 900000, Repeated: 12345,
+			Groups: 12340, Duplicates: 54321, Aliases: 43210, InVmlinux: 10000, InModules: 33210, ByUnit: 2000, ByOrdinal: 300, Shortened: 4,
+			Renamed: 5, Emitted: 800, BytesOut: 987654321, Unaliased: map[string]int{"not text": 10000, "label of the assembler": 11, "no debugging information": 1100},
+		},
+		Timings: timings(1234, 56, 78, 9999, 3210, 400),
+	}
+	short := &pipeline.Build{Config: configs.Build{Name: "arm64"}, Arch: "arm64", Timings: timings(20, 3)}
+	unwritten := &pipeline.Build{
+		Config: configs.Build{Name: "s390x-clang"}, Arch: "s390x", Toolchain: "llvm",
+		Stats:   pipeline.Stats{Objects: 1, Symbols: 10, Duplicates: 3, Aliases: 1, InVmlinux: 1, Unaliased: map[string]int{"not text": 1, "label of the assembler": 1}},
+		Timings: timings(1, 2, 3, 4, -1, 5),
+	}
+	failed := &pipeline.Build{Config: configs.Build{Name: "failed"}, Timings: timings(7)}
+	return &pipeline.Result{
+		Builds: []*pipeline.Build{large, short, unwritten, failed},
+		Errors: []*pipeline.Error{
+			{Build: "x86_64-gcc", Stage: "scan", Object: "fs/fat/fat.ko", Err: errors.New("empty file (offset 0x0)")},
+			{Build: "x86_64-gcc", Stage: "emit", Object: "lib/a.ko", Err: errors.New(`no "space" left <here>`)},
+			{Build: "failed", Stage: "scan", Err: errors.New("folder is gone")},
+		},
+	}
+}
+
+func TestGolden(t *testing.T) {
+	const took = 15*time.Second + 67*time.Millisecond
+	for name, write := range map[string]func(io.Writer, *pipeline.Result) error{
+		"text.golden":  func(w io.Writer, r *pipeline.Result) error { return Text(w, r, took) },
+		"json.golden":  func(w io.Writer, r *pipeline.Result) error { return JSON(w, r, took) },
+		"stats.golden": Stats,
+	} {
+		var b bytes.Buffer
+		if err := write(&b, sample()); err != nil {
+			t.Fatal(err)
+		}
+		golden(t, name, b.Bytes())
+	}
+}
+
+func TestTextFitsATerminal(t *testing.T) {
+	var b bytes.Buffer
+	if err := Text(&b, sample(), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.SplitSeq(b.String(), "\n") {
+		if n := utf8.RuneCountInString(line); n > 80 {
+			t.Errorf("%d columns: %q", n, line)
+		}
+		if strings.TrimRight(line, " ") != line {
+			t.Errorf("blanks at the end: %q", line)
+		}
+	}
+}
+
+func TestProof(t *testing.T) {
+	var b bytes.Buffer
+	for _, p := range []Proved{
+		{Build: "a", Aliases: 1234, Objects: 12, Symbols: 1234567, Relocations: 7654321, Bytes: 1 << 30},
+		{Build: "b", Problems: 1, Objects: 3, Unreadable: 2},
+		{Build: "c", Problems: 1234},
+	} {
+		if err := Proof(&b, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	golden(t, "proof.golden", b.Bytes())
+}
+
+// full is a writer that has no space left after so many bytes.
+type full int
+
+func (f *full) Write(p []byte) (int, error) {
+	if *f -= full(len(p)); *f < 0 {
+		return 0, io.ErrShortWrite
+	}
+	return len(p), nil
+}
+
+func TestWriteErrors(t *testing.T) {
+	for name, write := range map[string]func(io.Writer) error{
+		"Text":  func(w io.Writer) error { return Text(w, sample(), 0) },
+		"JSON":  func(w io.Writer) error { return JSON(w, sample(), 0) },
+		"Stats": func(w io.Writer) error { return Stats(w, sample()) },
+		"Proof": func(w io.Writer) error { return Proof(w, Proved{}) },
+	} {
+		for room := range 40 {
+			if f := full(room * 7); write(&f) == nil && room*7 < 70 {
+				t.Errorf("%s: no error with room for %d bytes", name, room*7)
+			}
+		}
+	}
+}
