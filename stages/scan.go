@@ -54,7 +54,7 @@ func scanObject(o *pipeline.Object) error {
 	o.Arch = f.Arch()
 	o.Symbols, o.Files = symbols, files
 	o.Release = release(f, syms)
-	o.Toolchain = toolchain(f.Comments())
+	o.Toolchain = commentToolchain(f.Comments())
 	o.Sections = make([]pipeline.Section, len(f.Sections))
 	for i := range f.Sections {
 		s := &f.Sections[i]
@@ -130,20 +130,6 @@ func release(f *elf.File, syms *elf.Symtab) string {
 	return ""
 }
 
-// toolchain tells the compiler from the strings of .comment, which compilers and linkers leave; lld's is no compiler's.
-func toolchain(comments []string) string {
-	found := ""
-	for _, c := range comments {
-		switch {
-		case strings.Contains(c, "clang version"):
-			return "llvm"
-		case strings.HasPrefix(c, "GCC:"):
-			found = "gcc"
-		}
-	}
-	return found
-}
-
 // settleArch takes the build's arch from the configuration, else from vmlinux or the first readable module, and refuses
 // the objects of another.
 func settleArch(ctx context.Context, b *pipeline.Build) {
@@ -161,19 +147,6 @@ func settleArch(ctx context.Context, b *pipeline.Build) {
 		if b.Release == "" {
 			b.Release = o.Release
 		}
-	}
-}
-
-// settleToolchain takes toolchain and LTO mode from the configuration, else from the objects.
-func settleToolchain(b *pipeline.Build) {
-	b.Toolchain, b.LTO = b.Config.Toolchain, b.Config.LTO
-	for i := range b.Objects {
-		if b.Toolchain == "" {
-			b.Toolchain = b.Objects[i].Toolchain
-		}
-	}
-	if b.LTO == "" {
-		b.LTO = detectLTO(b)
 	}
 }
 

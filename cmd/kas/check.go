@@ -10,6 +10,7 @@ import (
 	"kas/configs"
 	"kas/elf"
 	"kas/pipeline"
+	"kas/stages"
 )
 
 func newCheck() *cobra.Command {
@@ -35,6 +36,7 @@ func check(path string, stdout io.Writer) error {
 	var errs configs.Errors
 	for i := range plan.Builds {
 		errs = append(errs, checkArch(&plan.Builds[i], plan.Jobs)...)
+		errs = append(errs, checkToolchain(&plan.Builds[i])...)
 	}
 	if len(errs) > 0 {
 		return errs
@@ -45,6 +47,23 @@ func check(path string, stdout io.Writer) error {
 	}
 	_, err = stdout.Write(text)
 	return err
+}
+
+// checkToolchain compares the toolchain that the configuration names with what vmlinux, or the first module, says.
+func checkToolchain(b *configs.Build) configs.Errors {
+	name, path := "vmlinux", b.Vmlinux
+	if path == "" {
+		modules, err := b.ModuleFiles()
+		if err != nil || len(modules) == 0 {
+			return nil // checkArch and the run say so
+		}
+		name, path = modules[0].Name, modules[0].Path
+	}
+	found, err := stages.Toolchain(path)
+	if err != nil || b.Toolchain == "" || found == "" || found == b.Toolchain {
+		return nil
+	}
+	return configs.Errors{b.At("toolchain", fmt.Sprintf("toolchain is %s, but %s was compiled by %s", b.Toolchain, name, found))}
 }
 
 // checkArch compares the arch that the configuration names with the headers of the build's objects. An object that

@@ -42,7 +42,7 @@ func TestFlippedBytes(t *testing.T) {
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	for _, name := range []string{"modules/kernel/drivers/hwmon/lm75.ko", "vmlinux"} {
-		const times = 100
+		const times = 60
 		failed := 0
 		for range times {
 			spoiled := bytes.Clone(whole[name])

@@ -13,12 +13,14 @@ import (
 	"strings"
 )
 
-// declared is what the standard library's reader says of an object: for each place where a subprogram's range begins,
-// "file line unit" of its declaration as an alias should bear it.
+// declared is what the standard library's reader says of an object: for each place where a subprogram's range begins or
+// a variable stands, "file line unit" of its declaration as an alias should bear it.
 type declared struct {
 	bases  map[string][]uint64 // made-up or real address of each section of that name
 	owners map[uint64][]string
 	folded map[string][]string // by name: functions without an address
+
+	variables map[uint64][]string
 }
 
 // base gives each section of a relocatable object an address of its own.
@@ -33,7 +35,7 @@ func declarations(name string) (*declared, error) {
 	}
 	defer f.Close()
 	relocatable := f.Type == elf.ET_REL
-	d := &declared{bases: map[string][]uint64{}, owners: map[uint64][]string{}, folded: map[string][]string{}}
+	d := &declared{bases: map[string][]uint64{}, owners: map[uint64][]string{}, folded: map[string][]string{}, variables: map[uint64][]string{}}
 	for i, s := range f.Sections {
 		if relocatable {
 			d.bases[s.Name] = append(d.bases[s.Name], base(i))
@@ -86,6 +88,12 @@ func (d *declared) unit(data *dwarf.Data, r *dwarf.Reader, cu *dwarf.Entry) erro
 			depth--
 			continue
 		}
+		if e.Children {
+			depth++
+		}
+		if e.Tag == dwarf.TagVariable {
+			d.variable(data, lines.Files(), e, unit, dir)
+		}
 		if e.Tag == dwarf.TagSubprogram {
 			ranges, err := data.Ranges(e)
 			if err != nil {
@@ -108,9 +116,6 @@ func (d *declared) unit(data *dwarf.Data, r *dwarf.Reader, cu *dwarf.Entry) erro
 				fn.file, fn.line = files[file].Name, line
 				functions = append(functions, fn)
 			}
-		}
-		if e.Children {
-			r.SkipChildren()
 		}
 	}
 	if len(functions) == 0 {
@@ -154,6 +159,21 @@ func (d *declared) unit(data *dwarf.Data, r *dwarf.Reader, cu *dwarf.Entry) erro
 
 func owner(file string, line int64, unit, dir string) string {
 	return relative(file, dir) + " " + strconv.FormatInt(line, 10) + " " + relative(unit, dir)
+}
+
+// variable notes where a variable with a fixed address is declared.
+func (d *declared) variable(data *dwarf.Data, files []*dwarf.LineFile, e *dwarf.Entry, unit, dir string) {
+	const opAddr = 0x03
+	location, _ := e.Val(dwarf.AttrLocation).([]byte)
+	if len(location) != 9 || location[0] != opAddr {
+		return
+	}
+	file, line := origin(data, e)
+	if file < 0 || int(file) >= len(files) || files[file] == nil {
+		return
+	}
+	address := binary.LittleEndian.Uint64(location[1:])
+	d.variables[address] = append(d.variables[address], owner(files[file].Name, line, unit, dir))
 }
 
 // relative is what Debian's prefix map leaves: paths below the source root, the library joins them with the folder of
@@ -205,7 +225,11 @@ func (d *declared) of(r aliasRow) ([]string, bool) {
 	}
 	var all []string
 	for _, b := range d.bases[r.section] {
-		all = append(all, d.owners[b+address]...)
+		if r.source == "variable" {
+			all = append(all, d.variables[b+address]...)
+		} else {
+			all = append(all, d.owners[b+address]...)
+		}
 	}
 	return all, len(all) > 0
 }

@@ -87,7 +87,7 @@ func waitFor(t *testing.T, dir, pattern string, n int) {
 
 // TestDisturbed ends runs before their time.
 func TestDisturbed(t *testing.T) {
-	dir := longRun(t, 150)
+	dir := longRun(t, 100)
 	want, took := undisturbed(t, dir, "whole")
 	t.Run("interrupt", func(t *testing.T) { interrupt(t, dir, want, took) })
 	t.Run("kill", func(t *testing.T) { kill(t, dir, want, took) })
@@ -147,7 +147,7 @@ func kill(t *testing.T, dir string, want []string, took time.Duration) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	t.Logf("seed %d, a whole run takes %v", seed, took)
 	disturbed := 0
-	for range 4 {
+	for range 3 {
 		c := kasCommand(t, dir, "run", "--out", "killed")
 		if err := c.Start(); err != nil {
 			t.Fatal(err)

@@ -201,6 +201,39 @@ func TestKernelCloudAMD64(t *testing.T) {
 	})
 }
 
+// TestKernelData gives aliases to data, too, and holds every location against the standard library's reader.
+func TestKernelData(t *testing.T) {
+	debug := corpus(t, "cloud-amd64")
+	vmlinux := only(t, filepath.Join(debug, "boot", "vmlinux-*"))
+	modules := only(t, filepath.Join(debug, "lib", "modules", "*", "kernel"))
+	abs := func(path string) string {
+		path, err := filepath.Abs(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	temp := t.TempDir()
+	config := filepath.Join(temp, "kas.yaml")
+	text := fmt.Sprintf("version: 1\nalias: {symbols: all}\nbuilds:\n  - {name: all, vmlinux: %s, modules: %s}\n", abs(vmlinux), abs(modules))
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	kas(t, "run", config)
+	kas(t, "verify", filepath.Join(temp, "out"))
+	rows := readAliases(t, filepath.Join(temp, "out", "all", "aliases.tsv"))
+	data := 0
+	for _, r := range rows {
+		if r.source == "variable" {
+			data++
+		}
+	}
+	if data < 1000 {
+		t.Errorf("%d variables of %d aliases", data, len(rows))
+	}
+	compareLocations(t, rows, vmlinux, modules)
+}
+
 // each calls f for 0 to n-1, four at a time.
 func each(n int, f func(int)) {
 	var wg sync.WaitGroup
@@ -334,7 +367,7 @@ func compareLocations(t *testing.T, rows []aliasRow, vmlinux, modules string) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		for _, r := range byObject[name] {
-			if r.source == "line" {
+			if r.source == "line" || r.source == "file" {
 				continue // assembly has no declaration
 			}
 			want, ok := truth.of(r)
