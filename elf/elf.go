@@ -152,6 +152,9 @@ func (f *File) readSections() error {
 	for i := range f.Sections {
 		at := f.shoff + uint64(i)*size
 		s := f.section(f.data[at:])
+		if i == 0 && s.Type != uint32(stdelf.SHT_NULL) {
+			return formatErrorf(at, "section 0 is of type %#x", s.Type)
+		}
 		if s.Type != uint32(stdelf.SHT_NULL) && !s.NoBits() && (s.Offset > end || end-s.Offset < s.Size) {
 			return formatErrorf(at, "section %d has %d bytes at %#x, after the end of the file at %#x", i, s.Size, s.Offset, end)
 		}
