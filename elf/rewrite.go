@@ -209,8 +209,11 @@ func (r *rewriter) relocations(section int) error {
 		return err
 	}
 	var out []byte
-	first := r.first()
+	first, count := r.first(), SymID(r.syms.Len())
 	f := r.f
+	damaged := func(at int, sym SymID) error {
+		return formatErrorf(f.Sections[section].Offset+uint64(at), "relocation against symbol %d of %d", sym, count)
+	}
 	word := t.infoSym()
 	for i, n := 0, t.len(); i < n; i++ {
 		at := i * t.entsize
@@ -218,6 +221,9 @@ func (r *rewriter) relocations(section int) error {
 			sym := SymID(f.u32(t.data[at+word:]))
 			if sym < first {
 				continue
+			}
+			if sym >= count {
+				return damaged(at, sym)
 			}
 			if out == nil {
 				out = bytes.Clone(t.data)
@@ -229,6 +235,9 @@ func (r *rewriter) relocations(section int) error {
 		sym := SymID(info >> 8)
 		if sym < first {
 			continue
+		}
+		if sym >= count {
+			return damaged(at, sym)
 		}
 		if out == nil {
 			out = bytes.Clone(t.data)

@@ -23,13 +23,19 @@ type build struct {
 	LTO       string `json:"lto,omitempty"`
 	Release   string `json:"release,omitempty"`
 	pipeline.Stats
-	Errors []string `json:"errors,omitempty"`
+	UnreadableObjects []string `json:"unreadable_objects,omitempty"`
+	Errors            []string `json:"errors,omitempty"`
 }
 
 func builds(r *pipeline.Result) []build {
 	var all []build
 	for _, b := range r.Builds {
 		x := build{Name: b.Config.Name, Arch: b.Arch, Toolchain: b.Toolchain, LTO: b.LTO, Release: b.Release, Stats: b.Stats}
+		for i := range b.Objects {
+			if !b.Objects[i].Readable() {
+				x.UnreadableObjects = append(x.UnreadableObjects, b.Objects[i].Name)
+			}
+		}
 		for _, e := range r.Errors {
 			if e.Build == x.Name {
 				x.Errors = append(x.Errors, e.Error())
@@ -46,6 +52,19 @@ func Stats(w io.Writer, r *pipeline.Result) error {
 		Version int     `json:"version"`
 		Builds  []build `json:"builds"`
 	}{1, builds(r)})
+}
+
+// Unreadable reads from stats.json which objects of each build could not be read.
+func Unreadable(stats []byte) (map[string][]string, error) {
+	var s struct{ Builds []build }
+	if err := json.Unmarshal(stats, &s); err != nil {
+		return nil, fmt.Errorf("stats.json: %w", err)
+	}
+	objects := map[string][]string{}
+	for _, b := range s.Builds {
+		objects[b.Name] = b.UnreadableObjects
+	}
+	return objects, nil
 }
 
 // JSON writes what Stats does and the time that each stage took, in seconds.

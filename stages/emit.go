@@ -145,6 +145,11 @@ func sweep(b *pipeline.Build) error {
 			}
 		}
 	}
+	if v := b.Vmlinux(); v == nil || v.Emitted == 0 {
+		if err := os.Remove(b.Path("vmlinux.syms")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
 	return filepath.WalkDir(b.Path("modules"), func(path string, e fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -182,7 +187,7 @@ func emitVmlinux(b *pipeline.Build, o *pipeline.Object) error {
 	if f.Is64 {
 		width = 16
 	}
-	_, err = pipeline.WriteFile(b.Path("vmlinux.syms"), func(w io.Writer) error {
+	o.Emitted, err = pipeline.WriteFile(b.Path("vmlinux.syms"), func(w io.Writer) error {
 		buf := bufio.NewWriterSize(w, 64<<10)
 		for _, s := range list {
 			if s.undefined {

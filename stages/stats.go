@@ -59,7 +59,7 @@ func count(b *pipeline.Build) {
 		if o.Failed() {
 			s.Failed++
 		}
-		if o.Emitted > 0 {
+		if o.Emitted > 0 && !o.Vmlinux {
 			s.Emitted++
 			s.BytesOut += o.Emitted
 		}

@@ -9,7 +9,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -36,6 +35,10 @@ type Target struct {
 	Modules   []Module
 	Separator string // what stands between name and location in an alias
 	Beside    bool   // rewritten modules lie beside their inputs, not under Dir
+
+	// Unreadable names the objects that the run reported as unreadable. They
+	// are skipped, and must have left no trace; any other must be readable.
+	Unreadable []string
 }
 
 // Module is an input module: its name in the outputs and its path.
@@ -95,17 +98,9 @@ type object struct {
 	unaliased  []int32
 	visible    []visibleSymbol
 	sections   []string // their names, indexed by visibleSymbol.sec
-	err        error    // why it could not be read
-	arch       arch
+	skipped    bool     // reported as unreadable
 	sum        Summary
 	problems
-}
-
-// arch is what the objects of a build have in common.
-type arch struct {
-	machine uint16
-	is64    bool
-	order   binary.ByteOrder
 }
 
 type visibleSymbol struct {
@@ -157,7 +152,7 @@ func Build(ctx context.Context, t Target, each func(n int, f func(i int)) error)
 // list makes the objects: vmlinux first, then the modules by name.
 func (b *build) list() {
 	if b.Vmlinux != "" {
-		b.objects = append(b.objects, object{name: "vmlinux", path: b.Vmlinux})
+		b.objects = append(b.objects, object{name: "vmlinux", path: b.Vmlinux, skipped: !b.hasVmlinux()})
 	}
 	modules := slices.Clone(b.Modules)
 	slices.SortFunc(modules, func(x, y Module) int { return strings.Compare(x.Name, y.Name) })
@@ -166,7 +161,9 @@ func (b *build) list() {
 		if b.Beside {
 			emitted = plain(m.Path) + ".kas"
 		}
-		b.objects = append(b.objects, object{name: m.Name, path: m.Path, emitted: emitted})
+		b.objects = append(b.objects, object{
+			name: m.Name, path: m.Path, emitted: emitted, skipped: slices.Contains(b.Unreadable, m.Name),
+		})
 	}
 	for i := range b.objects {
 		if _, ok := b.index[b.objects[i].name]; ok {
@@ -243,7 +240,7 @@ func (b *build) assign(file string, rows []row) {
 }
 
 func (b *build) check(ctx context.Context, each func(int, func(int)) error) error {
-	if b.Vmlinux != "" {
+	if b.hasVmlinux() {
 		b.syms, b.hasSyms = b.read("vmlinux.syms")
 	}
 	loop := func(f func(o *object, i int)) error {
@@ -265,7 +262,6 @@ func (b *build) check(ctx context.Context, each func(int, func(int)) error) erro
 		return err
 	}
 
-	b.strangers()
 	counts := make(map[string]int32)
 	for i := range b.objects {
 		for k := range b.objects[i].visible {
@@ -281,9 +277,6 @@ func (b *build) check(ctx context.Context, each func(int, func(int)) error) erro
 		lines = splitRegistry(&b.problems, registry, b.index)
 	}
 	return loop(func(o *object, i int) {
-		if o.err != nil {
-			return
-		}
 		for k := range o.visible {
 			if v := &o.visible[k]; !v.told && counts[v.name] > 1 {
 				o.add("%q at %s+%#x is one of %d of this name, and is in neither aliases.tsv nor unaliased.tsv",
@@ -298,6 +291,14 @@ func (b *build) check(ctx context.Context, each func(int, func(int)) error) erro
 
 // object reads one input and checks all that concerns it alone.
 func (b *build) object(o *object) {
+	if o.skipped {
+		o.sum.Unreadable = 1
+		if n := len(o.aliases) + len(o.unaliased); n > 0 {
+			o.add("has %d rows, and stats.json calls it unreadable", n)
+		}
+		b.unaliasedModule(o, nil, nil)
+		return
+	}
 	raw, unmap, err := mapFile(o.path)
 	if err == nil {
 		defer unmap()
@@ -316,11 +317,9 @@ func (b *build) object(o *object) {
 		})
 	}
 	if err != nil {
-		o.refuse(err)
-		b.unaliasedModule(o, raw, nil)
+		o.add("cannot be read, and stats.json does not say so: %v", err)
 		return
 	}
-	o.arch = arch{m.machine, m.is64, m.order}
 	o.sum.Objects = 1
 	taken := make([]int32, len(m.symbols))
 	matchRows(&o.problems, "unaliased.tsv", m, b.unaliased, o.unaliased, taken)
@@ -346,23 +345,9 @@ func (b *build) object(o *object) {
 	}
 }
 
-// refuse leaves an object out, as the run did.
-func (o *object) refuse(err error) {
-	o.err, o.visible, o.problems = err, nil, problems{}
-	o.sum = Summary{Unreadable: 1}
-	if n := len(o.aliases) + len(o.unaliased); n > 0 {
-		o.add("has %d rows, and cannot be used: %v", n, err)
-	}
-}
-
-// strangers refuses the objects of another architecture than the first one that could be read.
-func (b *build) strangers() {
-	first := slices.IndexFunc(b.objects, func(o object) bool { return o.err == nil })
-	for i := range b.objects {
-		if o := &b.objects[i]; o.err == nil && o.arch != b.objects[first].arch {
-			o.refuse(fmt.Errorf("offset 0x12: the object is of another architecture than %s", b.objects[first].name))
-		}
-	}
+// hasVmlinux tells whether there must be a list of vmlinux's symbols.
+func (b *build) hasVmlinux() bool {
+	return b.Vmlinux != "" && !slices.Contains(b.Unreadable, "vmlinux")
 }
 
 // gather keeps the visible symbols and looks at every name for aliases.
@@ -483,8 +468,8 @@ func (b *build) strays() error {
 			b.add("%s: a temporary file was left behind", shown)
 		case inside && strings.HasSuffix(name, ".kas") && !emitted[file] && file != registry:
 			b.add("%s belongs to no module of the build", shown)
-		case b.Vmlinux == "" && file == filepath.Join(b.Dir, "vmlinux.syms"):
-			b.add("%s, and the build has no vmlinux", shown)
+		case !b.hasVmlinux() && file == filepath.Join(b.Dir, "vmlinux.syms"):
+			b.add("%s, and the build has no vmlinux that could be read", shown)
 		}
 	}
 	err := filepath.WalkDir(b.Dir, func(file string, d fs.DirEntry, err error) error {

@@ -306,9 +306,19 @@ func TestUnreadableInputIsCounted(t *testing.T) {
 		write(t, other, m.l.object(m.typ, members()[1].symbols))
 		e.Modules = append(e.Modules, Module{m.l.name + ".ko", other})
 	}
+	if _, problems := verify(t, e.Target); strings.Count(problems, "cannot be read, and stats.json does not say so") != 3 {
+		t.Errorf("problems:\n%s", problems)
+	}
+	for _, m := range e.Modules[len(e.Modules)-4:] {
+		e.Unreadable = append(e.Unreadable, m.Name)
+	}
 	sum, problems := verify(t, e.Target)
 	if problems != "" || sum.Unreadable != 4 {
 		t.Errorf("unreadable %d, problems:\n%s", sum.Unreadable, problems)
+	}
+	e.Unreadable = append(e.Unreadable, e.Modules[0].Name)
+	if _, problems := verify(t, e.Target); !strings.Contains(problems, "and stats.json calls it unreadable") {
+		t.Errorf("problems:\n%s", problems)
 	}
 }
 

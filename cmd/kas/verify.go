@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,10 +33,16 @@ func newVerify() *cobra.Command {
 }
 
 func verifyOut(ctx context.Context, out string, jobs int, stdout io.Writer) error {
-	for _, name := range []string{effectiveConfig, statsFile} {
-		if _, err := os.Stat(filepath.Join(out, name)); err != nil {
-			return fmt.Errorf("not the output of a finished run: %w", err)
-		}
+	stats, err := os.ReadFile(filepath.Join(out, statsFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s is not the output of a finished run: there is no %s in it", out, statsFile)
+	}
+	if err != nil {
+		return err
+	}
+	unreadable, err := report.Unreadable(stats)
+	if err != nil {
+		return err
 	}
 	plan, err := configs.Load(filepath.Join(out, effectiveConfig))
 	if err != nil {
@@ -54,6 +62,7 @@ func verifyOut(ctx context.Context, out string, jobs int, stdout io.Writer) erro
 		if err != nil {
 			return failure{err}
 		}
+		t.Unreadable = unreadable[b.Name]
 		summary, problems, err := verify.Build(ctx, t, func(n int, f func(int)) error {
 			pipeline.Parallel(jobs, n, f)
 			return ctx.Err()
