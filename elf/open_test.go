@@ -213,6 +213,9 @@ func TestOpenDamaged(t *testing.T) {
 		{"string table empty", func(d *damage) { d.put64(d.strtab+32, 0) }},
 		{"relocation size", func(d *damage) { d.put64(d.reltext+56, 16) }},
 		{"half a relocation", func(d *damage) { d.put64(d.reltext+32, d.order.Uint64(d.data[d.reltext+32:])-8) }},
+		{"relocation against no symbol", func(d *damage) {
+			d.put64(int(d.order.Uint64(d.data[d.reltext+24:]))+8, 1<<40|1)
+		}},
 		{"overlapping sections", func(d *damage) { d.put64(d.strtab+24, d.order.Uint64(d.data[d.symtab+24:])) }},
 		{"section in the ELF header", func(d *damage) { d.put64(d.strtab+24, 8) }},
 		{"alignment", func(d *damage) { d.put64(d.symtab+48, 24) }},

@@ -103,11 +103,19 @@ func writeAliases(w io.Writer, b *pipeline.Build) error {
 			if d := &o.Duplicates[j]; d.Alias != "" {
 				s, l := &o.Symbols[d.Symbol], &d.Location
 				fmt.Fprintf(buf, "%s\t%s\t%s\t%s\t%x\t%c\t%s\t%d\t%s\t%s\n",
-					d.Alias, s.Name, o.Name, o.Sections[s.Section].Name, s.Value, s.Letter, l.File, l.Line, l.Unit, l.Source)
+					d.Alias, s.Name, o.Name, o.Sections[s.Section].Name, s.Value, s.Letter, l.File, l.Line, l.Unit, source(d))
 			}
 		}
 	}
 	return buf.Flush()
+}
+
+// source says what told the place and, if the name has a suffix, what that means.
+func source(d *pipeline.Duplicate) string {
+	if d.Suffix == "" || d.Location.Source == "" {
+		return d.Location.Source
+	}
+	return d.Location.Source + ", " + d.Suffix
 }
 
 func writeUnaliased(w io.Writer, b *pipeline.Build) error {
@@ -167,7 +175,7 @@ func record(b *pipeline.Build, name *pipeline.Group, member, position int) regis
 	}); ok {
 		d := &o.Duplicates[i]
 		r.Base, r.Alias = b.Groups[d.Group].Base, d.Alias
-		r.File, r.Line, r.Unit, r.Source = d.Location.File, d.Location.Line, d.Location.Unit, d.Location.Source
+		r.File, r.Line, r.Unit, r.Source = d.Location.File, d.Location.Line, d.Location.Unit, source(d)
 	}
 	return r
 }

@@ -77,7 +77,8 @@ func readAliases(t *testing.T, path string) []aliasRow {
 			t.Fatalf("%s:%d: %d columns", path, i+1, len(f))
 		}
 		if i > 0 {
-			rows = append(rows, aliasRow{f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7], f[8], f[9]})
+			how, _, _ := strings.Cut(f[9], ",") // after it, what a suffix means
+			rows = append(rows, aliasRow{f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7], f[8], how})
 		}
 	}
 	return rows

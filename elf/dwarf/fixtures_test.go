@@ -34,17 +34,24 @@ func symbolTargets(f *elf.File) ([]dwarf.Target, []elf.Symbol, error) {
 	}
 	var targets []dwarf.Target
 	var symbols []elf.Symbol
+	file := ""
 	for id := elf.SymID(1); int(id) < syms.Len(); id++ {
 		s, err := syms.At(id)
 		if err != nil {
 			return nil, nil, err
+		}
+		if s.SourceFile() {
+			file = string(s.Name)
+		}
+		if s.Bind() != 0 {
+			file = "" // only local symbols stand under one
 		}
 		if len(s.Name) == 0 || !s.Defined() || !f.Sections[s.Section].Alloc() || s.Marker() || !f.NMListed(&s) || bytes.HasPrefix(s.Name, []byte(".L")) {
 			continue
 		}
 		symbols = append(symbols, s)
 		targets = append(targets, dwarf.Target{
-			Name: string(s.Name), Address: f.Address(s.Section, f.CodeAddress(&s)), Size: s.Size, Data: !f.Sections[s.Section].Exec(),
+			Name: string(s.Name), Address: f.Address(s.Section, f.CodeAddress(&s)), Size: s.Size, Data: !f.Sections[s.Section].Exec(), File: file,
 		})
 	}
 	return targets, symbols, nil

@@ -58,7 +58,7 @@ func TestLocate(t *testing.T) {
 			}
 			slices.Sort(lines)
 			if d := cmp.Diff(lines, locations(t, fixture, different[name].shift)); d != "" {
-				t.Errorf("(-llvm-dwarfdump +kas):\n%s", d)
+				t.Errorf("%s (-llvm-dwarfdump +kas):\n%s", different[name].why, d)
 			}
 		})
 	}
@@ -250,7 +250,8 @@ func TestUnsortedRelocations(t *testing.T) {
 }
 
 // rowsAndUnits is DWARF 4 by hand. Unit one.c declares first, second, third and other; unit two.c declares same at the
-// address of other, as after the folding of identical code.
+// address of other, as after the folding of identical code, and functions without code of their own. Of several units
+// named three.c none can be told by its name. Unit four.S was assembled.
 const rowsAndUnits = `
 	.file 1 "one.c"
 	.text
@@ -278,15 +279,21 @@ end:
 	.uleb128 2, 0x2e	# a function: name, file, line, range
 	.byte 0
 	.uleb128 0x03, 0x08, 0x3a, 0x0b, 0x3b, 0x0b, 0x11, 0x01, 0x12, 0x07, 0, 0
+	.uleb128 3, 0x2e	# a function without code
+	.byte 0
+	.uleb128 0x03, 0x08, 0x3a, 0x0b, 0x3b, 0x0b, 0, 0
+	.uleb128 4, 0x2e	# a declaration
+	.byte 0
+	.uleb128 0x03, 0x08, 0x3a, 0x0b, 0x3b, 0x0b, 0x3c, 0x19, 0, 0
 	.uleb128 0
-	.macro unit name, from
+	.macro unit name, from, language=12
 	.4byte 2f - 1f
 1:	.2byte 4
 	.4byte 0
 	.byte 8
 	.uleb128 1
 	.asciz "\name"
-	.byte 12
+	.byte \language
 	.8byte \from, end - \from
 	.4byte .debug_line
 	.endm
@@ -295,6 +302,11 @@ end:
 	.asciz "\name"
 	.byte 1, \line
 	.8byte \from, \size
+	.endm
+	.macro folded name, line, abbreviation=3
+	.uleb128 \abbreviation
+	.asciz "\name"
+	.byte 1, \line
 	.endm
 	.section .debug_info, "", @progbits
 	unit one.c, first
@@ -306,6 +318,23 @@ end:
 2:
 	unit two.c, same
 	function same, 41, same, 1
+	folded lone, 51
+	folded twice, 52
+	folded twice, 53
+	folded declared, 54, 4
+	folded declared, 55
+	folded elsewhere, 56, 4
+	.byte 0
+2:
+	unit a/three.c, end
+	folded ambiguous, 61
+	.byte 0
+2:
+	unit b/three.c, end
+	folded ambiguous, 62
+	.byte 0
+2:
+	unit dir/four.S, end, 0x31
 	.byte 0
 2:
 	.section .debug_line, "", @progbits
@@ -338,6 +367,19 @@ func TestRowsAndUnits(t *testing.T) {
 	for i, name := range []string{"first", "second", "third", "same"} {
 		targets = append(targets, dwarf.Target{Name: name, Address: f.Address(text, uint64(i)), Size: 1})
 	}
+	nowhere := f.Address(text, 0x1000)
+	targets = append(targets,
+		dwarf.Target{Name: "lone.cold", Address: nowhere, Size: 1, File: "two.c"},
+		dwarf.Target{Name: "lone", Address: nowhere, Size: 1},
+		dwarf.Target{Name: "lone", Address: nowhere, Size: 1, File: "one.c"},
+		dwarf.Target{Name: "lone", Address: nowhere, Size: 1, File: "two.c", Data: true},
+		dwarf.Target{Name: "twice", Address: nowhere, Size: 1, File: "two.c"},
+		dwarf.Target{Name: "declared", Address: nowhere, Size: 1, File: "two.c"},
+		dwarf.Target{Name: "elsewhere", Address: nowhere, Size: 1, File: "two.c"},
+		dwarf.Target{Name: "ambiguous", Address: nowhere, Size: 1, File: "three.c"},
+		dwarf.Target{Name: "table", Address: nowhere, Size: 1, File: "four.S", Data: true},
+		dwarf.Target{Name: "same", Address: f.Address(text, 3), Size: 1, File: "one.c"},
+	)
 	got, err := d.Locate(context.Background(), targets)
 	if err != nil {
 		t.Fatal(err)
@@ -347,6 +389,16 @@ func TestRowsAndUnits(t *testing.T) {
 		{Source: dwarf.Subprogram, File: "one.c", Line: 20, Opening: 22, Unit: "one.c"},
 		{Source: dwarf.Subprogram, File: "one.c", Line: 30, Unit: "one.c"},
 		{Source: dwarf.Subprogram, File: "one.c", Line: 41, Opening: 42, Unit: "two.c"},
+		{Source: dwarf.Name, File: "one.c", Line: 51, Unit: "two.c"},
+		{}, // under no file
+		{}, // under another file
+		{}, // data of C
+		{}, // two functions of one name
+		{Source: dwarf.Name, File: "one.c", Line: 55, Unit: "two.c"},
+		{}, // declared only
+		{}, // two units of one name
+		{Source: dwarf.File, File: "dir/four.S", Unit: "dir/four.S"},
+		{Source: dwarf.Subprogram, File: "one.c", Line: 41, Opening: 42, Unit: "two.c"}, // the address comes first
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
