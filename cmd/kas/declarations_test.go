@@ -21,6 +21,7 @@ type declared struct {
 	folded map[string][]string // by name: functions without an address
 
 	variables map[uint64][]string
+	order     binary.ByteOrder
 }
 
 // base gives each section of a relocatable object an address of its own.
@@ -35,7 +36,7 @@ func declarations(name string) (*declared, error) {
 	}
 	defer f.Close()
 	relocatable := f.Type == elf.ET_REL
-	d := &declared{bases: map[string][]uint64{}, owners: map[uint64][]string{}, folded: map[string][]string{}, variables: map[uint64][]string{}}
+	d := &declared{bases: map[string][]uint64{}, owners: map[uint64][]string{}, folded: map[string][]string{}, variables: map[uint64][]string{}, order: f.ByteOrder}
 	for i, s := range f.Sections {
 		if relocatable {
 			d.bases[s.Name] = append(d.bases[s.Name], base(i))
@@ -172,7 +173,7 @@ func (d *declared) variable(data *dwarf.Data, files []*dwarf.LineFile, e *dwarf.
 	if file < 0 || int(file) >= len(files) || files[file] == nil {
 		return
 	}
-	address := binary.LittleEndian.Uint64(location[1:])
+	address := d.order.Uint64(location[1:])
 	d.variables[address] = append(d.variables[address], owner(files[file].Name, line, unit, dir))
 }
 
@@ -234,7 +235,23 @@ func (d *declared) of(r aliasRow) ([]string, bool) {
 	return all, len(all) > 0
 }
 
-// standardDWARF applies the relocations of x86_64 to whole sections and hands them to debug/dwarf.
+// relocation is a type of a machine's.
+type relocation struct {
+	machine elf.Machine
+	kind    uint32
+}
+
+// absolute is the width of the relocations that debugging information has.
+var absolute = map[relocation]int{
+	{elf.EM_X86_64, uint32(elf.R_X86_64_64)}:      8,
+	{elf.EM_X86_64, uint32(elf.R_X86_64_32)}:      4,
+	{elf.EM_AARCH64, uint32(elf.R_AARCH64_ABS64)}: 8,
+	{elf.EM_AARCH64, uint32(elf.R_AARCH64_ABS32)}: 4,
+	{elf.EM_S390, uint32(elf.R_390_64)}:           8,
+	{elf.EM_S390, uint32(elf.R_390_32)}:           4,
+}
+
+// standardDWARF applies relocations to whole sections and hands them to debug/dwarf.
 func standardDWARF(f *elf.File, relocatable bool) (*dwarf.Data, error) {
 	content := map[string][]byte{}
 	index := map[int]string{}
@@ -263,7 +280,7 @@ func standardDWARF(f *elf.File, relocatable bool) (*dwarf.Data, error) {
 				return nil, err
 			}
 			for ; len(data) >= 24; data = data[24:] {
-				offset, info, addend := binary.LittleEndian.Uint64(data), binary.LittleEndian.Uint64(data[8:]), binary.LittleEndian.Uint64(data[16:])
+				offset, info, addend := f.ByteOrder.Uint64(data), f.ByteOrder.Uint64(data[8:]), f.ByteOrder.Uint64(data[16:])
 				var value uint64
 				if n := info >> 32; n > 0 {
 					sym := syms[n-1]
@@ -272,11 +289,11 @@ func standardDWARF(f *elf.File, relocatable bool) (*dwarf.Data, error) {
 						value += base(int(sym.Section))
 					}
 				}
-				switch elf.R_X86_64(uint32(info)) {
-				case elf.R_X86_64_64:
-					binary.LittleEndian.PutUint64(content[target][offset:], value+addend)
-				case elf.R_X86_64_32:
-					binary.LittleEndian.PutUint32(content[target][offset:], uint32(value+addend))
+				switch absolute[relocation{f.Machine, uint32(info)}] {
+				case 8:
+					f.ByteOrder.PutUint64(content[target][offset:], value+addend)
+				case 4:
+					f.ByteOrder.PutUint32(content[target][offset:], uint32(value+addend))
 				}
 			}
 		}
