@@ -5,7 +5,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 KAS         := bin/kas
 
 # Judges of what kas writes: binutils of three architectures, LLVM's linker and tools, elfutils' strict ELF checker.
-TOOLS    := readelf nm ld objcopy eu-elflint aarch64-linux-gnu-ld s390x-linux-gnu-ld ld.lld-19 llvm-readelf-19
+TOOLS    := readelf nm ld objcopy eu-elflint aarch64-linux-gnu-ld s390x-linux-gnu-ld ld.lld-19 llvm-readelf-19 llvm-nm-19
 PACKAGES := binutils elfutils binutils-aarch64-linux-gnu binutils-s390x-linux-gnu lld-19 llvm-19
 
 .PHONY: all build demo test check kernel-test fuzz tools corpus-cloud-amd64 corpus-cloud-arm64 corpus-s390x corpus-amd64 fixtures clean
@@ -35,13 +35,15 @@ kernel-test: tools corpus-cloud-amd64
 corpus-cloud-amd64 corpus-cloud-arm64 corpus-s390x corpus-amd64: corpus-%:
 	bench/corpus.sh $*
 
-# FUZZTIME each.
+# FUZZTIME each. Minimizing an input of some kilobytes for Go's default of a minute would stop the fuzzing for as long.
 FUZZTIME ?= 10m
+FUZZ      = $(GO) test -run '^$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 20x -fuzz
 fuzz:
-	$(GO) test -run '^$$' -fuzz FuzzOpen -fuzztime $(FUZZTIME) ./elf
-	$(GO) test -run '^$$' -fuzz FuzzRewrite -fuzztime $(FUZZTIME) ./elf
-	$(GO) test -run '^$$' -fuzz FuzzLocate -fuzztime $(FUZZTIME) ./elf/dwarf
-	$(GO) test -run '^$$' -fuzz FuzzLoad -fuzztime $(FUZZTIME) ./configs
+	$(FUZZ) FuzzOpen ./elf
+	$(FUZZ) FuzzRewrite ./elf
+	$(FUZZ) FuzzLocate ./elf/dwarf
+	$(FUZZ) FuzzClassify ./stages
+	$(FUZZ) FuzzLoad ./configs
 
 # Builds the committed fixtures again; needs the compilers that their Makefiles name.
 fixtures:

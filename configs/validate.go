@@ -179,6 +179,8 @@ func (l *loader) separator(t text) bool {
 		l.errorf(t.node, "separator: %q holds white space or a control character; nothing could read the alias back", t.s)
 	case !strings.ContainsFunc(t.s, func(r rune) bool { return !plain(r) }):
 		l.errorf(t.node, "separator: %q could be part of a symbol's name; one character other than letters, digits, _ and . is needed", t.s)
+	case strings.Contains(t.s, "@@"):
+		l.errorf(t.node, "separator: %q marks the default version of a symbol; linkers would rename the original", t.s)
 	default:
 		return true
 	}

@@ -223,7 +223,7 @@ type nmSymbol struct {
 }
 
 // nmList is the symbols that `nm -n` prints in the C locale, in its order: undefined ones first, then by address, by
-// name, by index. Section and file symbols are left out, and so are mapping symbols.
+// name, by index.
 func nmList(f *elf.File) ([]nmSymbol, error) {
 	syms, err := f.Symtab()
 	if err != nil {
@@ -235,10 +235,10 @@ func nmList(f *elf.File) ([]nmSymbol, error) {
 		if err != nil {
 			return nil, err
 		}
-		if s.Marker() || f.MappingSymbol(s.Name) {
+		if !f.NMListed(&s) {
 			continue
 		}
-		list = append(list, nmSymbol{s.Name, f.CodeAddress(&s), id, f.NMType(&s), s.Section == elf.Undef})
+		list = append(list, nmSymbol{s.Name, f.NMValue(&s), id, f.NMType(&s), s.Section == elf.Undef})
 	}
 	slices.SortFunc(list, func(a, b nmSymbol) int {
 		if a.undefined != b.undefined {

@@ -132,11 +132,17 @@ func listed(m *image, s *symbol) bool {
 	if k := s.kind(); k == sttFile || k == sttSection || mapping(m.machine, s.name) {
 		return false
 	}
-	return m.machine != emRISCV && m.machine != emLoong || s.name != "" && !localLabel(s.name)
+	switch m.machine {
+	case emRISCV, emLoong:
+		return s.name != "" && !localLabel(s.name)
+	case emMIPS:
+		return !localLabel(s.name)
+	}
+	return true
 }
 
-// localLabel knows the assembler's own labels, which riscv objects keep for
-// their pairs of relocations.
+// localLabel knows the assembler's own labels, which nm hides on mips and where
+// objects keep them for pairs of relocations.
 func localLabel(name string) bool {
 	if strings.HasPrefix(name, ".L") || strings.HasPrefix(name, "..") || strings.HasPrefix(name, "_.L_") {
 		return true

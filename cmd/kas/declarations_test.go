@@ -22,6 +22,7 @@ type declared struct {
 
 	variables map[uint64][]string
 	order     binary.ByteOrder
+	callOps   bool // arm64: a symbol may stand 8 bytes before its function's low_pc
 }
 
 // base gives each section of a relocatable object an address of its own.
@@ -36,7 +37,7 @@ func declarations(name string) (*declared, error) {
 	}
 	defer f.Close()
 	relocatable := f.Type == elf.ET_REL
-	d := &declared{bases: map[string][]uint64{}, owners: map[uint64][]string{}, folded: map[string][]string{}, variables: map[uint64][]string{}, order: f.ByteOrder}
+	d := &declared{bases: map[string][]uint64{}, owners: map[uint64][]string{}, folded: map[string][]string{}, variables: map[uint64][]string{}, order: f.ByteOrder, callOps: f.Machine == elf.EM_AARCH64}
 	for i, s := range f.Sections {
 		if relocatable {
 			d.bases[s.Name] = append(d.bases[s.Name], base(i))
@@ -226,10 +227,13 @@ func (d *declared) of(r aliasRow) ([]string, bool) {
 	}
 	var all []string
 	for _, b := range d.bases[r.section] {
-		if r.source == "variable" {
-			all = append(all, d.variables[b+address]...)
-		} else {
-			all = append(all, d.owners[b+address]...)
+		switch at := b + address; {
+		case r.source == "variable":
+			all = append(all, d.variables[at]...)
+		case d.owners[at] == nil && d.callOps:
+			all = append(all, d.owners[at+8]...)
+		default:
+			all = append(all, d.owners[at]...)
 		}
 	}
 	return all, len(all) > 0
