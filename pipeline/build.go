@@ -134,7 +134,7 @@ type Stats struct {
 	ByOrdinal  int            `json:"aliases_with_ordinal"`
 	Shortened  int            `json:"aliases_shortened"`
 	SuffixFree int            `json:"aliases_suffix_free"`
-	Renamed    int            `json:"lto_suffixes_cut"`
+	Renamed    int            `json:"suffixes_cut"`
 	Unaliased  map[string]int `json:"unaliased,omitempty"` // by reason
 	Emitted    int            `json:"modules_emitted"`
 	BytesOut   int64          `json:"bytes_emitted"`

@@ -13,7 +13,7 @@ var never = []struct{ pattern, reason string }{
 	{`^__(pfx|cfi)_|^__kcfi_typeid_`, "padding before a function"},
 	{`^(__kvm_nvhe_)?\.L`, "label of the assembler"},
 	{`\$[adtx](\.|$)`, "mapping symbol"},
-	{`^__UNIQUE_ID_|^__compound_literal\.|^_note_\d+$|^CSWTCH\.\d+$`, "named by the compiler or a macro"},
+	{`^__UNIQUE_ID_|^__compound_literal\.|^\.compoundliteral|^_note_\d+$|^CSWTCH\.\d+$`, "named by the compiler or a macro"},
 	{`^__initcall|^__(start|stop)___|^__(ksymtab|kstrtab|kstrtabns|crc|export_symbol)_`, "table entry of a macro"},
 	{`^TRACE_SYSTEM|^(__tracepoint|__tpstrtab|__bpf_trace_tp_map|__traceiter|__SCK__tp_func|__SCT__tp_func|event_class|__event)_`, "tracepoint machinery"},
 	{`(^|\.)(__[wm]?key|___once_key|__already_done|__print_once|___done)(\.\d+)?$`, "variable of a macro"},

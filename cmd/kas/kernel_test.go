@@ -308,7 +308,18 @@ func everyDuplicate(t *testing.T, dir, vmlinux, modules string, rows []aliasRow)
 
 // TestKernelData gives aliases to data, too, and holds every location against the standard library's reader.
 func TestKernelData(t *testing.T) {
-	debug := corpus(t, "cloud-amd64")
+	for i, k := range kernels {
+		t.Run(k.flavour, func(t *testing.T) {
+			if i > 0 && !hasCorpus(k.flavour) {
+				t.Skipf("make corpus-%s brings this kernel", k.flavour)
+			}
+			testKernelData(t, k.flavour)
+		})
+	}
+}
+
+func testKernelData(t *testing.T, flavour string) {
+	debug := corpus(t, flavour)
 	vmlinux := only(t, filepath.Join(debug, "boot", "vmlinux-*"))
 	modules := only(t, filepath.Join(debug, "lib", "modules", "*", "kernel"))
 	abs := func(path string) string {
