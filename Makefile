@@ -4,9 +4,10 @@ GO          ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 KAS         := bin/kas
 
-# Judges of what kas writes: binutils of three architectures, LLVM's linker and tools, elfutils' strict ELF checker.
-TOOLS    := readelf nm ld objcopy eu-elflint aarch64-linux-gnu-ld s390x-linux-gnu-ld ld.lld-19 llvm-readelf-19 llvm-nm-19
-PACKAGES := binutils elfutils binutils-aarch64-linux-gnu binutils-s390x-linux-gnu lld-19 llvm-19
+# gcc for the race detector and the tests that compile; the rest judges what kas writes: binutils of three
+# architectures, LLVM's linker and tools, elfutils' strict ELF checker.
+TOOLS    := gcc readelf nm ld objcopy eu-elflint aarch64-linux-gnu-ld s390x-linux-gnu-ld ld.lld-19 llvm-readelf-19 llvm-nm-19
+PACKAGES := gcc libc6-dev binutils elfutils binutils-aarch64-linux-gnu binutils-s390x-linux-gnu lld-19 llvm-19
 
 .PHONY: all build demo test check kernel-test fuzz tools corpus-cloud-amd64 corpus-cloud-arm64 corpus-s390x corpus-amd64 fixtures clean
 

@@ -54,7 +54,7 @@ func Resolve(ctx context.Context, b *pipeline.Build) error {
 }
 
 // fileSymbol is what an object without debugging information says of a local symbol: the name of its source file. Its
-// folder is known only for a module that is named after it, as kbuild makes them of one source file.
+// folder is known only for a module of one source file, which kbuild names after it and lays beside it.
 func fileSymbol(o *pipeline.Object, d *pipeline.Duplicate) pipeline.Location {
 	file := o.Files[o.Symbols[d.Symbol].File]
 	switch path.Ext(file) {
@@ -63,11 +63,23 @@ func fileSymbol(o *pipeline.Object, d *pipeline.Duplicate) pipeline.Location {
 		return pipeline.Location{}
 	}
 	file = path.Base(file)
-	if module := strings.TrimPrefix(uncompressed(o.Name), "kernel/"); !o.Vmlinux &&
-		strings.TrimSuffix(path.Base(module), path.Ext(module)) == strings.TrimSuffix(file, path.Ext(file)) {
+	if module := strings.TrimPrefix(uncompressed(o.Name), "kernel/"); !o.Vmlinux && stem(module) == stem(file) && ofOneFile(o) {
 		file = path.Join(path.Dir(module), file)
 	}
 	return pipeline.Location{File: file, Unit: file, Source: "file symbol"}
+}
+
+func stem(file string) string { return strings.TrimSuffix(path.Base(file), path.Ext(file)) }
+
+// ofOneFile says whether a module was made of one source file, but for what modpost adds.
+func ofOneFile(o *pipeline.Object) bool {
+	n := 0
+	for _, file := range o.Files[1:] {
+		if base := path.Base(file); !strings.HasSuffix(base, ".mod.c") && !strings.HasSuffix(base, "module-common.c") {
+			n++
+		}
+	}
+	return n == 1
 }
 
 func unlocated(o *pipeline.Object) string {
