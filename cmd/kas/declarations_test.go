@@ -16,14 +16,16 @@ import (
 // declared is what the standard library's reader says of an object: for each place where a subprogram's range begins or
 // a variable stands, "file line unit" of its declaration as an alias should bear it.
 type declared struct {
-	bases  map[string][]uint64 // made-up or real address of each section of that name
-	owners map[uint64][]string
-	folded map[string][]string // by name: functions without an address
-
-	variables map[uint64][]string
+	bases     map[string][]uint64 // made-up or real address of each section of that name
+	owners    map[uint64][]declaration
+	variables map[uint64][]declaration
+	folded    map[string][]string // by name: functions and file-scope variables without an address
 	order     binary.ByteOrder
 	callOps   bool // arm64: a symbol may stand 8 bytes before its function's low_pc
 }
+
+// declaration is a name and "file line unit" of its declaration.
+type declaration struct{ name, text string }
 
 // base gives each section of a relocatable object an address of its own.
 func base(section int) uint64 { return uint64(section) << 36 }
@@ -37,7 +39,7 @@ func declarations(name string) (*declared, error) {
 	}
 	defer f.Close()
 	relocatable := f.Type == elf.ET_REL
-	d := &declared{bases: map[string][]uint64{}, owners: map[uint64][]string{}, folded: map[string][]string{}, variables: map[uint64][]string{}, order: f.ByteOrder, callOps: f.Machine == elf.EM_AARCH64}
+	d := &declared{bases: map[string][]uint64{}, owners: map[uint64][]declaration{}, folded: map[string][]string{}, variables: map[uint64][]declaration{}, order: f.ByteOrder, callOps: f.Machine == elf.EM_AARCH64}
 	for i, s := range f.Sections {
 		if relocatable {
 			d.bases[s.Name] = append(d.bases[s.Name], base(i))
@@ -75,6 +77,7 @@ func (d *declared) unit(data *dwarf.Data, r *dwarf.Reader, cu *dwarf.Entry) erro
 		return err
 	}
 	type function struct {
+		name   string
 		entry  uint64
 		starts []uint64
 		file   string
@@ -94,21 +97,21 @@ func (d *declared) unit(data *dwarf.Data, r *dwarf.Reader, cu *dwarf.Entry) erro
 			depth++
 		}
 		if e.Tag == dwarf.TagVariable {
-			d.variable(data, lines.Files(), e, unit, dir)
+			d.variable(data, lines.Files(), e, unit, dir, depth == 1+children(e))
 		}
 		if e.Tag == dwarf.TagSubprogram {
 			ranges, err := data.Ranges(e)
 			if err != nil {
 				return err
 			}
-			file, line := origin(data, e)
+			file, line, name := origin(data, e)
 			files := lines.Files()
 			known := file >= 0 && int(file) < len(files) && files[file] != nil
-			if name, ok := e.Val(dwarf.AttrName).(string); ok && known && len(ranges) == 0 {
+			if known && len(ranges) == 0 && e.Val(dwarf.AttrName) != nil && e.Val(dwarf.AttrDeclaration) == nil {
 				d.folded[name] = append(d.folded[name], owner(files[file].Name, line, unit, dir))
 			}
 			if known && len(ranges) > 0 {
-				fn := function{entry: ranges[0][0]}
+				fn := function{name: name, entry: ranges[0][0]}
 				if low, ok := e.Val(dwarf.AttrLowpc).(uint64); ok {
 					fn.entry = low
 				}
@@ -153,7 +156,7 @@ func (d *declared) unit(data *dwarf.Data, r *dwarf.Reader, cu *dwarf.Entry) erro
 			line = r.line
 		}
 		for _, start := range fn.starts {
-			d.owners[start] = append(d.owners[start], owner(fn.file, line, unit, dir))
+			d.owners[start] = append(d.owners[start], declaration{fn.name, owner(fn.file, line, unit, dir)})
 		}
 	}
 	return nil
@@ -164,18 +167,29 @@ func owner(file string, line int64, unit, dir string) string {
 }
 
 // variable notes where a variable with a fixed address is declared.
-func (d *declared) variable(data *dwarf.Data, files []*dwarf.LineFile, e *dwarf.Entry, unit, dir string) {
+func (d *declared) variable(data *dwarf.Data, files []*dwarf.LineFile, e *dwarf.Entry, unit, dir string, outer bool) {
 	const opAddr = 0x03
-	location, _ := e.Val(dwarf.AttrLocation).([]byte)
-	if len(location) != 9 || location[0] != opAddr {
-		return
-	}
-	file, line := origin(data, e)
+	file, line, name := origin(data, e)
 	if file < 0 || int(file) >= len(files) || files[file] == nil {
 		return
 	}
-	address := d.order.Uint64(location[1:])
-	d.variables[address] = append(d.variables[address], owner(files[file].Name, line, unit, dir))
+	text := owner(files[file].Name, line, unit, dir)
+	location, ok := e.Val(dwarf.AttrLocation).([]byte)
+	switch {
+	case len(location) == 9 && location[0] == opAddr:
+		address := d.order.Uint64(location[1:])
+		d.variables[address] = append(d.variables[address], declaration{name, text})
+	case !ok && outer && e.Val(dwarf.AttrLocation) == nil && e.Val(dwarf.AttrDeclaration) == nil:
+		d.folded[name] = append(d.folded[name], text)
+	}
+}
+
+// children is the depth that an entry with children opens.
+func children(e *dwarf.Entry) int {
+	if e.Children {
+		return 1
+	}
+	return 0
 }
 
 // relative is what Debian's prefix map leaves: paths below the source root, the library joins them with the folder of
@@ -189,7 +203,7 @@ func relative(file, dir string) string {
 }
 
 // origin follows abstract origins and specifications to the declaration.
-func origin(data *dwarf.Data, e *dwarf.Entry) (file, line int64) {
+func origin(data *dwarf.Data, e *dwarf.Entry) (file, line int64, name string) {
 	file = -1
 	r := data.Reader()
 	for range 8 {
@@ -198,6 +212,9 @@ func origin(data *dwarf.Data, e *dwarf.Entry) (file, line int64) {
 		}
 		if l, ok := e.Val(dwarf.AttrDeclLine).(int64); ok && line == 0 {
 			line = l
+		}
+		if n, ok := e.Val(dwarf.AttrName).(string); ok && name == "" {
+			name = n
 		}
 		next, ok := e.Val(dwarf.AttrAbstractOrigin).(dwarf.Offset)
 		if !ok {
@@ -212,31 +229,38 @@ func origin(data *dwarf.Data, e *dwarf.Entry) (file, line int64) {
 			break
 		}
 	}
-	return file, line
+	return file, line, name
 }
 
-// of returns the owners of a row's symbol.
+// of returns where the row's symbol may be declared: what stands at its address under its name; else the entry of its
+// name that stands nowhere, as the compiler leaves of what it found equal to another; else whatever stands there.
 func (d *declared) of(r aliasRow) ([]string, bool) {
-	if r.source == "name" {
-		all, ok := d.folded[r.symbol]
-		return all, ok
-	}
 	address, err := strconv.ParseUint(r.address, 16, 64)
 	if err != nil {
 		return nil, false
 	}
-	var all []string
+	name, _, _ := strings.Cut(r.symbol, ".")
+	var named, any []string
 	for _, b := range d.bases[r.section] {
-		switch at := b + address; {
-		case r.source == "variable":
-			all = append(all, d.variables[at]...)
-		case d.owners[at] == nil && d.callOps:
-			all = append(all, d.owners[at+8]...)
-		default:
-			all = append(all, d.owners[at]...)
+		at := b + address
+		here := append(d.owners[at], d.variables[at]...)
+		if d.owners[at] == nil && d.callOps {
+			here = append(here, d.owners[at+8]...)
+		}
+		for _, p := range here {
+			any = append(any, p.text)
+			if p.name == name {
+				named = append(named, p.text)
+			}
 		}
 	}
-	return all, len(all) > 0
+	switch {
+	case named != nil:
+		return named, true
+	case d.folded[name] != nil:
+		return d.folded[name], true
+	}
+	return any, any != nil
 }
 
 // relocation is a type of a machine's.

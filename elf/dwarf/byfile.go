@@ -5,76 +5,65 @@ import (
 	"path"
 )
 
-// locateByFile finds what has no address in the debugging information, by the file symbol that the symbol stands under,
-// if exactly one unit of the object was made of a file of that name. Two kinds are known: functions that the compiler
-// found equal to another and folded into a jump there, which have a declaration but no low_pc; and data of assembly,
-// whose unit tells the file, not the line.
-func (d *Data) locateByFile(ctx context.Context, targets []Target, out []Location) error {
+// locateByFile finds what has no address in the debugging information, by the file symbol that the symbol stands under.
+// Two kinds are known: functions and constants that were folded into an equal one, which have an entry without an
+// address, if exactly one entry in the units of that file bears the name; and data of assembly, whose unit tells the
+// file, not the line, if exactly one unit was made of a file of that name.
+func (d *Data) locateByFile(ctx context.Context, l *locator, out []Location) error {
 	byFile := map[string][]int{}
-	for i, t := range targets {
-		if t.File != "" && (out[i].Source == None || out[i].File == "") {
+	for i, t := range l.targets {
+		if t.File != "" && (out[i].Source == None || out[i].File == "" || !l.found[i].named && out[i].Source != LineRow) {
 			byFile[t.File] = append(byFile[t.File], i)
 		}
 	}
 	if len(byFile) == 0 {
 		return nil
 	}
-	units := map[string]int{} // index of the unit of each file, -1 if there are several
-	for i := range d.units {
-		file := path.Base(d.units[i].Name())
-		if _, ok := byFile[file]; !ok {
-			continue
-		}
-		if _, ok := units[file]; ok {
-			units[file] = -1
-		} else {
-			units[file] = i
-		}
-	}
+	claims := map[int][]Location{}
+	units := map[string]int{}
 	for i := range d.units {
 		u := &d.units[i]
 		file := path.Base(u.Name())
-		if at, ok := units[file]; !ok || at != i {
+		targets, ok := byFile[file]
+		if !ok {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := u.locateFolded(targets, byFile[file], out); err != nil {
+		units[file]++
+		if u.Assembly() {
+			for _, i := range targets {
+				if l.targets[i].Data && out[i].Source == None {
+					claims[i] = append(claims[i], Location{Source: File, File: u.Name(), Unit: u.Name(), CompDir: u.CompDir()})
+				}
+			}
+			continue
+		}
+		variables := false
+		for _, i := range targets {
+			variables = variables || l.targets[i].Data
+		}
+		err := u.walk(variables, func(e *entry) {
+			if !e.folded() {
+				return
+			}
+			for _, i := range targets {
+				if l.targets[i].Data == (e.tag == tagVariable) && e.bears(l.targets[i].Name) {
+					c := candidate{entry: *e, source: Name}
+					claims[i] = append(claims[i], c.location())
+				}
+			}
+		})
+		if err != nil {
 			return err
+		}
+		u.unload()
+	}
+	for i, c := range claims {
+		if len(c) == 1 && (c[0].Source != File || units[l.targets[i].File] == 1) {
+			out[i] = c[0]
 		}
 	}
 	return nil
-}
-
-// locateFolded locates the targets with these indices, which stand under the unit's file symbol.
-func (u *Unit) locateFolded(targets []Target, indices []int, out []Location) error {
-	if u.Assembly() {
-		for _, i := range indices {
-			if targets[i].Data {
-				out[i] = Location{Source: File, File: u.Name(), Unit: u.Name(), CompDir: u.CompDir()}
-			}
-		}
-		return nil
-	}
-	matches := make([]int, len(indices))
-	err := u.walk(false, func(e *entry) {
-		if e.vals[slotDeclaration].form != 0 || len(u.entrySpans(e)) > 0 {
-			return
-		}
-		for n, i := range indices {
-			if !targets[i].Data && e.bears(targets[i].Name) {
-				matches[n]++
-				c := candidate{entry: *e, source: Name}
-				out[i] = c.location()
-			}
-		}
-	})
-	for n, i := range indices {
-		if matches[n] > 1 {
-			out[i] = Location{} // several claim it: none is believed
-		}
-	}
-	u.unload()
-	return err
 }

@@ -53,9 +53,9 @@ func TestDamaged(t *testing.T) {
 		{"line table outside", ".debug_info", 21, "\x00\x00\x00\x01", nowhere},
 		{"line table nowhere", ".debug_info", 21, "\xff\xff\xff\xff", nowhere},
 		{"line table in the middle of the other", ".debug_info", 21, "\x05", nowhere},
-		{"range list unknown", ".debug_info", 34, "\x7f", nowhere},
-		{"addresses outside", ".debug_info", 35, "\xff\xff\xff\xff", survived}, // the file symbol still tells
-		{"range lists outside", ".debug_info", 39, "\xff\xff\xff\xff", nowhere},
+		{"range list unknown", ".debug_info", 34, "\x7f", survived},              // the file symbol still tells
+		{"addresses outside", ".debug_info", 35, "\xff\xff\xff\xff", survived},   // the file symbol still tells
+		{"range lists outside", ".debug_info", 39, "\xff\xff\xff\xff", survived}, // likewise
 		{"abbreviation of a function unknown", ".debug_info", 0x2f, "\x63", refused},
 		{"abbreviation that never ends", ".debug_info", 0x2f, strings.Repeat("\x80", 0x9c-0x2f), refused},
 		{"address index", ".debug_info", 0x30, "\x7f", survived},

@@ -319,6 +319,7 @@ type entry struct {
 	unit   *Unit
 	offset uint64
 	tag    uint16
+	outer  bool // a child of the unit: not a variable inside a function
 	vals   [slots]value
 }
 

@@ -26,7 +26,7 @@ const (
 	Fragment                 // the subprogram that has a part, not its beginning, in the symbol
 	Variable                 // the variable that stands at the symbol
 	LineRow                  // the line table alone: assembly
-	Name                     // the subprogram of that name in the unit of that file: its code was folded into another's
+	Name                     // the entry of that name, which has no address: it was folded into an equal one
 	File                     // the unit of that file: data of assembly
 )
 
@@ -88,7 +88,7 @@ func (d *Data) Locate(ctx context.Context, targets []Target) ([]Location, error)
 		l.finish(u, locations)
 		u.unload()
 	}
-	if err := d.locateByFile(ctx, targets, locations); err != nil {
+	if err := d.locateByFile(ctx, l, locations); err != nil {
 		return nil, err
 	}
 	return locations, nil
@@ -174,6 +174,7 @@ func (u *Unit) walk(variables bool, visit func(*entry)) error {
 		switch a.tag {
 		case tagSubprogram:
 			e := u.decode(&r, a)
+			e.outer = depth == 1
 			visit(&e)
 			if !a.children {
 				continue
@@ -189,6 +190,7 @@ func (u *Unit) walk(variables bool, visit func(*entry)) error {
 		case tagVariable:
 			if variables {
 				e := u.decode(&r, a)
+				e.outer = depth == 1
 				visit(&e)
 				if a.children {
 					depth++
@@ -280,11 +282,14 @@ func (l *locator) variable(e *entry) {
 // offer takes a candidate if it is better than what the target has.
 func (l *locator) offer(target int, c candidate) {
 	c.ok = true
-	c.named = c.entry.bears(l.targets[target].Name)
+	t := &l.targets[target]
+	c.named = c.entry.bears(t.Name)
 	old := &l.found[target]
 	switch {
-	case c.distance > 0 && !c.named:
+	case !c.named && c.distance > 0:
 		return
+	case !c.named && t.Size == 0 && !c.entry.unit.Assembly():
+		return // a label, of the linker script for example: it owns nothing of what begins there
 	case !old.ok:
 	case c.distance != old.distance:
 		if c.distance > old.distance {
@@ -302,6 +307,63 @@ func (l *locator) offer(target int, c candidate) {
 		l.changed = append(l.changed, target)
 	}
 	*old = c
+}
+
+// unfold looks for the true owners of targets whose address another name owns: the compiler found two functions or
+// constants of the unit equal and made them one. The other entry is there, without an address.
+func (l *locator) unfold(u *Unit) {
+	var targets []int
+	variables := false
+	for _, i := range l.changed {
+		if c := &l.found[i]; !c.named && c.source != Fragment {
+			targets = append(targets, i)
+			variables = variables || l.targets[i].Data
+		}
+	}
+	if len(targets) == 0 {
+		return
+	}
+	folded := map[int][]candidate{}
+	u.walk(variables, func(e *entry) {
+		if !e.folded() {
+			return
+		}
+		for _, i := range targets {
+			if l.targets[i].Data == (e.tag == tagVariable) && e.bears(l.targets[i].Name) {
+				folded[i] = append(folded[i], candidate{entry: *e, source: Name, named: true, ok: true})
+			}
+		}
+	})
+	for i, claims := range folded {
+		if len(claims) == 1 {
+			claims[0].start = l.found[i].start
+			l.found[i] = claims[0]
+		}
+	}
+}
+
+// folded says whether the entry defines a function or variable whose code or data stands nowhere: the compiler, or a
+// linker that left zero in place of the address, made it one with another.
+func (e *entry) folded() bool {
+	if e.vals[slotDeclaration].form != 0 {
+		return false
+	}
+	u := e.unit
+	if e.tag == tagVariable {
+		// Inside a function a variable without a place is one that the compiler did not need.
+		address, ok := u.staticAddress(e.vals[slotLocation])
+		return e.outer && (e.vals[slotLocation].form == 0 || ok && address == 0)
+	}
+	if e.vals[slotRanges].form == 0 && e.vals[slotLowPC].form == 0 {
+		return true
+	}
+	spans := u.entrySpans(e)
+	for _, s := range spans {
+		if s.start > 1 { // linkers leave 0, or 1 where 0 ends a list
+			return false
+		}
+	}
+	return len(spans) > 0
 }
 
 // bears says whether the symbol's name is the entry's, but for suffixes the compiler added. A variable inside a function
@@ -399,6 +461,7 @@ const artificial = "<artificial>"
 // opening rows, and the code of assembly.
 func (l *locator) finish(u *Unit, out []Location) {
 	var openings []int
+	l.unfold(u)
 	for _, i := range l.changed {
 		out[i] = l.found[i].location()
 		if s := out[i].Source; s == Subprogram || s == Fragment {
@@ -458,7 +521,12 @@ func (l *locator) finish(u *Unit, out []Location) {
 				}
 			}
 		}
-		for i, id := range rows {
+		// rows is in the order of addresses: those at this row, and those that it ends.
+		first := sort.Search(len(rows), func(i int) bool {
+			return l.targets[rows[i]].Address >= r.address || inSequence && l.targets[rows[i]].Address > last.address
+		})
+		for i := first; i < len(rows) && l.targets[rows[i]].Address <= r.address; i++ {
+			id := rows[i]
 			address := l.targets[id].Address
 			exact := !r.end && r.address == address
 			inside := inSequence && last.address < address && address < r.address
