@@ -42,12 +42,23 @@ func (b *Build) ModuleFiles() ([]ModuleFile, error) {
 		return dup
 	})
 	slices.SortStableFunc(all, func(a, b ModuleFile) int { return strings.Compare(a.Name, b.Name) })
-	for i := 1; i < len(all); i++ {
-		if all[i].Name == all[i-1].Name {
-			return nil, fmt.Errorf("two modules have the name %s: %s and %s", all[i].Name, all[i-1].Path, all[i].Path)
+	paths := map[string]string{}
+	for _, f := range all {
+		name := uncompressed(f.Name)
+		if other, ok := paths[name]; ok {
+			return nil, fmt.Errorf("two modules have the name %s: %s and %s", name, other, f.Path)
 		}
+		paths[name] = f.Path
 	}
 	return all, nil
+}
+
+// uncompressed takes the suffix of a compression from a module's name: what is written for it bears none.
+func uncompressed(name string) string {
+	if ext := path.Ext(name); ext == ".xz" || ext == ".zst" || ext == ".gz" {
+		return strings.TrimSuffix(name, ext)
+	}
+	return name
 }
 
 func entryFiles(entry string) ([]ModuleFile, error) {

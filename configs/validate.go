@@ -103,6 +103,8 @@ func (l *loader) buildName(t text) {
 		l.errorf(t.node, "name: %q holds a path separator; a build's name is a folder of the output", t.s)
 	case t.s == "." || t.s == "..":
 		l.errorf(t.node, "name: %q names a folder that exists already; a build's name is a folder of the output", t.s)
+	case t.s == "stats.json" || t.s == "kas.effective.yaml":
+		l.errorf(t.node, "name: %q is a file of the output; a build's name is a folder beside it", t.s)
 	case strings.ContainsFunc(t.s, unicode.IsControl):
 		l.errorf(t.node, "name: %q holds a control character", t.s)
 	}
@@ -501,6 +503,7 @@ func (l *loader) checkFiles(p *Plan) {
 		l.errorf(l.top.Out.node, "out: %s is not a folder", p.Out)
 	}
 	var builds []Build
+	beside := map[string]string{} // module to the build that writes beside it
 	for i := range p.Builds {
 		b, bp := &p.Builds[i], l.paths[i]
 		l.combo = b.combo
@@ -541,8 +544,17 @@ func (l *loader) checkFiles(p *Plan) {
 			continue
 		}
 		if len(problems) == 0 {
-			if _, err := b.ModuleFiles(); err != nil {
+			modules, err := b.ModuleFiles()
+			if err != nil {
 				note(b.at["modules"], "modules: %s", err)
+			}
+			for _, m := range modules {
+				if other, ok := beside[m.Path]; ok && b.Emit.Beside {
+					note(b.at["modules"], "modules: %s is written beside by build %q, too", m.Path, other)
+					break
+				} else if b.Emit.Beside {
+					beside[m.Path] = b.Name
+				}
 			}
 		}
 		l.problems = append(l.problems, problems...)

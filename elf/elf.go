@@ -42,9 +42,8 @@ type File struct {
 	data     []byte
 	shoff    uint64
 	shstrndx uint32
-	symtab   uint32 // index of the SHT_SYMTAB section, 0 if there is none
-	disk     bool   // data is the mapped file, not a decompressed copy
-	unmap    func() error
+	symtab   uint32   // index of the SHT_SYMTAB section, 0 if there is none
+	mapped   *mapping // where data comes from, nil if it was handed to New
 }
 
 // Section is a section header (gABI figure 4-8) with its name looked up.

@@ -18,59 +18,97 @@ import (
 // as modules in the field often are, is decompressed into memory. Damage is a *FormatError; its offset counts from the
 // start of the decompressed object. The caller must Close the File.
 func Open(path string) (*File, error) {
-	data, unmap, err := mapFile(path)
+	m, err := mapFile(path)
 	if err != nil {
 		return nil, err
 	}
-	expand := decompressor(data)
-	if expand != nil {
-		object, err := expand(data)
-		unmap()
+	data := m.data
+	if expand := decompressor(data); expand != nil {
+		data, err = expand(m.data)
 		if err != nil {
+			m.close()
 			return nil, formatErrorf(0, "compressed file: %v", err)
 		}
-		data, unmap = object, func() error { return nil }
+		m.expanded = true
 	}
 	f, err := New(data)
 	if err != nil {
-		unmap()
+		m.close()
 		return nil, err
 	}
-	f.unmap, f.disk = unmap, expand == nil
+	f.mapped = m
 	return f, nil
 }
 
 // Close unmaps the object. Every slice that was handed out is invalid afterwards.
 func (f *File) Close() error {
-	if f.unmap == nil {
+	if f.mapped == nil {
 		return nil
 	}
-	unmap := f.unmap
-	f.unmap, f.data = nil, nil
-	return unmap()
+	m := f.mapped
+	f.mapped, f.data = nil, nil
+	return m.close()
 }
 
-func mapFile(path string) ([]byte, func() error, error) {
-	file, err := os.Open(path)
+// Identity tells one state of a file from any other: it changes when the file is written or replaced.
+type Identity struct {
+	dev, ino     uint64
+	size         int64
+	mtime, ctime int64 // nanoseconds
+}
+
+// Identity of the file that the object was opened from.
+func (f *File) Identity() Identity {
+	if f.mapped == nil {
+		return Identity{}
+	}
+	return f.mapped.identity
+}
+
+// mapping is a file in memory, and the file itself for as long as it is.
+type mapping struct {
+	file     *os.File
+	data     []byte
+	identity Identity
+	expanded bool // the object is a decompressed copy, not data
+}
+
+func (m *mapping) close() error {
+	return errors.Join(unix.Munmap(m.data), m.file.Close())
+}
+
+func mapFile(path string) (*mapping, error) {
+	// A pipe must not be waited for: it is refused below.
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, nil, pathless(err)
+		return nil, pathless(err)
 	}
-	defer file.Close()
-	info, err := file.Stat()
+	m, err := mapOpened(file)
 	if err != nil {
-		return nil, nil, pathless(err)
+		file.Close()
+		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, nil, formatErrorf(0, "not a regular file")
+	return m, nil
+}
+
+func mapOpened(file *os.File) (*mapping, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(file.Fd()), &st); err != nil {
+		return nil, fmt.Errorf("stat: %w", err)
 	}
-	if info.Size() == 0 {
-		return nil, nil, formatErrorf(0, "empty file")
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, formatErrorf(0, "not a regular file")
 	}
-	data, err := unix.Mmap(int(file.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_PRIVATE)
+	if st.Size == 0 {
+		return nil, formatErrorf(0, "empty file")
+	}
+	data, err := unix.Mmap(int(file.Fd()), 0, int(st.Size), unix.PROT_READ, unix.MAP_PRIVATE)
 	if err != nil {
-		return nil, nil, fmt.Errorf("map: %w", err)
+		return nil, fmt.Errorf("map: %w", err)
 	}
-	return data, func() error { return unix.Munmap(data) }, nil
+	return &mapping{file: file, data: data, identity: Identity{
+		dev: uint64(st.Dev), ino: st.Ino, size: st.Size, mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano(),
+	}}, nil
 }
 
 // pathless takes the path out of an operating system error: whoever reports the object names it.

@@ -5,6 +5,7 @@ import (
 	stdelf "debug/elf"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 )
 
@@ -59,7 +60,7 @@ type part struct {
 // Copier is a writer that can copy a range of the original file faster than through memory.
 type Copier interface {
 	io.Writer
-	CopyRange(offset, size int64) error
+	CopyRange(original *os.File, offset, size int64) error
 }
 
 // copyFrom is the size from which a part is worth a system call of its own.
@@ -74,8 +75,8 @@ func (p *Plan) WriteTo(w io.Writer) (int64, error) {
 		switch {
 		case s.bytes != nil:
 			_, err = w.Write(s.bytes)
-		case ranges && s.size >= copyFrom && p.f.disk:
-			err = c.CopyRange(int64(s.offset), int64(s.size))
+		case ranges && s.size >= copyFrom && p.f.mapped != nil && !p.f.mapped.expanded:
+			err = c.CopyRange(p.f.mapped.file, int64(s.offset), int64(s.size))
 		default:
 			_, err = w.Write(p.f.data[s.offset : s.offset+s.size])
 		}

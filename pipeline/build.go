@@ -3,6 +3,7 @@
 package pipeline
 
 import (
+	"errors"
 	"path/filepath"
 
 	"kas/configs"
@@ -41,6 +42,7 @@ type Object struct {
 	Vmlinux bool
 
 	// Set by scan.
+	Identity  elf.Identity
 	Size      int64
 	Arch      string
 	Release   string
@@ -58,6 +60,20 @@ type Object struct {
 	Emitted int64 // bytes written
 
 	failed bool // an error was reported; what could be read of it is kept
+}
+
+// Open opens the object again after scan. One that was changed or replaced meanwhile is refused: what is remembered of
+// its symbols is of the file that was.
+func (o *Object) Open() (*elf.File, error) {
+	f, err := elf.Open(o.Path)
+	if err != nil {
+		return nil, err
+	}
+	if f.Identity() != o.Identity {
+		f.Close()
+		return nil, errors.New("the file changed during the run")
+	}
+	return f, nil
 }
 
 // Readable says whether scan could read the object's symbols.

@@ -22,24 +22,18 @@ func temporary(path string) string {
 // WriteFile writes a file whole or not at all: under a temporary name beside it, renamed when write returns without an
 // error. Folders that are missing are made.
 func WriteFile(path string, write func(io.Writer) error) (int64, error) {
-	return writeFile(path, nil, write)
+	return writeFile(path, func(w *output) error { return write(struct{ io.Writer }{w}) })
 }
 
-// WriteObject writes a rewritten object in the same way. source is the path of the original, from which large ranges
-// are copied by the kernel.
-func WriteObject(path, source string, plan *elf.Plan) (int64, error) {
-	in, err := os.Open(source)
-	if err != nil {
-		return 0, err
-	}
-	defer in.Close()
-	return writeFile(path, in, func(w io.Writer) error {
+// WriteObject writes a rewritten object in the same way; large ranges of the original are copied by the kernel.
+func WriteObject(path string, plan *elf.Plan) (int64, error) {
+	return writeFile(path, func(w *output) error {
 		_, err := plan.WriteTo(w)
 		return err
 	})
 }
 
-func writeFile(path string, in *os.File, write func(io.Writer) error) (n int64, err error) {
+func writeFile(path string, write func(*output) error) (n int64, err error) {
 	temp := temporary(path)
 	f, err := create(temp)
 	if errors.Is(err, os.ErrNotExist) {
@@ -58,13 +52,8 @@ func writeFile(path string, in *os.File, write func(io.Writer) error) (n int64, 
 			os.Remove(temp)
 		}
 	}()
-	w := &output{file: f, buf: bufio.NewWriterSize(f, 256<<10), in: in}
-	if in == nil {
-		err = write(struct{ io.Writer }{w})
-	} else {
-		err = write(w)
-	}
-	if err == nil {
+	w := &output{file: f, buf: bufio.NewWriterSize(f, 256<<10)}
+	if err = write(w); err == nil {
 		err = w.buf.Flush()
 	}
 	if err == nil {
@@ -100,23 +89,22 @@ func create(temp string) (*os.File, error) {
 type output struct {
 	file *os.File
 	buf  *bufio.Writer
-	in   *os.File
 }
 
 func (w *output) Write(p []byte) (int, error) { return w.buf.Write(p) }
 
 // CopyRange copies a range of the original.
-func (w *output) CopyRange(offset, size int64) error {
+func (w *output) CopyRange(original *os.File, offset, size int64) error {
 	if err := w.buf.Flush(); err != nil {
 		return err
 	}
 	for size > 0 {
-		n, err := unix.CopyFileRange(int(w.in.Fd()), &offset, int(w.file.Fd()), nil, int(size), 0)
+		n, err := unix.CopyFileRange(int(original.Fd()), &offset, int(w.file.Fd()), nil, int(size), 0)
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
 		if err != nil || n == 0 {
-			copied, err := io.Copy(w.file, io.NewSectionReader(w.in, offset, size))
+			copied, err := io.Copy(w.file, io.NewSectionReader(original, offset, size))
 			if err == nil && copied < size {
 				err = io.ErrUnexpectedEOF
 			}

@@ -96,6 +96,10 @@ func (n *namer) plain() {
 		o := &n.b.Objects[i]
 		for j := range o.Duplicates {
 			if d := &o.Duplicates[j]; d.Plain && d.Reason == "" {
+				if n.hasName(int32(i), d) {
+					d.Reason = "has its alias already"
+					continue
+				}
 				if d.Location.Source == "" {
 					d.Location.Source = "suffix"
 				}
@@ -103,6 +107,15 @@ func (n *namer) plain() {
 			}
 		}
 	}
+}
+
+// hasName says whether an earlier run gave the symbol its base name back.
+func (n *namer) hasName(object int32, d *pipeline.Duplicate) bool {
+	base := n.b.Groups[d.Group].Base
+	at, ok := slices.BinarySearchFunc(n.b.Names, base, func(g pipeline.Group, name string) int { return strings.Compare(g.Base, name) })
+	return ok && slices.ContainsFunc(n.b.Names[at].Members, func(r pipeline.Ref) bool {
+		return samePlace(n.b, r, pipeline.Ref{Object: object, Symbol: d.Symbol})
+	})
 }
 
 // spelling is a duplicate with the alias it asks for.

@@ -77,7 +77,7 @@ func uncompressed(name string) string {
 }
 
 func emitModule(b *pipeline.Build, o *pipeline.Object) error {
-	f, err := elf.Open(o.Path)
+	f, err := o.Open()
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func emitModule(b *pipeline.Build, o *pipeline.Object) error {
 	if err != nil {
 		return err
 	}
-	o.Emitted, err = pipeline.WriteObject(outputPath(b, o), o.Path, plan)
+	o.Emitted, err = pipeline.WriteObject(outputPath(b, o), plan)
 	return err
 }
 
@@ -101,7 +101,7 @@ func emitModule(b *pipeline.Build, o *pipeline.Object) error {
 func linkModule(b *pipeline.Build, o *pipeline.Object) error {
 	target := outputPath(b, o)
 	if uncompressed(o.Path) != o.Path {
-		f, err := elf.Open(o.Path)
+		f, err := o.Open()
 		if err != nil {
 			return err
 		}
@@ -110,7 +110,7 @@ func linkModule(b *pipeline.Build, o *pipeline.Object) error {
 		if err != nil {
 			return err
 		}
-		o.Emitted, err = pipeline.WriteObject(target, o.Path, plan)
+		o.Emitted, err = pipeline.WriteObject(target, plan)
 		return err
 	}
 	from, err := filepath.Abs(filepath.Dir(target))
@@ -168,7 +168,7 @@ func sweep(b *pipeline.Build) error {
 // emitVmlinux writes vmlinux.syms: what `nm -n` prints, with each alias on a line after its original's. It is the input
 // of scripts/kallsyms, which keeps the first of two names of one address.
 func emitVmlinux(b *pipeline.Build, o *pipeline.Object) error {
-	f, err := elf.Open(o.Path)
+	f, err := o.Open()
 	if err != nil {
 		return err
 	}

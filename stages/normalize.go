@@ -14,7 +14,9 @@ import (
 // symbol carries, and gives each object the list of its duplicates.
 func Normalize(ctx context.Context, b *pipeline.Build) error {
 	wanted := wantedNames(b.Config.Alias.Names)
-	b.Groups = slices.DeleteFunc(merge(b), func(g pipeline.Group) bool {
+	groups := merge(b)
+	dropOwn(b, groups)
+	b.Groups = slices.DeleteFunc(groups, func(g pipeline.Group) bool {
 		return len(g.Members) < 2 && !(len(g.Members) == 1 && (wanted(g.Base) || plain(b, &g)))
 	})
 	slices.SortFunc(b.Groups, func(x, y pipeline.Group) int { return strings.Compare(x.Base, y.Base) })
@@ -36,6 +38,29 @@ func Normalize(ctx context.Context, b *pipeline.Build) error {
 		slices.SortFunc(b.Objects[i].Duplicates, func(x, y pipeline.Duplicate) int { return int(x.Symbol) - int(y.Symbol) })
 	}
 	return nil
+}
+
+// dropOwn takes from a group the names that an earlier run gave back (alias.suffix_free): foo beside foo.llvm.123 is no
+// second symbol, but its alias.
+func dropOwn(b *pipeline.Build, groups []pipeline.Group) {
+	for g := range groups {
+		group := &groups[g]
+		renamed := func(r pipeline.Ref) bool { _, s := b.Ref(r); return s.Name != group.Base }
+		if len(group.Members) < 2 || !slices.ContainsFunc(group.Members, renamed) {
+			continue
+		}
+		group.Members = slices.DeleteFunc(slices.Clone(group.Members), func(r pipeline.Ref) bool {
+			return !renamed(r) && slices.ContainsFunc(group.Members, func(x pipeline.Ref) bool {
+				return renamed(x) && samePlace(b, r, x)
+			})
+		})
+	}
+}
+
+func samePlace(b *pipeline.Build, x, y pipeline.Ref) bool {
+	_, s := b.Ref(x)
+	_, o := b.Ref(y)
+	return x.Object == y.Object && s.Section == o.Section && s.Value == o.Value && s.Size == o.Size
 }
 
 // plain says whether the group's one symbol is to get its base name as an alias: it was renamed, and no other bears it.
@@ -83,6 +108,7 @@ func merge(b *pipeline.Build) []pipeline.Group {
 			index[groups[g].Base] = int32(g)
 		}
 	}
+	grown := make(map[int32]bool, len(index))
 	for _, m := range moves {
 		g := index[m.base]
 		if g < 0 {
@@ -90,8 +116,11 @@ func merge(b *pipeline.Build) []pipeline.Group {
 			index[m.base] = g
 			groups = append(groups, pipeline.Group{Base: m.base})
 		}
-		// Names keep their own list: it is copied before it grows.
-		groups[g].Members = append(slices.Clip(groups[g].Members), m.ref)
+		if !grown[g] {
+			grown[g] = true
+			groups[g].Members = slices.Clip(groups[g].Members) // Names keep their own list
+		}
+		groups[g].Members = append(groups[g].Members, m.ref)
 	}
 	for _, g := range index {
 		slices.SortFunc(groups[g].Members, func(x, y pipeline.Ref) int {

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"kas/configs"
-	"kas/elf"
 	"kas/elf/dwarf"
 	"kas/pipeline"
 )
@@ -107,13 +106,19 @@ func choose(b *pipeline.Build) error {
 	if err != nil {
 		return err
 	}
+	reasons := map[string]string{} // the same names come again and again
 	for i := range b.Objects {
 		o := &b.Objects[i]
 		for j := range o.Duplicates {
 			d := &o.Duplicates[j]
 			s := &o.Symbols[d.Symbol]
 			if d.Reason == "" {
-				d.Reason = filter(s.Name)
+				reason, known := reasons[s.Name]
+				if !known {
+					reason = filter(s.Name)
+					reasons[s.Name] = reason
+				}
+				d.Reason = reason
 			}
 			section := &o.Sections[s.Section]
 			switch {
@@ -149,7 +154,7 @@ type located struct {
 
 // locate reads the debugging information of one object.
 func locate(ctx context.Context, o *pipeline.Object, l *located) error {
-	f, err := elf.Open(o.Path)
+	f, err := o.Open()
 	if err != nil {
 		return err
 	}
@@ -167,8 +172,10 @@ func locate(ctx context.Context, o *pipeline.Object, l *located) error {
 			continue
 		}
 		s := &o.Symbols[o.Duplicates[i].Symbol]
+		// A damaged size must not reach into the next section.
+		section := &f.Sections[s.Section]
 		targets = append(targets, dwarf.Target{
-			Name: s.Name, Address: f.Address(s.Section, s.Value), Size: s.Size, Data: !o.Sections[s.Section].Code, File: o.Files[s.File],
+			Name: s.Name, Address: f.Address(s.Section, s.Value), Size: min(s.Size, section.Size), Data: !o.Sections[s.Section].Code, File: o.Files[s.File],
 		})
 		l.duplicates = append(l.duplicates, i)
 	}

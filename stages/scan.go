@@ -50,7 +50,7 @@ func scanObject(o *pipeline.Object) error {
 	if err != nil {
 		return err
 	}
-	o.Size = f.Size()
+	o.Identity, o.Size = f.Identity(), f.Size()
 	o.Arch = f.Arch()
 	o.Symbols, o.Files = symbols, files
 	o.Release = release(f, syms)
@@ -142,6 +142,7 @@ func settleArch(ctx context.Context, b *pipeline.Build) {
 		if o.Readable() && o.Arch != b.Arch {
 			// Its symbols are those of another kernel.
 			o.Symbols, o.Sections = nil, nil
+			o.Release, o.Toolchain = "", ""
 			b.Fail(ctx, o, &elf.FormatError{Offset: 18, Msg: fmt.Sprintf("%s object in a build of %s", o.Arch, b.Arch)})
 		}
 		if b.Release == "" {

@@ -178,6 +178,23 @@ func TestSuffixFree(t *testing.T) {
 	}
 }
 
+// A second run finds the names that the first gave back.
+func TestSuffixFreeAgain(t *testing.T) {
+	b := build(object("a.ko", "f.llvm.1 1 10", "f 1 10"), object("b.ko", "g.llvm.1 1 20", "g 1 30"))
+	b.Toolchain, b.LTO, b.Config.Alias.SuffixFree = "llvm", "thin", true
+	prepare(t, b)
+	locateAt(b, func(_ string, s *pipeline.Symbol) pipeline.Location {
+		return pipeline.Location{File: "x.c", Unit: "x.c", Line: int64(s.Value)}
+	})
+	want := map[string]string{
+		"a.ko f.llvm.1 10": "-: has its alias already",
+		"b.ko g.llvm.1 20": "g@x_c_32", "b.ko g 30": "g@x_c_48",
+	}
+	if d := cmp.Diff(want, aliasesOf(b)); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestNamesAll(t *testing.T) {
 	b := build(object("vmlinux", "one 1 10", "two 1 20", "two 1 30", "three 1 40"))
 	b.Config.Alias.Names = configs.Names{Globs: []string{"on*"}}

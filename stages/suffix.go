@@ -39,7 +39,7 @@ type suffix struct {
 const functionVariable = "variable of a function"
 
 // suffixes is every suffix kas knows. The first row that fits decides; a part that no row knows is part of the name.
-// docs/suffixes.md says where each was seen.
+// docs/symbols.md says where each was seen.
 var suffixes = []suffix{
 	{"llvm", needsNumber, "llvm", "", true, true, cut, "promoted by ThinLTO"},
 	{"lto_priv", maybeNumber, "gcc", "", true, true, cut, "made unique by GCC LTO"},

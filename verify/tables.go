@@ -81,7 +81,7 @@ func parseHex(s string) (uint64, error) {
 
 // checkRows checks what can be said of aliases.tsv without an object: form,
 // uniqueness, paths.
-func checkRows(p *problems, rows []row, sep string, byAlias map[string]int) {
+func checkRows(p *problems, rows []row, sep, line string, byAlias map[string]int) {
 	limit := 0
 	for i := range rows {
 		limit = max(limit, len(rows[i].alias))
@@ -107,7 +107,7 @@ func checkRows(p *problems, rows []row, sep string, byAlias map[string]int) {
 		if len(r.alias) > longest {
 			p.add("aliases.tsv:%d: alias %q has %d characters, a kernel takes %d", r.at, r.alias, len(r.alias), longest)
 		}
-		if err := checkAlias(r, sep, limit); err != nil {
+		if err := checkAlias(r, sep, line, limit); err != nil {
 			p.add("aliases.tsv:%d: alias %q of %q: %v", r.at, r.alias, r.symbol, err)
 		}
 	}
@@ -127,7 +127,7 @@ func (r *row) plain() bool {
 // checkAlias checks ALIAS = NAME SEP T(FILE [":" UNIT] ":" LINE) ["_" ORDINAL].
 // Only an alias whose full form is longer than limit, the length of the longest
 // alias there is, may have its path cut at the front.
-func checkAlias(r *row, sep string, limit int) error {
+func checkAlias(r *row, sep, line string, limit int) error {
 	if r.plain() {
 		return nil
 	}
@@ -143,7 +143,7 @@ func checkAlias(r *row, sep string, limit int) error {
 		}
 		at += k
 		if name, rest := r.alias[:at], r.alias[at+len(sep):]; baseOf(name, r.symbol) {
-			if err = checkRest(r, rest, limit); err == nil {
+			if err = checkRest(r, rest, line, limit); err == nil {
 				return nil
 			}
 		}
@@ -151,7 +151,7 @@ func checkAlias(r *row, sep string, limit int) error {
 	}
 }
 
-func checkRest(r *row, rest string, limit int) error {
+func checkRest(r *row, rest, line string, limit int) error {
 	if rest == "" || fold(rest) != rest {
 		return fmt.Errorf("%q after the separator is not all letters, digits and _", rest)
 	}
@@ -164,9 +164,16 @@ func checkRest(r *row, rest string, limit int) error {
 	if cut := strings.TrimRight(rest, "0123456789"); cut != rest && len(cut) > 1 && cut[len(cut)-1] == '_' {
 		bodies = append(bodies, cut[:len(cut)-1])
 	}
+	tails := []string{":" + r.line}
+	switch {
+	case r.line == "0":
+		tails = []string{""}
+	case line == "none":
+		tails = append(tails, "")
+	}
 	for _, body := range bodies {
 		for _, f := range full {
-			for _, tail := range []string{"", ":" + r.line} {
+			for _, tail := range tails {
 				f := fold(f + tail)
 				if f == body || strings.HasSuffix(f, body) && len(r.alias)-len(body)+len(f) > limit {
 					return nil

@@ -34,6 +34,7 @@ type Target struct {
 	Vmlinux   string // path of the input; "" if the build has none
 	Modules   []Module
 	Separator string // what stands between name and location in an alias
+	Line      string // opening, declaration or none: whether an alias must bear the line of its row
 	Beside    bool   // rewritten modules lie beside their inputs, not under Dir
 
 	// Unreadable names the objects that the run reported as unreadable. They
@@ -212,7 +213,7 @@ func (b *build) readTables() bool {
 		}
 		b.assign(t.name, *t.rows)
 	}
-	checkRows(&b.problems, b.aliases, b.Separator, b.byAlias)
+	checkRows(&b.problems, b.aliases, b.Separator, b.Line, b.byAlias)
 	return ok
 }
 

@@ -587,20 +587,26 @@ func TestCheckAlias(t *testing.T) {
 		ok         bool
 	}{
 		{"f@a_c_1", "@", row{symbol: "f", file: "a.c", unit: "a.c", line: "1"}, true},
-		{"f@a_c", "@", row{symbol: "f", file: "a.c", unit: "a.c", line: "1"}, true},
+		{"f@a_c", "@", row{symbol: "f", file: "a.c", unit: "a.c", line: "1"}, false},
+		{"f@a_c", "@", row{symbol: "f", file: "a.c", unit: "a.c", line: "0"}, true},
 		{"f@a_c_1_2", "@", row{symbol: "f", file: "a.c", unit: "a.c", line: "1"}, true},
 		{"f@x_a_h_b_c_1", "@", row{symbol: "f", file: "x/a.h", unit: "x/b.c", line: "1"}, true},
 		{"f@x_a_h_y_b_c_1", "@", row{symbol: "f", file: "x/a.h", unit: "y/b.c", line: "1"}, true},
 		{"f@x_a_h_1", "@", row{symbol: "f", file: "x/a.h", unit: "y/b.c", line: "1"}, false},
 		{"f@_a_c_1", "@", row{symbol: "f", file: "x/a.c", unit: "x/a.c", line: "1"}, false},
 		{"__f__x__a_c_1", "__", row{symbol: "__f", file: "x/_a.c", unit: "x/_a.c", line: "1"}, true},
-		{"f@a_c_2", "@", row{symbol: "f", file: "a.c", unit: "a.c", line: "1"}, true}, // line: none with an ordinal
+		{"f@a_c_2", "@", row{symbol: "f", file: "a.c", unit: "a.c", line: "1"}, false},
 		{"f@b_c_1", "@", row{symbol: "f", file: "a/b.c", unit: "a/b.c", line: "1"}, false},
 		{strings.Repeat("f", 110) + "@b_c_1", "@", row{symbol: strings.Repeat("f", 110), file: "a/b.c", unit: "a/b.c", line: "1"}, true},
 	} {
 		c.r.alias = c.alias
-		if err := checkAlias(&c.r, c.sep, 113); (err == nil) != c.ok {
+		if err := checkAlias(&c.r, c.sep, "opening", 113); (err == nil) != c.ok {
 			t.Errorf("%s: %v", c.alias, err)
+		}
+	}
+	for _, alias := range []string{"f@a_c", "f@a_c_1", "f@a_c_2", "f@a_c_1_2"} {
+		if err := checkAlias(&row{alias: alias, symbol: "f", file: "a.c", unit: "a.c", line: "1"}, "@", "none", 113); err != nil {
+			t.Errorf("%s where the line may be left out: %v", alias, err)
 		}
 	}
 }

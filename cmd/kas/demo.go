@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -67,8 +68,8 @@ func runDemo(ctx context.Context, dir string, stdout, stderr io.Writer) error {
 	if err := showAliases(stdout, result); err != nil {
 		return failure{err}
 	}
-	fmt.Fprintf(stdout, "\nthe kernels, their sources and the output are in %s; try\n  kas verify %s\n  kas run %s\n",
-		dir, plan.Out, filepath.Join(dir, demo.ConfigFile))
+	fmt.Fprintf(stdout, "\nthe kernels, their sources and the output are in %[1]s; try\n  %[4]s verify %[2]s\n  %[4]s run %[3]s\n",
+		dir, plan.Out, filepath.Join(dir, demo.ConfigFile), os.Args[0])
 	if len(result.Errors) > 0 {
 		return errReported
 	}
@@ -77,12 +78,19 @@ func runDemo(ctx context.Context, dir string, stdout, stderr io.Writer) error {
 
 // checkDemoDir refuses a folder that is not empty, absent or an earlier demo.
 func checkDemoDir(dir string) error {
+	if dir == "" {
+		return errors.New("name the folder of the demo")
+	}
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	isDemo := slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == demo.ConfigFile })
-	if len(entries) > 0 && !isDemo {
+	config, _ := os.ReadFile(filepath.Join(dir, demo.ConfigFile))
+	own, err := demo.FS.ReadFile(demo.ConfigFile)
+	if err != nil {
+		return err
+	}
+	if len(entries) > 0 && !bytes.Equal(config, own) {
 		return fmt.Errorf("%s is not empty and no earlier demo: name another folder", dir)
 	}
 	return nil

@@ -2,9 +2,13 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"path"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -41,16 +45,34 @@ files. kas gives the same aliases with and without it.`,
 	return cmd
 }
 
+// incComment begins every header that inc writes.
+const incComment = "/* INC_LINE is the number of the line after the one it stands on"
+
 func inc(included, includer, header string, lines int, stdout io.Writer) error {
 	included, includer = path.Clean(included), path.Clean(includer)
 	stem := strings.TrimSuffix(included, path.Ext(included))
 	if header == "" {
 		header = stem + "_inc.h"
 	}
+	for _, file := range []string{included, includer} {
+		if info, err := os.Stat(file); err != nil {
+			return err
+		} else if !info.Mode().IsRegular() {
+			return fmt.Errorf("%s is no file", file)
+		}
+	}
+	if included == includer {
+		return fmt.Errorf("%s cannot include itself", included)
+	}
+	// What stands there is replaced only if it is such a header.
+	old, err := os.ReadFile(header)
+	if err == nil && !strings.HasPrefix(string(old), incComment) || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return failure{fmt.Errorf("%s is there already and no header of kas inc", header)}
+	}
 	macro := "_" + strings.ToUpper(identifier(path.Base(stem))) + "_INC"
-	_, err := pipeline.WriteFile(header, func(w io.Writer) error {
+	_, err = pipeline.WriteFile(header, func(w io.Writer) error {
 		b := bufio.NewWriter(w)
-		fmt.Fprintf(b, "/* INC_LINE is the number of the line after the one it stands on, up to line %d. */\n", lines)
+		fmt.Fprintf(b, "%s, up to line %d. */\n", incComment, lines)
 		fmt.Fprintf(b, "#ifndef %s_H\n#define %s_H\n", macro, macro)
 		fmt.Fprintf(b, "#define %s_PASTE(n) %s_##n\n#define %s_AFTER(n) %s_PASTE(n)\n#define INC_LINE %s_AFTER(__LINE__)\n", macro, macro, macro, macro, macro)
 		for i := 1; i <= lines; i++ {
@@ -66,7 +88,11 @@ func inc(included, includer, header string, lines int, stdout io.Writer) error {
 	if path.Dir(includer) == path.Dir(included) {
 		unit = path.Base(includer)
 	}
-	_, err = fmt.Fprintf(stdout, `in %[1]s, before it includes %[2]s:
+	include, err := filepath.Rel(filepath.Dir(included), header)
+	if err != nil {
+		include = header
+	}
+	_, err = fmt.Fprintf(stdout, `%[7]s is written; in %[1]s, before it includes %[2]s:
 
 #define %[3]s_BY "%[2]s:%[4]s"
 
@@ -76,7 +102,7 @@ in %[2]s, before its first function, at line %[5]d at the latest:
 #include "%[6]s"
 #line INC_LINE %[3]s_BY
 #endif
-`, includer, included, macro, unit, lines, path.Base(header))
+`, includer, included, macro, unit, lines, include, header)
 	return err
 }
 

@@ -31,7 +31,20 @@ func testInc(t *testing.T, cc string) {
 	if err := os.Mkdir("fs", 0o755); err != nil {
 		t.Fatal(err)
 	}
+	for _, name := range []string{"fs/binfmt_elf.c", "fs/compat_binfmt_elf.c"} {
+		if err := os.WriteFile(name, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	var stdout, stderr bytes.Buffer
+	for _, args := range [][]string{
+		{"inc", "fs/gone.c", "fs/compat_binfmt_elf.c"}, {"inc", "fs", "fs/binfmt_elf.c"}, {"inc", "fs/binfmt_elf.c", "fs/binfmt_elf.c"},
+		{"inc", "fs/binfmt_elf.c", "fs/compat_binfmt_elf.c", "--header", "fs/binfmt_elf.c"},
+	} {
+		if code := run(args, &stdout, &bytes.Buffer{}); code == 0 {
+			t.Errorf("%v: exit 0", args)
+		}
+	}
 	if code := run([]string{"inc", "fs/binfmt_elf.c", "fs/compat_binfmt_elf.c", "--lines", "50"}, &stdout, &stderr); code != 0 {
 		t.Fatalf("exit %d: %s", code, &stderr)
 	}

@@ -119,7 +119,7 @@ func runConfig(ctx context.Context, path string, f runFlags, stdout, stderr io.W
 	case err != nil:
 		return failure{err}
 	case len(result.Errors) > 0:
-		fmt.Fprintf(stderr, "kas: %d of the objects or builds failed\n", len(result.Errors))
+		fmt.Fprintf(stderr, "kas: %d problems, each told above\n", len(result.Errors))
 		return errReported
 	}
 	return nil
@@ -155,6 +155,9 @@ func runPlan(ctx context.Context, plan *configs.Plan, jobs int, stderr io.Writer
 		if len(b.Config.Modules) > 0 && !slices.ContainsFunc(b.Objects, func(o pipeline.Object) bool { return !o.Vmlinux }) {
 			fmt.Fprintf(stderr, "kas: %s: no modules in %s\n", b.Config.Name, strings.Join(b.Config.Modules, ", "))
 		}
+	}
+	if slices.ContainsFunc(result.Errors, func(e *pipeline.Error) bool { return e.Object == "" }) {
+		return nil, 0, errReported // a build did not end: stats.json would say that it did
 	}
 	effective, err := plan.Effective(plan.Out)
 	if err != nil {

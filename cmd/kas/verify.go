@@ -25,6 +25,9 @@ func newVerify() *cobra.Command {
 		Short: "re-read what a run wrote and prove it right, with code of its own",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if jobs < 0 {
+				return fmt.Errorf("--jobs %d: must not be negative", jobs)
+			}
 			return verifyOut(cmd.Context(), args[0], jobs, cmd.OutOrStdout())
 		},
 	}
@@ -93,7 +96,7 @@ func target(b *configs.Build, dir string) (verify.Target, error) {
 	if err != nil {
 		return verify.Target{}, err
 	}
-	t := verify.Target{Build: b.Name, Dir: dir, Vmlinux: b.Vmlinux, Separator: b.Alias.Separator, Beside: b.Emit.Beside}
+	t := verify.Target{Build: b.Name, Dir: dir, Vmlinux: b.Vmlinux, Separator: b.Alias.Separator, Line: b.Alias.Line, Beside: b.Emit.Beside}
 	for _, m := range modules {
 		t.Modules = append(t.Modules, verify.Module{Name: m.Name, Path: m.Path})
 	}
