@@ -148,7 +148,7 @@ func decompressor(data []byte) func([]byte) ([]byte, error) {
 }
 
 func expandZstd(b []byte) ([]byte, error) {
-	r, err := zstdReader(b)
+	r, err := zstdReader(b, maxObject)
 	if err != nil {
 		return nil, err
 	}
@@ -156,15 +156,22 @@ func expandZstd(b []byte) ([]byte, error) {
 	return readAll(r)
 }
 
-func zstdReader(b []byte) (io.ReadCloser, error) {
-	r, err := zstd.NewReader(bytes.NewReader(b), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxObject))
+// zstdReader decompresses to at most size bytes. The window that a frame asks for is memory: none needs a larger one
+// than its content, but for the default window of compressors that did not know the content's length.
+func zstdReader(b []byte, size uint64) (io.ReadCloser, error) {
+	const defaultWindow, largestWindow = 8 << 20, 128 << 20
+	window := uint64(defaultWindow)
+	for window < size && window < largestWindow {
+		window *= 2
+	}
+	r, err := zstd.NewReader(bytes.NewReader(b), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxObject), zstd.WithDecoderMaxWindow(window))
 	if err != nil {
 		return nil, err
 	}
 	return r.IOReadCloser(), nil
 }
 
-func zlibReader(b []byte) (io.ReadCloser, error) { return zlib.NewReader(bytes.NewReader(b)) }
+func zlibReader(b []byte, _ uint64) (io.ReadCloser, error) { return zlib.NewReader(bytes.NewReader(b)) }
 
 func readAll(r io.Reader) ([]byte, error) {
 	var out bytes.Buffer

@@ -211,11 +211,11 @@ func (f *File) expand(data []byte) ([]byte, error) {
 const maxRatio = 1100
 
 // expandDebug decompresses a debug section that says how long it becomes.
-func expandDebug(b []byte, size uint64, open func([]byte) (io.ReadCloser, error)) ([]byte, error) {
+func expandDebug(b []byte, size uint64, open func(b []byte, size uint64) (io.ReadCloser, error)) ([]byte, error) {
 	if size > maxRatio*uint64(len(b)) {
 		return nil, fmt.Errorf("%d bytes cannot expand to %d", len(b), size)
 	}
-	r, err := open(b)
+	r, err := open(b, size)
 	if err != nil {
 		return nil, err
 	}
