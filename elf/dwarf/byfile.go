@@ -40,22 +40,7 @@ func (d *Data) locateByFile(ctx context.Context, l *locator, out []Location) err
 			}
 			continue
 		}
-		variables := false
-		for _, i := range targets {
-			variables = variables || l.targets[i].Data
-		}
-		err := u.walk(variables, func(e *entry) {
-			if !e.folded() {
-				return
-			}
-			for _, i := range targets {
-				if l.targets[i].Data == (e.tag == tagVariable) && e.bears(l.targets[i].Name) {
-					c := candidate{entry: *e, source: Name}
-					claims[i] = append(claims[i], c.location())
-				}
-			}
-		})
-		if err != nil {
+		if err := l.claims(u, targets, func(i int, c candidate) { claims[i] = append(claims[i], c.location()) }); err != nil {
 			return err
 		}
 		u.unload()

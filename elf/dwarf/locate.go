@@ -313,33 +313,38 @@ func (l *locator) offer(target int, c candidate) {
 // constants of the unit equal and made them one. The other entry is there, without an address.
 func (l *locator) unfold(u *Unit) {
 	var targets []int
-	variables := false
 	for _, i := range l.changed {
 		if c := &l.found[i]; !c.named && c.source != Fragment {
 			targets = append(targets, i)
-			variables = variables || l.targets[i].Data
 		}
-	}
-	if len(targets) == 0 {
-		return
 	}
 	folded := map[int][]candidate{}
-	u.walk(variables, func(e *entry) {
-		if !e.folded() {
-			return
-		}
-		for _, i := range targets {
-			if l.targets[i].Data == (e.tag == tagVariable) && e.bears(l.targets[i].Name) {
-				folded[i] = append(folded[i], candidate{entry: *e, source: Name, named: true, ok: true})
-			}
-		}
-	})
+	// The unit was walked to find these candidates: it is not damaged.
+	_ = l.claims(u, targets, func(i int, c candidate) { folded[i] = append(folded[i], c) })
 	for i, claims := range folded {
 		if len(claims) == 1 {
 			claims[0].start = l.found[i].start
 			l.found[i] = claims[0]
 		}
 	}
+}
+
+// claims calls found for each of the targets and each folded entry of the unit that bears its name.
+func (l *locator) claims(u *Unit, targets []int, found func(target int, c candidate)) error {
+	if len(targets) == 0 {
+		return nil
+	}
+	variables := slices.ContainsFunc(targets, func(i int) bool { return l.targets[i].Data })
+	return u.walk(variables, func(e *entry) {
+		if !e.folded() {
+			return
+		}
+		for _, i := range targets {
+			if l.targets[i].Data == (e.tag == tagVariable) && e.bears(l.targets[i].Name) {
+				found(i, candidate{entry: *e, source: Name, named: true, ok: true})
+			}
+		}
+	})
 }
 
 // folded says whether the entry defines a function or variable whose code or data stands nowhere: the compiler, or a
