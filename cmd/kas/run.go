@@ -36,6 +36,8 @@ type runFlags struct {
 	builds []string
 	out    string
 	json   bool
+
+	profile profileFlags
 }
 
 func newRun() *cobra.Command {
@@ -56,6 +58,7 @@ func newRun() *cobra.Command {
 	cmd.Flags().StringArrayVar(&f.builds, "build", nil, "run this build alone (may be repeated)")
 	cmd.Flags().StringVar(&f.out, "out", "", "output folder (default: the configuration's)")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print the summary as JSON")
+	f.profile.add(cmd)
 	return cmd
 }
 
@@ -105,9 +108,23 @@ func runConfig(ctx context.Context, path string, f runFlags, stdout, stderr io.W
 	if err != nil {
 		return err
 	}
+	end, err := f.profile.start()
+	if err != nil {
+		return failure{err}
+	}
 	result, took, err := runPlan(ctx, plan, f.jobs, stderr)
+	if err := end(); err != nil {
+		return failure{err}
+	}
 	if err != nil {
 		return err
+	}
+	if f.profile.bench != "" {
+		if _, err := pipeline.WriteFile(f.profile.bench, func(w io.Writer) error {
+			return writeBench(w, result, cmp.Or(f.jobs, plan.Jobs), took)
+		}); err != nil {
+			return failure{err}
+		}
 	}
 	if f.json {
 		err = report.JSON(stdout, result, took)
