@@ -31,7 +31,8 @@ const (
 	Dynamic     Type = Type(stdelf.ET_DYN)
 )
 
-// File is an ELF object. Its byte slices alias the mapped file: they are read-only and die with Close.
+// File is an ELF object. Its byte slices are read-only and die with Close. It is for one goroutine, unless it was opened
+// by Open or New: then its methods may be called by several.
 type File struct {
 	Is64     bool
 	Big      bool // most significant byte first
@@ -39,11 +40,15 @@ type File struct {
 	Machine  uint16
 	Sections []Section
 
-	data     []byte
+	data     []byte // the whole object; nil if it is read in pieces
+	size     uint64
+	header   []byte // the ELF header
+	headers  []byte // the section headers
 	shoff    uint64
 	shstrndx uint32
 	symtab   uint32   // index of the SHT_SYMTAB section, 0 if there is none
-	mapped   *mapping // where data comes from, nil if it was handed to New
+	source   *source  // the opened file, nil if data was handed to New
+	pieces   [][]byte // of each section what was read; only if data is nil
 }
 
 // Section is a section header (gABI figure 4-8) with its name looked up.
@@ -78,50 +83,66 @@ const (
 // New reads the headers of the object in data, which must stay unchanged while the File is used.
 // The error is a *FormatError.
 func New(data []byte) (*File, error) {
-	if len(data) == 0 {
-		return nil, formatErrorf(0, "empty file")
+	f := &File{data: data, size: uint64(len(data))}
+	if err := f.readHeaders(); err != nil {
+		return nil, err
 	}
-	if len(data) < 16 || string(data[:4]) != stdelf.ELFMAG {
-		return nil, formatErrorf(0, "not an ELF file")
+	return f, nil
+}
+
+// bytes returns a range of the object, which must lie in it.
+func (f *File) bytes(offset, size uint64) ([]byte, error) {
+	if f.data != nil {
+		return f.data[offset : offset+size : offset+size], nil
 	}
-	f := &File{data: data}
-	switch stdelf.Class(data[stdelf.EI_CLASS]) {
+	return f.source.read(offset, size)
+}
+
+func (f *File) readHeaders() error {
+	if f.size == 0 {
+		return formatErrorf(0, "empty file")
+	}
+	ident, err := f.bytes(0, min(f.size, headerSize64))
+	if err != nil {
+		return err
+	}
+	if len(ident) < 16 || string(ident[:4]) != stdelf.ELFMAG {
+		return formatErrorf(0, "not an ELF file")
+	}
+	switch stdelf.Class(ident[stdelf.EI_CLASS]) {
 	case stdelf.ELFCLASS32:
 	case stdelf.ELFCLASS64:
 		f.Is64 = true
 	default:
-		return nil, formatErrorf(4, "unknown ELF class %d", data[4])
+		return formatErrorf(4, "unknown ELF class %d", ident[4])
 	}
-	switch stdelf.Data(data[stdelf.EI_DATA]) {
+	switch stdelf.Data(ident[stdelf.EI_DATA]) {
 	case stdelf.ELFDATA2LSB:
 	case stdelf.ELFDATA2MSB:
 		f.Big = true
 	default:
-		return nil, formatErrorf(5, "unknown byte order %d", data[5])
+		return formatErrorf(5, "unknown byte order %d", ident[5])
 	}
-	if len(data) < f.headerSize() {
-		return nil, formatErrorf(uint64(len(data)), "file ends inside the ELF header")
+	if len(ident) < f.headerSize() {
+		return formatErrorf(f.size, "file ends inside the ELF header")
 	}
-	f.Type = Type(f.u16(data[16:]))
-	f.Machine = f.u16(data[18:])
-	if err := f.readSections(); err != nil {
-		return nil, err
-	}
-	return f, nil
+	f.header = ident[:f.headerSize()]
+	f.Type = Type(f.u16(f.header[16:]))
+	f.Machine = f.u16(f.header[18:])
+	return f.readSections()
 }
 
 func (f *File) readSections() error {
 	var num, strndx uint64
 	var entsize uint16
 	if f.Is64 {
-		f.shoff = f.u64(f.data[40:])
-		entsize, num, strndx = f.u16(f.data[58:]), uint64(f.u16(f.data[60:])), uint64(f.u16(f.data[62:]))
+		f.shoff = f.u64(f.header[40:])
+		entsize, num, strndx = f.u16(f.header[58:]), uint64(f.u16(f.header[60:])), uint64(f.u16(f.header[62:]))
 	} else {
-		f.shoff = uint64(f.u32(f.data[32:]))
-		entsize, num, strndx = f.u16(f.data[46:]), uint64(f.u16(f.data[48:])), uint64(f.u16(f.data[50:]))
+		f.shoff = uint64(f.u32(f.header[32:]))
+		entsize, num, strndx = f.u16(f.header[46:]), uint64(f.u16(f.header[48:])), uint64(f.u16(f.header[50:]))
 	}
-	size := uint64(f.sectionSize())
-	end := uint64(len(f.data))
+	size, end := uint64(f.sectionSize()), f.size
 	if f.shoff == 0 {
 		return formatErrorf(0, "no section headers")
 	}
@@ -132,12 +153,18 @@ func (f *File) readSections() error {
 		return formatErrorf(end, "file ends before its section headers at %#x", f.shoff)
 	}
 	// More than SHN_LORESERVE sections: the first header holds the counts (gABI "ELF Header", e_shnum).
-	first := f.section(f.data[f.shoff:])
-	if num == 0 {
-		num = first.Size
-	}
-	if strndx == uint64(stdelf.SHN_XINDEX) {
-		strndx = uint64(first.Link)
+	if num == 0 || strndx == uint64(stdelf.SHN_XINDEX) {
+		b, err := f.bytes(f.shoff, size)
+		if err != nil {
+			return err
+		}
+		first := f.section(b)
+		if num == 0 {
+			num = first.Size
+		}
+		if strndx == uint64(stdelf.SHN_XINDEX) {
+			strndx = uint64(first.Link)
+		}
 	}
 	if num > (end-f.shoff)/size {
 		return formatErrorf(end, "file ends before the last of its %d section headers", num)
@@ -145,34 +172,43 @@ func (f *File) readSections() error {
 	if strndx >= num {
 		return formatErrorf(0, "section name table is section %d of %d", strndx, num)
 	}
+	var err error
+	if f.headers, err = f.bytes(f.shoff, num*size); err != nil {
+		return err
+	}
 	f.shstrndx = uint32(strndx)
 	f.Sections = make([]Section, num)
-	names := make([]uint32, num)
 	for i := range f.Sections {
 		at := f.shoff + uint64(i)*size
-		s := f.section(f.data[at:])
+		s := f.section(f.headers[uint64(i)*size:])
 		if i == 0 && s.Type != uint32(stdelf.SHT_NULL) {
 			return formatErrorf(at, "section 0 is of type %#x", s.Type)
 		}
 		if s.Type != uint32(stdelf.SHT_NULL) && !s.NoBits() && (s.Offset > end || end-s.Offset < s.Size) {
 			return formatErrorf(at, "section %d has %d bytes at %#x, after the end of the file at %#x", i, s.Size, s.Offset, end)
 		}
-		names[i] = f.u32(f.data[at:])
 		f.Sections[i] = s
 	}
 	if t := f.Sections[strndx].Type; strndx != 0 && t != uint32(stdelf.SHT_STRTAB) {
 		return formatErrorf(f.shoff+strndx*size, "section name table is section %d of type %#x", strndx, t)
 	}
+	if f.data == nil {
+		f.pieces = make([][]byte, num)
+	}
 	strs, err := f.Data(int(strndx))
 	if err != nil {
 		return err
 	}
+	all := string(strs) // one string holds the names of all sections
 	for i := range f.Sections {
-		name, ok := cstring(strs, uint64(names[i]))
+		start := uint64(f.u32(f.headers[uint64(i)*size:]))
+		name, ok := cstring(strs, start)
 		if !ok {
 			return formatErrorf(f.shoff+uint64(i)*size, "name of section %d is outside the name table", i)
 		}
-		f.Sections[i].Name = string(name)
+		if len(name) > 0 {
+			f.Sections[i].Name = all[start : start+uint64(len(name))]
+		}
 		if f.Sections[i].Type == uint32(stdelf.SHT_SYMTAB) && f.symtab == 0 {
 			f.symtab = uint32(i)
 		}
@@ -203,7 +239,16 @@ func (f *File) Data(i int) ([]byte, error) {
 	if s.NoBits() || s.Type == uint32(stdelf.SHT_NULL) {
 		return nil, nil
 	}
-	return f.data[s.Offset : s.Offset+s.Size : s.Offset+s.Size], nil
+	if f.data != nil {
+		return f.data[s.Offset : s.Offset+s.Size : s.Offset+s.Size], nil
+	}
+	if f.pieces[i] == nil && s.Size > 0 {
+		var err error
+		if f.pieces[i], err = f.source.read(s.Offset, s.Size); err != nil {
+			return nil, err
+		}
+	}
+	return f.pieces[i], nil
 }
 
 // Section returns the index of the first section of that name, 0 if there is none.
@@ -220,7 +265,7 @@ func (f *File) Section(name string) int {
 func (f *File) HeadersOffset() uint64 { return f.shoff }
 
 // Size is the object's size in bytes, decompressed.
-func (f *File) Size() int64 { return int64(len(f.data)) }
+func (f *File) Size() int64 { return int64(f.size) }
 
 // Arch names the machine as kas configurations do; an unknown one is "machine N".
 func (f *File) Arch() string {

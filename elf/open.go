@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"sync"
 
 	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
@@ -18,106 +18,197 @@ import (
 // as modules in the field often are, is decompressed into memory. Damage is a *FormatError; its offset counts from the
 // start of the decompressed object. The caller must Close the File.
 func Open(path string) (*File, error) {
-	m, err := mapFile(path)
-	if err != nil {
-		return nil, err
-	}
-	data := m.data
-	if expand := decompressor(data); expand != nil {
-		data, err = expand(m.data)
+	return open(path, func(s *source) (*File, error) {
+		data, err := s.mapWhole()
 		if err != nil {
-			m.close()
-			return nil, formatErrorf(0, "compressed file: %v", err)
+			return nil, err
 		}
-		m.expanded = true
-	}
-	f, err := New(data)
+		return New(data)
+	})
+}
+
+// OpenTables is Open for who needs the headers and a few sections: each section is read when Data first asks for it, and
+// nothing is mapped. Taking a mapping away interrupts every processor that this process runs on, which costs more than
+// reading some tables.
+func OpenTables(path string) (*File, error) {
+	return open(path, func(s *source) (*File, error) {
+		f := &File{size: uint64(s.identity.Size), source: s}
+		return f, f.readHeaders()
+	})
+}
+
+// open opens the file and has read make a File of it if it is a plain object; a compressed one is expanded.
+func open(path string, read func(*source) (*File, error)) (*File, error) {
+	s, err := openSource(path)
 	if err != nil {
-		m.close()
 		return nil, err
 	}
-	f.mapped = m
+	var f *File
+	if expand := decompressor(s.magic[:]); expand != nil {
+		f, err = s.expand(expand)
+	} else {
+		f, err = read(s)
+	}
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	f.source = s
 	return f, nil
 }
 
-// Close unmaps the object. Every slice that was handed out is invalid afterwards.
+// Close gives back what Open took. Every slice that was handed out is invalid afterwards.
 func (f *File) Close() error {
-	if f.mapped == nil {
+	s := f.source
+	if s == nil {
 		return nil
 	}
-	m := f.mapped
-	f.mapped, f.data = nil, nil
-	return m.close()
+	f.source, f.data, f.header, f.headers, f.pieces = nil, nil, nil, nil, nil
+	return s.close()
 }
 
 // Identity tells one state of a file from any other: it changes when the file is written or replaced.
 type Identity struct {
-	dev, ino     uint64
-	size         int64
-	mtime, ctime int64 // nanoseconds
+	Dev, Ino     uint64
+	Size         int64
+	Mtime, Ctime int64 // nanoseconds since 1970
 }
 
 // Identity of the file that the object was opened from.
 func (f *File) Identity() Identity {
-	if f.mapped == nil {
+	if f.source == nil {
 		return Identity{}
 	}
-	return f.mapped.identity
+	return f.source.identity
 }
 
-// mapping is a file in memory, and the file itself for as long as it is.
-type mapping struct {
-	file     *os.File
-	data     []byte
+// source is an opened file and what of it is in memory.
+type source struct {
+	fd       int
 	identity Identity
-	expanded bool // the object is a decompressed copy, not data
+	magic    [8]byte
+	mapped   []byte
+	expanded bool  // the object is a decompressed copy of the file
+	blocks   block // what was read
 }
 
-func (m *mapping) close() error {
-	return errors.Join(unix.Munmap(m.data), m.file.Close())
-}
-
-func mapFile(path string) (*mapping, error) {
+// openSource opens a regular file that is not empty.
+func openSource(path string) (*source, error) {
 	// A pipe must not be waited for: it is refused below.
-	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	fd, err := ignoringEINTR(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0) })
 	if err != nil {
-		return nil, pathless(err)
+		return nil, fmt.Errorf("open: %w", err)
 	}
-	m, err := mapOpened(file)
-	if err != nil {
-		file.Close()
+	s := &source{fd: fd}
+	if err := s.identify(); err != nil {
+		unix.Close(fd)
 		return nil, err
 	}
-	return m, nil
+	return s, nil
 }
 
-func mapOpened(file *os.File) (*mapping, error) {
+func (s *source) identify() error {
 	var st unix.Stat_t
-	if err := unix.Fstat(int(file.Fd()), &st); err != nil {
-		return nil, fmt.Errorf("stat: %w", err)
+	if err := unix.Fstat(s.fd, &st); err != nil {
+		return fmt.Errorf("stat: %w", err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, formatErrorf(0, "not a regular file")
+		return formatErrorf(0, "not a regular file")
 	}
 	if st.Size == 0 {
-		return nil, formatErrorf(0, "empty file")
+		return formatErrorf(0, "empty file")
 	}
-	data, err := unix.Mmap(int(file.Fd()), 0, int(st.Size), unix.PROT_READ, unix.MAP_PRIVATE)
+	s.identity = Identity{Dev: uint64(st.Dev), Ino: st.Ino, Size: st.Size, Mtime: st.Mtim.Nano(), Ctime: st.Ctim.Nano()}
+	_, err := s.readAt(s.magic[:min(st.Size, int64(len(s.magic)))], 0)
+	return err
+}
+
+func (s *source) mapWhole() ([]byte, error) {
+	var err error
+	s.mapped, err = unix.Mmap(s.fd, 0, int(s.identity.Size), unix.PROT_READ, unix.MAP_PRIVATE)
 	if err != nil {
 		return nil, fmt.Errorf("map: %w", err)
 	}
-	return &mapping{file: file, data: data, identity: Identity{
-		dev: uint64(st.Dev), ino: st.Ino, size: st.Size, mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano(),
-	}}, nil
+	return s.mapped, nil
 }
 
-// pathless takes the path out of an operating system error: whoever reports the object names it.
-func pathless(err error) error {
-	var pe *os.PathError
-	if errors.As(err, &pe) {
-		return fmt.Errorf("%s: %w", pe.Op, pe.Err)
+func (s *source) expand(expand func([]byte) ([]byte, error)) (*File, error) {
+	data, err := s.mapWhole()
+	if err != nil {
+		return nil, err
 	}
-	return err
+	s.expanded = true
+	if data, err = expand(data); err != nil {
+		return nil, formatErrorf(0, "compressed file: %v", err)
+	}
+	return New(data)
+}
+
+// readAt fills b from offset; that the file ends before is a *FormatError.
+func (s *source) readAt(b []byte, offset int64) (int, error) {
+	for done := 0; done < len(b); {
+		n, err := ignoringEINTR(func() (int, error) { return unix.Pread(s.fd, b[done:], offset+int64(done)) })
+		if err != nil {
+			return done, fmt.Errorf("read: %w", err)
+		}
+		if n == 0 {
+			return done, formatErrorf(uint64(offset)+uint64(done), "the file shrank while it was read")
+		}
+		done += n
+	}
+	return len(b), nil
+}
+
+// read returns a range of the file, in memory that close takes back.
+func (s *source) read(offset, size uint64) ([]byte, error) {
+	b := s.blocks.take(size)
+	_, err := s.readAt(b, int64(offset))
+	return b, err
+}
+
+func (s *source) close() error {
+	var err error
+	if s.mapped != nil {
+		err = unix.Munmap(s.mapped)
+	}
+	s.blocks.release()
+	return errors.Join(err, unix.Close(s.fd))
+}
+
+// block is memory that is handed out piece by piece and taken back at once, to serve the next file.
+type block struct{ free, whole []byte }
+
+var blocks = sync.Pool{New: func() any { return &block{} }}
+
+func (b *block) take(size uint64) []byte {
+	const least = 64 << 10
+	if b.whole == nil {
+		*b = *blocks.Get().(*block)
+	}
+	if uint64(len(b.free)) < size {
+		// What was handed out of the old memory stays valid; the new serves the next file, too.
+		b.whole = make([]byte, max(size, 2*uint64(len(b.whole)), least))
+		b.free = b.whole
+	}
+	piece := b.free[:size:size]
+	b.free = b.free[size:]
+	return piece
+}
+
+func (b *block) release() {
+	if b.whole != nil {
+		blocks.Put(&block{free: b.whole, whole: b.whole})
+	}
+	*b = block{}
+}
+
+func ignoringEINTR(call func() (int, error)) (int, error) {
+	for {
+		n, err := call()
+		if err != unix.EINTR {
+			return n, err
+		}
+	}
 }
 
 // maxObject bounds what a compressed file may expand to, so that a few damaged bytes cannot ask for all memory.

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -96,9 +97,17 @@ func checkFormatError(t *testing.T, path, what string, size int64) {
 	}
 }
 
-// readAll reads an object as kas does: its headers, then every symbol, then it rewrites.
+// readAll reads an object as kas does: its headers, then every symbol, then it rewrites; mapped and table by table, which
+// must make no difference.
 func readAll(path string) error {
-	f, err := elf.Open(path)
+	mapped, tables := readObject(elf.Open(path)), readObject(elf.OpenTables(path))
+	if fmt.Sprint(mapped) != fmt.Sprint(tables) {
+		return fmt.Errorf("mapped: %v; table by table: %v", mapped, tables)
+	}
+	return mapped
+}
+
+func readObject(f *elf.File, err error) error {
 	if err != nil {
 		return err
 	}
@@ -112,7 +121,10 @@ func readAll(path string) error {
 			return err
 		}
 	}
-	_, err = f.Rewrite([]elf.Alias{{Original: 1, Name: "alias"}})
+	plan, err := f.Rewrite([]elf.Alias{{Original: 1, Name: "alias"}})
+	if err == nil {
+		_, err = plan.WriteTo(io.Discard)
+	}
 	return err
 }
 

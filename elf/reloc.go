@@ -27,7 +27,17 @@ type reloc struct {
 	addend int64
 }
 
+// relocTable reads relocation section i.
 func (f *File) relocTable(i int) (relocTable, error) {
+	t, err := f.relocHeader(i)
+	if err == nil {
+		t.data, err = f.Data(i)
+	}
+	return t, err
+}
+
+// relocHeader tells how the entries of relocation section i are laid out, without reading one.
+func (f *File) relocHeader(i int) (relocTable, error) {
 	s := &f.Sections[i]
 	t := relocTable{f: f, rela: s.Type == uint32(stdelf.SHT_RELA), section: i}
 	t.mips64 = f.Is64 && f.Machine == uint16(stdelf.EM_MIPS)
@@ -38,17 +48,9 @@ func (f *File) relocTable(i int) (relocTable, error) {
 	if f.Is64 {
 		t.entsize *= 2
 	}
-	data, err := f.Data(i)
-	if err != nil {
-		return t, err
+	if s.Size > 0 && (s.Entsize != uint64(t.entsize) || s.Size%s.Entsize != 0) {
+		return t, formatErrorf(f.sectionHeaderOffset(i), "relocation section %d of %d bytes with entries of %d, want %d", i, s.Size, s.Entsize, t.entsize)
 	}
-	if len(data) == 0 {
-		return t, nil
-	}
-	if s.Entsize != uint64(t.entsize) || len(data)%t.entsize != 0 {
-		return t, formatErrorf(f.sectionHeaderOffset(i), "relocation section %d of %d bytes with entries of %d, want %d", i, len(data), s.Entsize, t.entsize)
-	}
-	t.data = data
 	return t, nil
 }
 

@@ -5,7 +5,6 @@ import (
 	stdelf "debug/elf"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 )
 
@@ -27,9 +26,9 @@ func (f *File) Rewrite(aliases []Alias) (*Plan, error) {
 		return nil, formatErrorf(16, "not a relocatable object (e_type %d)", f.Type)
 	}
 	if len(aliases) == 0 {
-		return &Plan{parts: []part{{offset: 0, size: uint64(len(f.data))}}, f: f}, nil
+		return &Plan{parts: []part{{offset: 0, size: f.size}}, f: f}, nil
 	}
-	r := &rewriter{f: f, aliases: slices.Clone(aliases), bytes: map[int][]byte{}, infos: map[int]uint32{}}
+	r := &rewriter{f: f, aliases: slices.Clone(aliases), bytes: map[int][]byte{}, infos: map[int]uint32{}, edits: map[int]*edit{}}
 	slices.SortStableFunc(r.aliases, func(a, b Alias) int { return int(a.Original) - int(b.Original) })
 	var err error
 	if r.syms, err = f.Symtab(); err != nil {
@@ -38,6 +37,7 @@ func (f *File) Rewrite(aliases []Alias) (*Plan, error) {
 	if err := r.buildTables(); err != nil {
 		return nil, err
 	}
+	r.number()
 	if err := r.renumber(); err != nil {
 		return nil, err
 	}
@@ -50,42 +50,80 @@ type Plan struct {
 	parts []part
 }
 
-// part is new bytes, or size bytes of the original at offset.
+// part is new bytes, or size bytes of the original at offset, edited on the way if edit is set.
 type part struct {
 	bytes  []byte
 	offset uint64
 	size   uint64
+	edit   *edit
 }
 
-// Copier is a writer that can copy a range of the original file faster than through memory.
+// edit changes units of bytes, whole ones each time; at is where they stand in the original.
+type edit struct {
+	unit   int
+	change func(b []byte, at uint64) error
+}
+
+// Copier is a writer that takes ranges of the original file without memory between them, or less of it.
 type Copier interface {
 	io.Writer
-	CopyRange(original *os.File, offset, size int64) error
+	// CopyRange copies size bytes at offset of the file fd.
+	CopyRange(fd int, offset, size int64) error
+	// CopyEdited copies likewise, and has change edit whole units of unit bytes before they are written; at is where they
+	// stand in the file.
+	CopyEdited(fd int, offset, size int64, unit int, change func(b []byte, at uint64) error) error
 }
 
-// copyFrom is the size from which a part is worth a system call of its own.
-const copyFrom = 256 << 10
-
-// WriteTo writes the planned object.
+// WriteTo writes the planned object. A relocation that names no symbol is a *FormatError only now, when it is reached.
 func (p *Plan) WriteTo(w io.Writer) (int64, error) {
-	c, ranges := w.(Copier)
+	c, _ := w.(Copier)
+	if s := p.f.source; s == nil || s.expanded {
+		c = nil
+	}
 	var n int64
-	for _, s := range p.parts {
+	for i := range p.parts {
+		part := &p.parts[i]
 		var err error
 		switch {
-		case s.bytes != nil:
-			_, err = w.Write(s.bytes)
-		case ranges && s.size >= copyFrom && p.f.mapped != nil && !p.f.mapped.expanded:
-			err = c.CopyRange(p.f.mapped.file, int64(s.offset), int64(s.size))
+		case part.bytes != nil:
+			_, err = w.Write(part.bytes)
+		case c != nil && part.edit != nil:
+			err = c.CopyEdited(p.f.source.fd, int64(part.offset), int64(part.size), part.edit.unit, part.edit.change)
+		case c != nil:
+			err = c.CopyRange(p.f.source.fd, int64(part.offset), int64(part.size))
 		default:
-			_, err = w.Write(p.f.data[s.offset : s.offset+s.size])
+			err = p.copy(w, part)
 		}
 		if err != nil {
 			return n, err
 		}
-		n += int64(s.size)
+		n += int64(part.size)
 	}
 	return n, nil
+}
+
+// copy writes a part of the original that is in memory.
+func (p *Plan) copy(w io.Writer, part *part) error {
+	b, err := p.f.bytes(part.offset, part.size)
+	if err != nil {
+		return err
+	}
+	if part.edit == nil {
+		_, err = w.Write(b)
+		return err
+	}
+	buf := make([]byte, min(len(b), 4096*part.edit.unit))
+	for at := part.offset; len(b) > 0; {
+		n := copy(buf, b)
+		if err := part.edit.change(buf[:n], at); err != nil {
+			return err
+		}
+		if _, err := w.Write(buf[:n]); err != nil {
+			return err
+		}
+		b, at = b[n:], at+uint64(n)
+	}
+	return nil
 }
 
 // Size is the length of the planned object in bytes.
@@ -101,23 +139,34 @@ type rewriter struct {
 	f       *File
 	syms    *Symtab
 	aliases []Alias
+	now     []uint32       // of each symbol its new index
 	bytes   map[int][]byte // sections with new content
 	infos   map[int]uint32 // sections with a new sh_info
+	edits   map[int]*edit  // sections that are changed on their way
 }
 
-// moved returns a symbol's new index: aliases of the symbols before it stand before it.
-func (r *rewriter) moved(id SymID) SymID {
-	n, _ := slices.BinarySearchFunc(r.aliases, id, func(a Alias, id SymID) int {
-		if a.Original < id {
-			return -1
+// number finds each symbol's new index: aliases of the symbols before it stand before it.
+func (r *rewriter) number() {
+	r.now = make([]uint32, r.syms.Len())
+	aliases := r.aliases
+	for i := range r.now {
+		for len(aliases) > 0 && int(aliases[0].Original) < i {
+			aliases = aliases[1:]
 		}
-		return 1
-	})
-	return id + SymID(n)
+		r.now[i] = uint32(i + len(r.aliases) - len(aliases))
+	}
+}
+
+// moved returns a symbol's new index.
+func (r *rewriter) moved(id SymID) SymID {
+	if int(id) < len(r.now) {
+		return SymID(r.now[id])
+	}
+	return id + SymID(len(r.aliases))
 }
 
 // first is the lowest index that moves.
-func (r *rewriter) first() SymID { return r.aliases[0].Original + 1 }
+func (r *rewriter) first() uint32 { return uint32(r.aliases[0].Original) + 1 }
 
 // buildTables makes .symtab, its string table and its extended section indices anew.
 func (r *rewriter) buildTables() error {
@@ -202,57 +251,59 @@ func (r *rewriter) renumber() error {
 	return nil
 }
 
-// relocations renumbers one relocation section. Most of the large ones, those of debug information, name only section
-// symbols, which stand first and do not move: such a section stays a range of the original.
+// relocations renumbers one relocation section while it is copied: it is read once, wherever its symbols stand.
 func (r *rewriter) relocations(section int) error {
-	t, err := r.f.relocTable(section)
-	if err != nil {
+	t, err := r.f.relocHeader(section)
+	if err != nil || r.f.Sections[section].Size == 0 {
 		return err
 	}
-	var out []byte
-	first, count := r.first(), SymID(r.syms.Len())
-	f := r.f
-	damaged := func(at int, sym SymID) error {
-		return formatErrorf(f.Sections[section].Offset+uint64(at), "relocation against symbol %d of %d", sym, count)
+	change := func(b []byte, at uint64) error { return r.renumberWords(b, at, &t) }
+	if t.infoSym() < 0 {
+		change = func(b []byte, at uint64) error { return r.renumberInfos(b, at, &t) }
 	}
-	word := t.infoSym()
-	for i, n := 0, t.len(); i < n; i++ {
-		at := i * t.entsize
-		if word >= 0 {
-			sym := SymID(f.u32(t.data[at+word:]))
-			if sym < first {
-				continue
-			}
-			if sym >= count {
-				return damaged(at, sym)
-			}
-			if out == nil {
-				out = bytes.Clone(t.data)
-			}
-			f.put32(out[at+word:], uint32(r.moved(sym)))
-			continue
-		}
-		info := f.u32(t.data[at+4:])
-		sym := SymID(info >> 8)
+	r.edits[section] = &edit{unit: t.entsize, change: change}
+	return nil
+}
+
+// renumberWords renumbers entries of ELF64, in which the symbol's index is a word of its own. Most entries, those of
+// debug information, name section symbols, which stand first and do not move.
+func (r *rewriter) renumberWords(b []byte, at uint64, t *relocTable) error {
+	first, now, f := r.first(), r.now, r.f
+	for i := t.infoSym(); i+4 <= len(b); i += t.entsize {
+		sym := f.u32(b[i:])
 		if sym < first {
 			continue
 		}
-		if sym >= count {
-			return damaged(at, sym)
+		if int(sym) >= len(now) {
+			return damagedSymbol(at+uint64(i-t.infoSym()), sym, len(now))
 		}
-		if out == nil {
-			out = bytes.Clone(t.data)
-		}
-		now := r.moved(sym)
-		if now >= 1<<24 {
-			return formatErrorf(f.Sections[section].Offset+uint64(at), "symbol index %d does not fit a 32-bit relocation", now)
-		}
-		f.put32(out[at+4:], uint32(now)<<8|info&0xff)
-	}
-	if out != nil {
-		r.bytes[section] = out
+		f.put32(b[i:], now[sym])
 	}
 	return nil
+}
+
+// renumberInfos renumbers entries of ELF32, in which the symbol's index is the upper three bytes of a word.
+func (r *rewriter) renumberInfos(b []byte, at uint64, t *relocTable) error {
+	first, now, f := r.first(), r.now, r.f
+	for i := 0; i+t.entsize <= len(b); i += t.entsize {
+		info := f.u32(b[i+4:])
+		sym := info >> 8
+		if sym < first {
+			continue
+		}
+		if int(sym) >= len(now) {
+			return damagedSymbol(at+uint64(i), sym, len(now))
+		}
+		if now[sym] >= 1<<24 {
+			return formatErrorf(at+uint64(i), "symbol index %d does not fit a 32-bit relocation", now[sym])
+		}
+		f.put32(b[i+4:], now[sym]<<8|info&0xff)
+	}
+	return nil
+}
+
+func damagedSymbol(at uint64, sym uint32, count int) error {
+	return formatErrorf(at, "relocation against symbol %d of %d", sym, count)
 }
 
 // addrsig renumbers the ULEB128 symbol indices of an SHT_LLVM_ADDRSIG section.
@@ -328,8 +379,7 @@ func (r *rewriter) layout() (*Plan, error) {
 		chunks[slices.IndexFunc(chunks, func(c chunk) bool { return c.section < 0 })].align = 4
 	}
 
-	header := bytes.Clone(f.data[:f.headerSize()])
-	headers := bytes.Clone(f.data[f.shoff:][:len(f.Sections)*f.sectionSize()])
+	header, headers := bytes.Clone(f.header), bytes.Clone(f.headers)
 	p := &Plan{f: f, parts: []part{{bytes: header, size: uint64(len(header))}}}
 	in, out := uint64(len(header)), uint64(len(header)) // how far the original is laid out, and the copy
 	for _, c := range chunks {
@@ -353,6 +403,8 @@ func (r *rewriter) layout() (*Plan, error) {
 		case changed:
 			size = uint64(len(content))
 			p.parts = append(p.parts, part{bytes: content, size: size})
+		case r.edits[c.section] != nil:
+			p.parts = append(p.parts, part{offset: c.offset, size: size, edit: r.edits[c.section]})
 		default:
 			p.original(c.offset, size)
 		}
@@ -373,7 +425,7 @@ func (p *Plan) original(offset, size uint64) {
 	if size == 0 {
 		return
 	}
-	if last := &p.parts[len(p.parts)-1]; last.bytes == nil && last.offset+last.size == offset {
+	if last := &p.parts[len(p.parts)-1]; last.bytes == nil && last.edit == nil && last.offset+last.size == offset {
 		last.size += size
 		return
 	}

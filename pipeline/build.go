@@ -5,6 +5,7 @@ package pipeline
 import (
 	"errors"
 	"path/filepath"
+	"sort"
 
 	"kas/configs"
 	"kas/elf"
@@ -24,7 +25,7 @@ type Build struct {
 	Release   string // kernel release, "" if no object tells
 
 	// Set by dedupe: every name and who carries it, in the order of the names.
-	Names []Group
+	Names Names
 
 	// Set by normalize: the duplicates, in the order of their base names.
 	Groups []Group
@@ -64,8 +65,13 @@ type Object struct {
 
 // Open opens the object again after scan. One that was changed or replaced meanwhile is refused: what is remembered of
 // its symbols is of the file that was.
-func (o *Object) Open() (*elf.File, error) {
-	f, err := elf.Open(o.Path)
+func (o *Object) Open() (*elf.File, error) { return o.reopen(elf.Open) }
+
+// OpenTables is likewise, for who needs the headers and a few sections alone.
+func (o *Object) OpenTables() (*elf.File, error) { return o.reopen(elf.OpenTables) }
+
+func (o *Object) reopen(open func(string) (*elf.File, error)) (*elf.File, error) {
+	f, err := open(o.Path)
 	if err != nil {
 		return nil, err
 	}
@@ -97,15 +103,53 @@ type Symbol struct {
 	ID      elf.SymID
 	Section uint32
 	File    int32 // index into the object's Files: the STT_FILE symbol that a local symbol stands under
-	Letter  byte  // nm's
+
+	// Set by normalize: index into the object's Duplicates, and one more; 0 if it is none.
+	Duplicate int32
+
+	Letter byte // nm's
 }
 
 // Ref names a symbol of a build: indices into Objects and its Symbols.
 type Ref struct{ Object, Symbol int32 }
 
-// Group is a name and all symbols of the build that carry it, in the order of objects and tables.
+// Names is every name of a build with the symbols that carry it: by the bytes of the names, then in the order of objects
+// and tables.
+type Names struct {
+	Refs []Ref
+	Ends []int32 // of each name, where its Refs end
+}
+
+// Len is the number of names.
+func (n *Names) Len() int { return len(n.Ends) }
+
+// At returns the symbols that carry name i, one or more. The slice is the Names'.
+func (n *Names) At(i int) []Ref {
+	start := int32(0)
+	if i > 0 {
+		start = n.Ends[i-1]
+	}
+	return n.Refs[start:n.Ends[i]:n.Ends[i]]
+}
+
+// Name returns the i-th name of the build.
+func (b *Build) Name(i int) string {
+	_, s := b.Ref(b.Names.At(i)[0])
+	return s.Name
+}
+
+// Find returns the symbols that carry a name, nil if none does.
+func (b *Build) Find(name string) []Ref {
+	i := sort.Search(b.Names.Len(), func(i int) bool { return b.Name(i) >= name })
+	if i < b.Names.Len() && b.Name(i) == name {
+		return b.Names.At(i)
+	}
+	return nil
+}
+
+// Group is a base name and all symbols of the build that carry it, in the order of objects and tables.
 type Group struct {
-	Base    string // in Names the whole name, in Groups without an identity suffix
+	Base    string
 	Members []Ref
 }
 

@@ -1,12 +1,13 @@
 package pipeline
 
 import (
-	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -52,9 +53,11 @@ func writeFile(path string, write func(*output) error) (n int64, err error) {
 			os.Remove(temp)
 		}
 	}()
-	w := &output{file: f, buf: bufio.NewWriterSize(f, 256<<10)}
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	w := &output{file: f, buf: (*buf)[:0]}
 	if err = write(w); err == nil {
-		err = w.buf.Flush()
+		err = w.flush()
 	}
 	if err == nil {
 		n, err = f.Seek(0, io.SeekCurrent)
@@ -85,32 +88,91 @@ func create(temp string) (*os.File, error) {
 	return f, err
 }
 
-// output is a buffered file that can take ranges of another, by copy_file_range where the file system can do that.
+// output is a buffered file that can take ranges of another.
 type output struct {
 	file *os.File
-	buf  *bufio.Writer
+	buf  []byte // what is not written yet, in memory of bufferSize
 }
 
-func (w *output) Write(p []byte) (int, error) { return w.buf.Write(p) }
+const (
+	bufferSize = 256 << 10
+	// copyFrom is the size from which a range is worth a system call of its own, which copies it without touching memory
+	// of ours, or not at all where the file system shares blocks.
+	copyFrom = 128 << 10
+)
 
-// CopyRange copies a range of the original.
-func (w *output) CopyRange(original *os.File, offset, size int64) error {
-	if err := w.buf.Flush(); err != nil {
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, bufferSize); return &b }}
+
+func (w *output) flush() error {
+	_, err := w.file.Write(w.buf)
+	w.buf = w.buf[:0]
+	return err
+}
+
+func (w *output) Write(p []byte) (int, error) {
+	if len(w.buf)+len(p) > bufferSize {
+		if err := w.flush(); err != nil {
+			return 0, err
+		}
+		if len(p) >= bufferSize {
+			return w.file.Write(p)
+		}
+	}
+	w.buf = append(w.buf, p...)
+	return len(p), nil
+}
+
+// CopyRange copies a range of the file fd, a large one by copy_file_range where the file system can do that.
+func (w *output) CopyRange(fd int, offset, size int64) error {
+	if size < copyFrom {
+		return w.CopyEdited(fd, offset, size, 1, func([]byte, uint64) error { return nil })
+	}
+	if err := w.flush(); err != nil {
 		return err
 	}
 	for size > 0 {
-		n, err := unix.CopyFileRange(int(original.Fd()), &offset, int(w.file.Fd()), nil, int(size), 0)
+		n, err := unix.CopyFileRange(fd, &offset, int(w.file.Fd()), nil, int(size), 0)
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
 		if err != nil || n == 0 {
-			copied, err := io.Copy(w.file, io.NewSectionReader(original, offset, size))
-			if err == nil && copied < size {
-				err = io.ErrUnexpectedEOF
-			}
-			return err
+			return w.CopyEdited(fd, offset, size, 1, func([]byte, uint64) error { return nil })
 		}
 		size -= int64(n)
+	}
+	return nil
+}
+
+// CopyEdited reads a range of the file fd into the buffer, lets change edit it there, whole units of unit bytes each
+// time, and leaves it to be written. size is a multiple of unit.
+func (w *output) CopyEdited(fd int, offset, size int64, unit int, change func(b []byte, at uint64) error) error {
+	for size > 0 {
+		free := min(int64(bufferSize-len(w.buf)), size)
+		if free -= free % int64(unit); free == 0 {
+			if err := w.flush(); err != nil {
+				return err
+			}
+			continue
+		}
+		b := w.buf[len(w.buf):][:free]
+		for done := 0; done < len(b); {
+			n, err := unix.Pread(fd, b[done:], offset+int64(done))
+			switch {
+			case err == unix.EINTR:
+				continue
+			case err != nil:
+				return fmt.Errorf("read: %w", err)
+			case n == 0:
+				return &elf.FormatError{Offset: uint64(offset) + uint64(done), Msg: "the file shrank while it was read"}
+			}
+			done += n
+		}
+		if err := change(b, uint64(offset)); err != nil {
+			return err
+		}
+		w.buf = w.buf[:len(w.buf)+len(b)]
+		offset += free
+		size -= free
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -146,34 +147,103 @@ func withStage(ctx context.Context, name string) context.Context {
 	return context.WithValue(ctx, stageKey{}, name)
 }
 
-// Each calls f for each of the objects, in parallel within the run's budget of workers; it is the only parallel loop. f
-// may write to its object alone. What f returns is a problem of that object: it is reported with build, stage and
-// object, and the others go on. Each itself fails only if the run is cancelled.
+// Each calls f for each of the objects, in parallel within the run's budget of workers. f may write to its object alone.
+// What f returns is a problem of that object: it is reported with build, stage and object, and the others go on. Each
+// itself fails only if the run is cancelled.
 func (b *Build) Each(ctx context.Context, objects []*Object, f func(*Object) error) error {
 	r := b.run
 	stage, _ := ctx.Value(stageKey{}).(string)
 	if r.events.Begin != nil {
 		r.events.Begin(b.Config.Name, stage, len(objects))
 	}
-	// The stage waits here: its worker is free for the objects.
+	return b.spread(ctx, len(objects), func(i int) {
+		o := objects[i]
+		var err error
+		if p := protect(func() { err = f(o) }); p != nil {
+			err = p
+		}
+		if err != nil && ctx.Err() == nil {
+			o.failed = true
+			r.report(&Error{Build: b.Config.Name, Stage: stage, Object: o.Name, Err: err})
+		}
+		if r.events.Step != nil {
+			r.events.Step(b.Config.Name, stage)
+		}
+	})
+}
+
+// Parts is into how many parts Split divides its items. It does not depend on the workers, so that what is done by parts
+// comes out the same for any number of them.
+const Parts = 64
+
+// Split divides n items into Parts consecutive ranges and calls f for each that is not empty, in parallel like Each. f may
+// write only to what belongs to its part or its items.
+func (b *Build) Split(ctx context.Context, n int, f func(part, from, to int)) error {
+	var mu sync.Mutex
+	var failed error
+	err := b.spread(ctx, min(Parts, n), func(i int) {
+		parts := min(Parts, n)
+		if p := protect(func() { f(i, n*i/parts, n*(i+1)/parts) }); p != nil {
+			mu.Lock()
+			failed = p
+			mu.Unlock()
+		}
+	})
+	return cmp.Or(failed, err)
+}
+
+// WriteLines writes a file of n items as WriteFile does. lines appends the text of a range of them to a buffer; it is
+// called in parallel, and the ranges are written in order.
+func (b *Build) WriteLines(ctx context.Context, path, header string, n int, lines func(buf []byte, from, to int) []byte) error {
+	const items = 4096
+	ranges := (n + items - 1) / items
+	written := make([]chan struct{}, ranges+1) // closed when the range before is in the file, or never will be
+	for i := range written {
+		written[i] = make(chan struct{})
+	}
+	close(written[0])
+	_, err := writeFile(path, func(w *output) error {
+		if _, err := w.file.WriteString(header); err != nil {
+			return err
+		}
+		failed := make([]error, ranges)
+		err := b.spread(ctx, ranges, func(i int) {
+			// Ranges begin in order, each with a worker of its own: the one before is on its way.
+			defer close(written[i+1])
+			buf := buffers.Get().(*[]byte)
+			defer buffers.Put(buf)
+			failed[i] = protect(func() { *buf = lines((*buf)[:0], i*items, min(n, (i+1)*items)) })
+			<-written[i]
+			if failed[i] == nil {
+				_, failed[i] = w.file.Write(*buf)
+			}
+		})
+		return cmp.Or(append(failed, err)...)
+	})
+	return err
+}
+
+// spread is the only parallel loop: it calls f for 0 to n-1, with as many goroutines as there are workers, each call with
+// a worker from the run's budget. Calls begin in order.
+func (b *Build) spread(ctx context.Context, n int, f func(i int)) error {
+	r := b.run
+	if r == nil { // a build of its own, not of a Run
+		for i := range n {
+			f(i)
+		}
+		return ctx.Err()
+	}
+	// The stage waits here: its worker is free for what is spread.
 	r.workers.Release(1)
-	p := pool.New().WithMaxGoroutines(min(r.jobs, max(len(objects), 1)))
-	for _, o := range objects {
+	var next atomic.Int64
+	p := pool.New()
+	for range min(r.jobs, n) {
 		p.Go(func() {
-			if r.workers.Acquire(ctx, 1) != nil {
-				return
-			}
-			defer r.workers.Release(1)
-			var err error
-			if p := protect(func() { err = f(o) }); p != nil {
-				err = p
-			}
-			if err != nil && ctx.Err() == nil {
-				o.failed = true
-				r.report(&Error{Build: b.Config.Name, Stage: stage, Object: o.Name, Err: err})
-			}
-			if r.events.Step != nil {
-				r.events.Step(b.Config.Name, stage)
+			for int(next.Load()) < n && r.workers.Acquire(ctx, 1) == nil {
+				if i := int(next.Add(1) - 1); i < n && ctx.Err() == nil {
+					f(i)
+				}
+				r.workers.Release(1)
 			}
 		})
 	}

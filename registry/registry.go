@@ -4,11 +4,7 @@
 package registry
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
-	"io"
-	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,46 +43,39 @@ type Record struct {
 	Unit, Source      string
 }
 
-// Write writes the file. names yields the records of one name after the other, in the order of the names' bytes; a slice
-// that it yields may be used again for the next.
-func Write(w io.Writer, h Header, names iter.Seq[[]Record]) error {
-	buf := bufio.NewWriterSize(w, 256<<10)
+// AppendHeader appends the lines that a file begins with.
+func AppendHeader(b []byte, h Header) []byte {
 	header := []string{
-		fmt.Sprintf("#format\tkas symbols %d", Format),
-		"#columns\t" + strings.Join(Columns, " "),
+		fmt.Sprintf("#format\tkas symbols %d\n", Format),
+		"#columns\t" + strings.Join(Columns, " ") + "\n",
 	}
 	for _, f := range [][2]string{{"arch", h.Arch}, {"toolchain", h.Toolchain}, {"lto", h.LTO}, {"release", h.Release}, {"policy", h.Policy}} {
 		if f[1] != "" {
-			header = append(header, "#"+f[0]+"\t"+f[1])
+			header = append(header, "#"+f[0]+"\t"+f[1]+"\n")
 		}
 	}
 	slices.Sort(header)
 	for _, line := range header {
-		buf.WriteString(line)
-		buf.WriteByte('\n')
+		b = append(b, line...)
 	}
-	var lines [][]byte
-	var line []byte
-	for records := range names {
-		if len(records) == 1 {
-			line = records[0].appendLine(line[:0])
-			if _, err := buf.Write(line); err != nil {
-				return err
-			}
-			continue
-		}
-		lines = lines[:0]
-		for i := range records {
-			lines = append(lines, records[i].appendLine(nil))
-		}
-		slices.SortFunc(lines, bytes.Compare)
-		for _, line := range lines {
-			if _, err := buf.Write(line); err != nil {
-				return err
-			}
+	return b
+}
+
+// AppendName appends the lines of the symbols of one name. A file is its header and those of all names, in the order of
+// the names' bytes.
+func AppendName(b []byte, records []Record) []byte {
+	start := len(b)
+	for i := range records {
+		b = records[i].appendLine(b)
+	}
+	if len(records) > 1 {
+		text := string(b[start:])
+		b = b[:start]
+		for _, line := range slices.Sorted(strings.Lines(text)) {
+			b = append(b, line...)
 		}
 	}
-	return buf.Flush()
+	return b
 }
 
 func (r *Record) appendLine(b []byte) []byte {

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 	"testing"
@@ -9,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestWrite(t *testing.T) {
+func TestAppend(t *testing.T) {
 	names := [][]Record{
 		{{Name: "alone", Object: "vmlinux", Section: ".text", Address: 0xffffffff81000010, Size: 16, Type: 't', Count: 1, Position: 1}},
 		{
@@ -18,10 +17,10 @@ func TestWrite(t *testing.T) {
 			{Name: "name_show", Object: "m.ko", Section: ".text", Address: 0, Size: 32, Type: 't', Count: 2, Position: 1, Base: "name_show"},
 		},
 	}
-	var out bytes.Buffer
 	h := Header{Arch: "x86_64", Toolchain: "gcc", Release: "6.1.0", Policy: "separator=@"}
-	if err := Write(&out, h, slices.Values(names)); err != nil {
-		t.Fatal(err)
+	out := AppendHeader(nil, h)
+	for _, records := range names {
+		out = AppendName(out, records)
 	}
 	want := strings.Join([]string{
 		"#arch\tx86_64",
@@ -34,10 +33,10 @@ func TestWrite(t *testing.T) {
 		"name_show\tm.ko\t.text\t0\t32\tt\t2\t1\tname_show\t\t\t\t\t",
 		"name_show\tvmlinux\t.text\tffffffff81000100\t32\tt\t2\t1\tname_show\tname_show@a_c_3\ta.c\t3\ta.c\tsubprogram",
 	}, "\n") + "\n"
-	if d := cmp.Diff(want, out.String()); d != "" {
+	if d := cmp.Diff(want, string(out)); d != "" {
 		t.Error(d)
 	}
-	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+	lines := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
 	if !slices.IsSorted(lines) {
 		t.Error("not in the order of LC_ALL=C sort")
 	}

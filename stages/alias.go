@@ -112,8 +112,7 @@ func (n *namer) plain() {
 // hasName says whether an earlier run gave the symbol its base name back.
 func (n *namer) hasName(object int32, d *pipeline.Duplicate) bool {
 	base := n.b.Groups[d.Group].Base
-	at, ok := slices.BinarySearchFunc(n.b.Names, base, func(g pipeline.Group, name string) int { return strings.Compare(g.Base, name) })
-	return ok && slices.ContainsFunc(n.b.Names[at].Members, func(r pipeline.Ref) bool {
+	return slices.ContainsFunc(n.b.Find(base), func(r pipeline.Ref) bool {
 		return samePlace(n.b, r, pipeline.Ref{Object: object, Symbol: d.Symbol})
 	})
 }

@@ -77,7 +77,7 @@ func uncompressed(name string) string {
 }
 
 func emitModule(b *pipeline.Build, o *pipeline.Object) error {
-	f, err := o.Open()
+	f, err := o.OpenTables()
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func emitModule(b *pipeline.Build, o *pipeline.Object) error {
 func linkModule(b *pipeline.Build, o *pipeline.Object) error {
 	target := outputPath(b, o)
 	if uncompressed(o.Path) != o.Path {
-		f, err := o.Open()
+		f, err := o.OpenTables()
 		if err != nil {
 			return err
 		}
@@ -168,7 +168,7 @@ func sweep(b *pipeline.Build) error {
 // emitVmlinux writes vmlinux.syms: what `nm -n` prints, with each alias on a line after its original's. It is the input
 // of scripts/kallsyms, which keeps the first of two names of one address.
 func emitVmlinux(b *pipeline.Build, o *pipeline.Object) error {
-	f, err := o.Open()
+	f, err := o.OpenTables()
 	if err != nil {
 		return err
 	}

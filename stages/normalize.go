@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"cmp"
 	"context"
 	"path"
 	"slices"
@@ -10,11 +11,14 @@ import (
 	"kas/pipeline"
 )
 
-// Normalize merges the groups whose names differ only in what link-time optimization added, drops the names that one
-// symbol carries, and gives each object the list of its duplicates.
+// Normalize merges the names that differ only in what link-time optimization added, drops those that one symbol carries,
+// and gives each object the list of its duplicates.
 func Normalize(ctx context.Context, b *pipeline.Build) error {
 	wanted := wantedNames(b.Config.Alias.Names)
-	groups := merge(b)
+	groups, err := merge(ctx, b, wanted)
+	if err != nil {
+		return err
+	}
 	dropOwn(b, groups)
 	b.Groups = slices.DeleteFunc(groups, func(g pipeline.Group) bool {
 		return len(g.Members) < 2 && !(len(g.Members) == 1 && (wanted(g.Base) || plain(b, &g)))
@@ -24,10 +28,11 @@ func Normalize(ctx context.Context, b *pipeline.Build) error {
 		return ctx.Err()
 	}
 	for g := range b.Groups {
+		alone := plain(b, &b.Groups[g])
 		for _, r := range b.Groups[g].Members {
 			o, s := b.Ref(r)
 			_, meaning, act := classify(s.Name, o.Sections[s.Section].Code, b.Toolchain, b.LTO)
-			d := pipeline.Duplicate{Symbol: r.Symbol, Group: int32(g), Suffix: meaning, Plain: plain(b, &b.Groups[g])}
+			d := pipeline.Duplicate{Symbol: r.Symbol, Group: int32(g), Suffix: meaning, Plain: alone}
 			if act == skip {
 				d.Reason = meaning
 			}
@@ -35,7 +40,11 @@ func Normalize(ctx context.Context, b *pipeline.Build) error {
 		}
 	}
 	for i := range b.Objects {
-		slices.SortFunc(b.Objects[i].Duplicates, func(x, y pipeline.Duplicate) int { return int(x.Symbol) - int(y.Symbol) })
+		o := &b.Objects[i]
+		slices.SortFunc(o.Duplicates, func(x, y pipeline.Duplicate) int { return int(x.Symbol) - int(y.Symbol) })
+		for j := range o.Duplicates {
+			o.Symbols[o.Duplicates[j].Symbol].Duplicate = int32(j + 1)
+		}
 	}
 	return nil
 }
@@ -45,13 +54,13 @@ func Normalize(ctx context.Context, b *pipeline.Build) error {
 func dropOwn(b *pipeline.Build, groups []pipeline.Group) {
 	for g := range groups {
 		group := &groups[g]
-		renamed := func(r pipeline.Ref) bool { _, s := b.Ref(r); return s.Name != group.Base }
-		if len(group.Members) < 2 || !slices.ContainsFunc(group.Members, renamed) {
+		isRenamed := func(r pipeline.Ref) bool { _, s := b.Ref(r); return s.Name != group.Base }
+		if len(group.Members) < 2 || !slices.ContainsFunc(group.Members, isRenamed) {
 			continue
 		}
 		group.Members = slices.DeleteFunc(slices.Clone(group.Members), func(r pipeline.Ref) bool {
-			return !renamed(r) && slices.ContainsFunc(group.Members, func(x pipeline.Ref) bool {
-				return renamed(x) && samePlace(b, r, x)
+			return !isRenamed(r) && slices.ContainsFunc(group.Members, func(x pipeline.Ref) bool {
+				return isRenamed(x) && samePlace(b, r, x)
 			})
 		})
 	}
@@ -73,64 +82,97 @@ func plain(b *pipeline.Build, g *pipeline.Group) bool {
 	return s.Name != g.Base && meaning != functionVariable
 }
 
-// merge returns the names with the symbols whose suffix is an identity moved to their base names.
-func merge(b *pipeline.Build) []pipeline.Group {
-	groups := slices.Clone(b.Names)
-	type move struct {
-		ref  pipeline.Ref
-		base string
+// renamed is a symbol whose suffix is an identity, and its base name.
+type renamed struct {
+	base string
+	ref  pipeline.Ref
+}
+
+// merge returns the names that several symbols carry, or would if their suffixes were cut, and those that are wanted
+// whatever their number. A group may turn out to be of one symbol, or of none that is left.
+func merge(ctx context.Context, b *pipeline.Build, wanted func(base string) bool) ([]pipeline.Group, error) {
+	var parts [pipeline.Parts]struct {
+		groups []pipeline.Group
+		moves  []renamed
 	}
-	var moves []move
-	for g := range groups {
-		group := &groups[g]
-		if strings.IndexByte(group.Base, '.') < 0 {
-			continue
-		}
-		group.Members = slices.DeleteFunc(slices.Clone(group.Members), func(r pipeline.Ref) bool {
-			o, s := b.Ref(r)
-			base, _, _ := classify(s.Name, o.Sections[s.Section].Code, b.Toolchain, b.LTO)
-			if base != s.Name {
-				moves = append(moves, move{r, base})
-				b.Stats.Renamed++
+	err := b.Split(ctx, b.Names.Len(), func(part, from, to int) {
+		p := &parts[part]
+		for i := from; i < to; i++ {
+			members, name := b.Names.At(i), b.Name(i)
+			if strings.IndexByte(name, '.') >= 0 {
+				if members, p.moves = cutMembers(b, members, p.moves); len(members) == 0 {
+					continue
+				}
 			}
-			return base != s.Name
-		})
-	}
-	if len(moves) == 0 {
-		return groups
-	}
-	index := make(map[string]int32, len(moves))
-	for _, m := range moves {
-		index[m.base] = -1
-	}
-	for g := range groups {
-		if _, ok := index[groups[g].Base]; ok {
-			index[groups[g].Base] = int32(g)
-		}
-	}
-	grown := make(map[int32]bool, len(index))
-	for _, m := range moves {
-		g := index[m.base]
-		if g < 0 {
-			g = int32(len(groups))
-			index[m.base] = g
-			groups = append(groups, pipeline.Group{Base: m.base})
-		}
-		if !grown[g] {
-			grown[g] = true
-			groups[g].Members = slices.Clip(groups[g].Members) // Names keep their own list
-		}
-		groups[g].Members = append(groups[g].Members, m.ref)
-	}
-	for _, g := range index {
-		slices.SortFunc(groups[g].Members, func(x, y pipeline.Ref) int {
-			if x.Object != y.Object {
-				return int(x.Object) - int(y.Object)
+			if len(members) > 1 || wanted(name) {
+				p.groups = append(p.groups, pipeline.Group{Base: name, Members: members})
 			}
-			return int(x.Symbol) - int(y.Symbol)
-		})
+		}
+	})
+	if err != nil {
+		return nil, err
 	}
-	return groups
+	var groups []pipeline.Group
+	var moves []renamed
+	for i := range parts {
+		groups = append(groups, parts[i].groups...)
+		moves = append(moves, parts[i].moves...)
+	}
+	b.Stats.Renamed = len(moves)
+	slices.SortFunc(moves, func(x, y renamed) int {
+		return cmp.Or(strings.Compare(x.base, y.base), cmp.Compare(x.ref.Object, y.ref.Object), cmp.Compare(x.ref.Symbol, y.ref.Symbol))
+	})
+	// Both are in the order of the names: each base with moves grows the group of that name, or the name that stood alone.
+	named := len(groups)
+	for at := 0; len(moves) > 0; {
+		base, n := moves[0].base, 1
+		for n < len(moves) && moves[n].base == base {
+			n++
+		}
+		for at < named && groups[at].Base < base {
+			at++
+		}
+		if at < named && groups[at].Base == base {
+			groups[at].Members = join(groups[at].Members, moves[:n])
+		} else {
+			members, _ := cutMembers(b, b.Find(base), nil)
+			groups = append(groups, pipeline.Group{Base: base, Members: join(members, moves[:n])})
+		}
+		moves = moves[n:]
+	}
+	return groups, nil
+}
+
+// cutMembers returns the symbols of one name without those whose suffix is an identity, which are appended to moves.
+func cutMembers(b *pipeline.Build, members []pipeline.Ref, moves []renamed) ([]pipeline.Ref, []renamed) {
+	kept, copied := members, false
+	for i, r := range members {
+		o, s := b.Ref(r)
+		base, _, _ := classify(s.Name, o.Sections[s.Section].Code, b.Toolchain, b.LTO)
+		switch {
+		case base != s.Name:
+			if !copied {
+				kept, copied = slices.Clone(members[:i]), true // Names keep their own list
+			}
+			moves = append(moves, renamed{base, r})
+		case copied:
+			kept = append(kept, r)
+		}
+	}
+	return kept, moves
+}
+
+// join returns the symbols of a name and those that were renamed from it, in the order of objects and tables.
+func join(members []pipeline.Ref, moves []renamed) []pipeline.Ref {
+	all := make([]pipeline.Ref, 0, len(members)+len(moves))
+	all = append(all, members...)
+	for _, m := range moves {
+		all = append(all, m.ref)
+	}
+	slices.SortFunc(all, func(x, y pipeline.Ref) int {
+		return cmp.Or(cmp.Compare(x.Object, y.Object), cmp.Compare(x.Symbol, y.Symbol))
+	})
+	return all
 }
 
 // wantedNames says which names get an alias although one symbol alone carries them.

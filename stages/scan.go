@@ -34,7 +34,7 @@ func Scan(ctx context.Context, b *pipeline.Build) error {
 
 // scanObject reads one object.
 func scanObject(o *pipeline.Object) error {
-	f, err := elf.Open(o.Path)
+	f, err := elf.OpenTables(o.Path)
 	if err != nil {
 		return err
 	}

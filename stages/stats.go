@@ -24,25 +24,42 @@ func Stats(ctx context.Context, b *pipeline.Build) error {
 	}{
 		{"aliases.tsv", func(w io.Writer) error { return writeAliases(w, b) }},
 		{"unaliased.tsv", func(w io.Writer) error { return writeUnaliased(w, b) }},
-		{"modules.symbfreq", func(w io.Writer) error { return writeFrequencies(w, b) }},
-		{"symbols.kas", func(w io.Writer) error { return writeRegistry(w, b) }},
 	} {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
 		if _, err := pipeline.WriteFile(b.Path(t.name), t.write); err != nil {
 			return err
 		}
 	}
-	return nil
+	frequencies := func(buf []byte, from, to int) []byte {
+		for i := from; i < to; i++ {
+			buf = append(append(buf, b.Name(i)...), ':')
+			buf = append(strconv.AppendInt(buf, int64(len(b.Names.At(i))), 10), '\n')
+		}
+		return buf
+	}
+	if err := b.WriteLines(ctx, b.Path("modules.symbfreq"), "", b.Names.Len(), frequencies); err != nil {
+		return err
+	}
+	a := b.Config.Alias
+	header := registry.AppendHeader(nil, registry.Header{
+		Arch: b.Arch, Toolchain: b.Toolchain, LTO: b.LTO, Release: b.Release,
+		Policy: strings.Join([]string{"separator=" + a.Separator, "line=" + a.Line, "symbols=" + a.Symbols}, " "),
+	})
+	return b.WriteLines(ctx, b.Path("symbols.kas"), string(header), b.Names.Len(), func(buf []byte, from, to int) []byte {
+		var records []registry.Record
+		for i := from; i < to; i++ {
+			records = appendRecords(records[:0], b, b.Names.At(i))
+			buf = registry.AppendName(buf, records)
+		}
+		return buf
+	})
 }
 
 func count(b *pipeline.Build) {
 	s := &b.Stats
 	s.Objects = len(b.Objects)
-	s.Names = len(b.Names)
-	for i := range b.Names {
-		if len(b.Names[i].Members) > 1 {
+	s.Names = b.Names.Len()
+	for i := range s.Names {
+		if len(b.Names.At(i)) > 1 {
 			s.Repeated++
 		}
 	}
@@ -134,50 +151,29 @@ func writeUnaliased(w io.Writer, b *pipeline.Build) error {
 	return buf.Flush()
 }
 
-func writeFrequencies(w io.Writer, b *pipeline.Build) error {
-	buf := bufio.NewWriterSize(w, 256<<10)
-	for i := range b.Names {
-		buf.WriteString(b.Names[i].Base)
-		buf.WriteByte(':')
-		buf.WriteString(strconv.Itoa(len(b.Names[i].Members)))
-		buf.WriteByte('\n')
+// appendRecords appends what the registry says of the symbols of one name.
+func appendRecords(records []registry.Record, b *pipeline.Build, members []pipeline.Ref) []registry.Record {
+	var position []int
+	if len(members) > 1 {
+		position = positions(b, members)
 	}
-	return buf.Flush()
-}
-
-func writeRegistry(w io.Writer, b *pipeline.Build) error {
-	a := b.Config.Alias
-	return registry.Write(w, registry.Header{
-		Arch: b.Arch, Toolchain: b.Toolchain, LTO: b.LTO, Release: b.Release,
-		Policy: strings.Join([]string{"separator=" + a.Separator, "line=" + a.Line, "symbols=" + a.Symbols}, " "),
-	}, func(yield func([]registry.Record) bool) {
-		var records []registry.Record
-		for i := range b.Names {
-			records = records[:0]
-			for j, position := range positions(b, b.Names[i].Members) {
-				records = append(records, record(b, &b.Names[i], j, position))
-			}
-			if !yield(records) {
-				return
-			}
+	for i, m := range members {
+		o, s := b.Ref(m)
+		r := registry.Record{
+			Name: s.Name, Object: o.Name, Section: o.Sections[s.Section].Name, Address: s.Value, Size: s.Size,
+			Type: s.Letter, Count: len(members), Position: 1,
 		}
-	})
-}
-
-func record(b *pipeline.Build, name *pipeline.Group, member, position int) registry.Record {
-	o, s := b.Ref(name.Members[member])
-	r := registry.Record{
-		Name: s.Name, Object: o.Name, Section: o.Sections[s.Section].Name, Address: s.Value, Size: s.Size,
-		Type: s.Letter, Count: len(name.Members), Position: position,
+		if position != nil {
+			r.Position = position[i]
+		}
+		if s.Duplicate > 0 {
+			d := &o.Duplicates[s.Duplicate-1]
+			r.Base, r.Alias = b.Groups[d.Group].Base, d.Alias
+			r.File, r.Line, r.Unit, r.Source = d.Location.File, d.Location.Line, d.Location.Unit, source(d)
+		}
+		records = append(records, r)
 	}
-	if i, ok := slices.BinarySearchFunc(o.Duplicates, name.Members[member].Symbol, func(d pipeline.Duplicate, symbol int32) int {
-		return int(d.Symbol) - int(symbol)
-	}); ok {
-		d := &o.Duplicates[i]
-		r.Base, r.Alias = b.Groups[d.Group].Base, d.Alias
-		r.File, r.Line, r.Unit, r.Source = d.Location.File, d.Location.Line, d.Location.Unit, source(d)
-	}
-	return r
+	return records
 }
 
 // positions numbers the symbols of one name as livepatch does, object by object: in vmlinux by address, in a module by
