@@ -47,6 +47,7 @@ type Build struct {
 	file  string
 	combo string              // the matrix combination the build was expanded from
 	at    map[string]position // of each key's value; "" is the build itself
+	found []ModuleFile        // what Modules stands for, once Load has looked
 }
 
 // Alias says which symbols get an alias and how it is spelled.

@@ -26,7 +26,12 @@ type ModuleFile struct {
 //   - a glob, with ** for any depth, of module files (the root is the glob's fixed leading folder) and folders as above.
 //
 // It is an error if an entry does not exist, cannot be read, or if two files have one name.
+//
+// What Load found is not looked for again.
 func (b *Build) ModuleFiles() ([]ModuleFile, error) {
+	if b.found != nil {
+		return b.found, nil
+	}
 	var all []ModuleFile
 	for _, entry := range b.Modules {
 		files, err := entryFiles(entry)

@@ -548,6 +548,7 @@ func (l *loader) checkFiles(p *Plan) {
 			if err != nil {
 				note(b.at["modules"], "modules: %s", err)
 			}
+			b.found = modules
 			for _, m := range modules {
 				if other, ok := beside[m.Path]; ok && b.Emit.Beside {
 					note(b.at["modules"], "modules: %s is written beside by build %q, too", m.Path, other)

@@ -125,6 +125,7 @@ type Contents struct {
 	syms *Symtab
 	rel  relocTable
 	has  bool  // rel is to be applied
+	sure bool  // perm tells the order of rel; before, it is taken to be sorted
 	last int   // where the last look-up ended: fields are mostly read in order
 	perm []int // order of rel by offset, nil if it is sorted as it stands
 }
@@ -242,6 +243,14 @@ func (c *Contents) relocate(section int) error {
 		return c.applyAll()
 	}
 	c.has = true
+	return nil
+}
+
+// order finds out whether the relocations are sorted by offset, and if not, in which order they are. All linkers and
+// assemblers sort them, and the table may be larger than all else that is read of an object: it is asked for only when a
+// search did not find one, which a sorted table would be right about.
+func (c *Contents) order() {
+	c.sure = true
 	sorted := true
 	for i, last := 0, uint64(0); i < c.rel.len(); i++ {
 		at := c.rel.offset(i)
@@ -258,7 +267,6 @@ func (c *Contents) relocate(section int) error {
 		}
 		sort.SliceStable(c.perm, func(a, b int) bool { return c.rel.offset(c.perm[a]) < c.rel.offset(c.perm[b]) })
 	}
-	return nil
 }
 
 func (c *Contents) entry(i int) int {
@@ -270,6 +278,17 @@ func (c *Contents) entry(i int) int {
 
 // find returns the index of the relocation for offset, -1 if there is none.
 func (c *Contents) find(offset uint64) int {
+	i := c.search(offset)
+	if i < 0 && !c.sure {
+		if c.order(); c.perm != nil {
+			i = c.search(offset)
+		}
+	}
+	return i
+}
+
+// search is find for a sorted table.
+func (c *Contents) search(offset uint64) int {
 	n := c.rel.len()
 	at := func(i int) uint64 { return c.rel.offset(c.entry(i)) }
 	lo, hi := 0, n

@@ -29,6 +29,7 @@ func WriteFile(path string, write func(io.Writer) error) (int64, error) {
 // WriteObject writes a rewritten object in the same way; large ranges of the original are copied by the kernel.
 func WriteObject(path string, plan *elf.Plan) (int64, error) {
 	return writeFile(path, func(w *output) error {
+
 		_, err := plan.WriteTo(w)
 		return err
 	})

@@ -88,110 +88,178 @@ const (
 
 // abbrev is one abbreviation declaration (DWARF 5, section 7.5.3).
 type abbrev struct {
-	tag      uint16
-	children bool
-	fixed    int32 // size of the attribute values if every one has a fixed form, else -1
-	sibling  int32 // offset of the DW_AT_sibling value when what stands before it is fixed, else -1
-	specs    []spec
+	tag         uint16
+	kind        kind
+	children    bool
+	placed      bool  // has an attribute that can tell an address
+	siblingSize int8  // of the DW_AT_sibling value
+	fixed       int32 // size of the attribute values if every one has a fixed form, else -1
+	sibling     int32 // offset of the DW_AT_sibling value when what stands before it is fixed, else -1
+	specs       []spec
 }
 
 type spec struct {
 	attr, form uint16
+	slot       uint8
 	implicit   int64 // value of DW_FORM_implicit_const
 }
 
-// readAbbrevs decodes the abbreviation table at offset: index is the abbreviation code. A table whose codes are not
-// dense is a map.
+// kind is what an entry means for the search for declarations.
+type kind uint8
+
+const (
+	other      kind = iota // neither it nor what it holds declares a symbol
+	subprogram             // a function
+	variable
+	scope      // a namespace
+	block      // a part of a function
+	recordType // a class, which in some languages holds functions
+)
+
+func kindOf(tag uint16) kind {
+	switch tag {
+	case tagSubprogram:
+		return subprogram
+	case tagVariable:
+		return variable
+	case tagNamespace, tagModule:
+		return scope
+	case tagLexicalBlock, tagInlined:
+		return block
+	case tagClassType, tagStructureType:
+		return recordType
+	}
+	return other
+}
+
+// abbrevs is an abbreviation table.
 type abbrevs struct {
-	dense  []abbrev // code 1 is dense[0]
-	sparse map[uint64]abbrev
+	dense  []abbrev       // code 1 is dense[0]
+	sparse map[uint64]int // where in others a code stands that does not follow the one before it
+	others []abbrev
+	specs  []spec // memory of all the abbreviations' specs
 }
 
 func (a *abbrevs) get(code uint64) *abbrev {
 	if code-1 < uint64(len(a.dense)) {
 		return &a.dense[code-1]
 	}
-	if s, ok := a.sparse[code]; ok {
-		return &s
+	if i, ok := a.sparse[code]; ok {
+		return &a.others[i]
 	}
 	return nil
 }
 
-// only limits reading to one code, 0 for all: the unit's own entry needs no more.
-func (u *Unit) readAbbrevs(only uint64) (*abbrevs, bool) {
+// readAbbrevs decodes the unit's abbreviation table into table, whose memory is used again. If only is not 0 it stops at
+// that code and leaves it alone in others: the unit's own entry needs no more.
+func (u *Unit) readAbbrevs(table *abbrevs, only uint64) bool {
 	r := reader{data: u.d.abbrev.Data, at: u.abbrevOffset, big: u.d.big}
-	table := &abbrevs{}
+	*table = abbrevs{dense: table.dense[:0], others: table.others[:0], specs: table.specs[:0]}
 	for !r.bad {
 		code := r.uleb()
 		if code == 0 {
 			break
 		}
+		wanted := only == 0 || only == code
 		a := abbrev{tag: uint16(r.uleb()), children: r.u8() != 0, sibling: -1}
-		for !r.bad {
+		a.kind = kindOf(a.tag)
+		start := len(table.specs)
+		for {
 			s := spec{attr: uint16(r.uleb()), form: uint16(r.uleb())}
 			if s.form == formImplicitConst {
 				s.implicit = r.sleb()
 			}
 			if s.attr == 0 && s.form == 0 {
-				break
+				break // a reader that failed ends here, too
 			}
+			if !wanted {
+				continue
+			}
+			size := u.fixedSize(s.form)
 			if s.attr == atSibling && a.fixed >= 0 && (s.form == formRef4 || s.form == formRef2 || s.form == formRef1) {
-				a.sibling = a.fixed
+				a.sibling, a.siblingSize = a.fixed, int8(size)
 			}
-			if size := u.fixedSize(s.form); size < 0 {
+			if size < 0 {
 				a.fixed = -1
 			} else if a.fixed >= 0 {
 				a.fixed += int32(size)
 			}
-			if only == 0 || only == code {
-				a.specs = append(a.specs, s)
+			s.slot = uint8(slot(s.attr))
+			switch s.slot {
+			case slotLowPC, slotRanges, slotLocation:
+				a.placed = true
 			}
+			table.specs = append(table.specs, s)
 		}
+		a.specs = table.specs[start:len(table.specs):len(table.specs)]
 		switch {
 		case only == code:
-			table.sparse = map[uint64]abbrev{code: a}
-			return table, !r.bad
+			table.others = append(table.others, a)
+			return !r.bad
 		case only != 0:
 		case code == uint64(len(table.dense)+1):
 			table.dense = append(table.dense, a)
 		default:
 			if table.sparse == nil {
-				table.sparse = map[uint64]abbrev{}
+				table.sparse = map[uint64]int{}
 			}
-			table.sparse[code] = a
+			table.sparse[code] = len(table.others)
+			table.others = append(table.others, a)
 		}
 	}
-	return table, !r.bad
+	return !r.bad
 }
 
-// fixedSize is the size in bytes of a value of the form in this unit, -1 if it varies (DWARF 5, section 7.5.6).
+// fixedSize is the size in bytes of a value of the form in this unit, -1 if it varies.
 func (u *Unit) fixedSize(form uint16) int {
-	switch form {
-	case formFlagPresent, formImplicitConst:
-		return 0
-	case formData1, formFlag, formRef1, formStrx1, formAddrx1:
-		return 1
-	case formData2, formRef2, formStrx2, formAddrx2:
-		return 2
-	case formStrx3, formAddrx3:
-		return 3
-	case formData4, formRef4, formRefSup4, formStrx4, formAddrx4:
-		return 4
-	case formData8, formRef8, formRefSig8, formRefSup8:
-		return 8
-	case formData16:
-		return 16
-	case formAddr:
-		return u.addrSize
-	case formStrp, formLineStrp, formSecOffset, formStrpSup, formGNURefAlt, formGNUStrpAlt:
-		return u.offsetSize
-	case formRefAddr:
-		if u.version <= 2 {
-			return u.addrSize
-		}
+	switch {
+	case int(form) < len(u.sizes):
+		return int(u.sizes[form])
+	case form == formGNURefAlt, form == formGNUStrpAlt:
 		return u.offsetSize
 	}
 	return -1
+}
+
+// formSizes is the size of a value of each form, -1 if it varies (DWARF 5, section 7.5.6).
+type formSizes [formAddrx4 + 1]int8
+
+// sizesOf returns the sizes that hold for a unit's version and widths.
+func (d *Data) sizesOf(version, addrSize, offsetSize int) *formSizes {
+	refAddr := offsetSize
+	if version <= 2 {
+		refAddr = addrSize
+	}
+	key := [3]int{addrSize, offsetSize, refAddr}
+	if t, ok := d.sizes[key]; ok {
+		return t
+	}
+	t := &formSizes{}
+	for form := range t {
+		t[form] = -1
+	}
+	for size, forms := range map[int][]int{
+		0:  {formFlagPresent, formImplicitConst},
+		1:  {formData1, formFlag, formRef1, formStrx1, formAddrx1},
+		2:  {formData2, formRef2, formStrx2, formAddrx2},
+		3:  {formStrx3, formAddrx3},
+		4:  {formData4, formRef4, formRefSup4, formStrx4, formAddrx4},
+		8:  {formData8, formRef8, formRefSig8, formRefSup8},
+		16: {formData16},
+	} {
+		for _, form := range forms {
+			t[form] = int8(size)
+		}
+	}
+	t[formAddr], t[formRefAddr] = int8(addrSize), int8(refAddr)
+	for _, form := range [...]int{formStrp, formLineStrp, formSecOffset, formStrpSup} {
+		t[form] = int8(offsetSize)
+	}
+	if d.sizes == nil {
+		d.sizes = map[[3]int]*formSizes{}
+	}
+	d.sizes[key] = t
+	return t
 }
 
 // skipForm moves r past a value.
@@ -218,8 +286,8 @@ func (u *Unit) skipForm(r *reader, form uint16) {
 			u.skipForm(r, form)
 			return
 		}
-		r.bad = true
+		r.fail()
 	default:
-		r.bad = true
+		r.fail()
 	}
 }

@@ -17,6 +17,9 @@ type Data struct {
 	f     *elf.File
 	big   bool
 	units []Unit
+	sizes map[[3]int]*formSizes
+	spare []*abbrevs // tables whose memory is free
+	steps lineSteps  // of the line table read last
 
 	info, abbrev, line, str, lineStr, strOffsets, addr, rnglists, ranges *elf.Contents
 }
@@ -31,12 +34,13 @@ type Unit struct {
 	addrSize     int
 	offsetSize   int
 	kind         uint8
+	sizes        *formSizes
 
 	name, compDir   []byte
 	producer        value
 	language        uint64
 	stmtList        value
-	lowPC           uint64
+	lowPC           value
 	spans           []span
 	strOffsetsBase  uint64
 	addrBase        uint64
@@ -144,53 +148,52 @@ func (d *Data) readUnits() error {
 			return d.damaged(".debug_info", at, "unit header")
 		}
 		u.die = r.at
+		u.sizes = d.sizesOf(u.version, u.addrSize, u.offsetSize)
 		d.units = append(d.units, u)
 		at = u.end
 	}
+	var table abbrevs
 	for i := range d.units {
-		if err := d.units[i].readEntry(); err != nil {
+		if err := d.units[i].readEntry(&table); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// readEntry reads the attributes of the unit's own entry.
-func (u *Unit) readEntry() error {
+// readEntry reads the attributes of the unit's own entry; table is memory for its abbreviation.
+func (u *Unit) readEntry(table *abbrevs) error {
 	d := u.d
 	r := d.reader(d.info, u.die)
 	code := r.uleb()
 	if code == 0 { // a unit of nothing
 		return nil
 	}
-	table, ok := u.readAbbrevs(code)
-	a := table.get(code)
-	if !ok || a == nil {
+	if !u.readAbbrevs(table, code) || len(table.others) == 0 {
 		return d.damaged(".debug_info", u.die, "abbreviation of a unit")
 	}
-	e := u.decode(&r, a)
+	a := &table.others[0]
+	var e entry
+	u.decode(&r, a, &e)
 	if r.bad || r.at > u.end {
 		return d.damaged(".debug_info", u.die, "unit entry")
 	}
 	u.firstChild, u.hasChildren = r.at, a.children
 	// The bases first: the other attributes may be read through them (section 3.1.1).
-	u.strOffsetsBase = u.base(e.vals[slotStrOffsetsBase], 2*uint64(u.offsetSize))
-	u.addrBase = u.base(e.vals[slotAddrBase], 8)
-	u.rnglistsBase = u.base(e.vals[slotRnglistsBase], 0)
+	u.strOffsetsBase = u.tableBase(e.vals[slotStrOffsetsBase], 2*uint64(u.offsetSize))
+	u.addrBase = u.tableBase(e.vals[slotAddrBase], 8)
+	u.rnglistsBase = u.tableBase(e.vals[slotRnglistsBase], 0)
 	u.name = u.str(e.vals[slotName])
 	u.compDir = u.str(e.vals[slotCompDir])
 	u.producer = e.vals[slotProducer]
 	u.language, _ = u.number(e.vals[slotLanguage])
 	u.stmtList = e.vals[slotStmtList]
-	u.lowPC, ok = u.address(e.vals[slotLowPC])
-	if !ok {
-		u.lowPC = 0
-	}
+	u.lowPC = e.vals[slotLowPC]
 	u.spans = u.entrySpans(&e)
 	return nil
 }
 
-func (u *Unit) base(v value, absent uint64) uint64 {
+func (u *Unit) tableBase(v value, absent uint64) uint64 {
 	if n, ok := u.number(v); ok {
 		return n
 	}
@@ -224,8 +227,11 @@ func (u *Unit) load() error {
 	if u.abbrevs != nil {
 		return nil
 	}
-	table, ok := u.readAbbrevs(0)
-	if !ok {
+	table := &abbrevs{}
+	if n := len(u.d.spare); n > 0 {
+		table, u.d.spare = u.d.spare[n-1], u.d.spare[:n-1]
+	}
+	if !u.readAbbrevs(table, 0) {
 		return u.d.damaged(".debug_abbrev", u.abbrevOffset, "abbreviation table")
 	}
 	u.abbrevs = table
@@ -233,13 +239,17 @@ func (u *Unit) load() error {
 }
 
 // unload gives back what load and the line table took.
-func (u *Unit) unload() { u.abbrevs, u.lines = nil, nil }
+func (u *Unit) unload() {
+	if u.abbrevs != nil {
+		u.d.spare = append(u.d.spare, u.abbrevs)
+	}
+	u.abbrevs, u.lines = nil, nil
+}
 
 // value is an attribute's value, decoded when it is asked for. The zero value is an absent attribute.
 type value struct {
-	form     uint16
-	at       uint64 // in .debug_info
-	implicit int64
+	form uint16
+	at   uint64 // where it stands in .debug_info; of DW_FORM_implicit_const the value itself
 }
 
 // Slots of the attributes that decide a location.
@@ -324,18 +334,25 @@ type entry struct {
 }
 
 // decode reads the attribute values of an entry; r stands after its abbreviation code.
-func (u *Unit) decode(r *reader, a *abbrev) entry {
-	e := entry{unit: u, offset: r.at, tag: a.tag}
+func (u *Unit) decode(r *reader, a *abbrev, e *entry) {
+	*e = entry{unit: u, offset: r.at, tag: a.tag}
 	for i := range a.specs {
 		s := &a.specs[i]
 		form := s.form
 		for form == formIndirect && !r.bad {
 			form = uint16(r.uleb())
 		}
-		e.vals[slot(s.attr)] = value{form: form, at: r.at, implicit: s.implicit}
-		u.skipForm(r, form)
+		v := value{form: form, at: r.at}
+		if form == formImplicitConst {
+			v.at = uint64(s.implicit)
+		}
+		e.vals[s.slot] = v
+		if size := u.fixedSize(form); size >= 0 {
+			r.skip(uint64(size))
+		} else {
+			u.skipForm(r, form)
+		}
 	}
-	return e
 }
 
 // entryAt decodes the entry at an offset of .debug_info in this unit.
@@ -348,7 +365,8 @@ func (u *Unit) entryAt(offset uint64) (entry, bool) {
 	if a == nil || r.bad {
 		return entry{}, false
 	}
-	e := u.decode(&r, a)
+	var e entry
+	u.decode(&r, a, &e)
 	return e, !r.bad && r.at <= u.end
 }
 
@@ -356,14 +374,21 @@ func (u *Unit) entryAt(offset uint64) (entry, bool) {
 func (u *Unit) number(v value) (uint64, bool) {
 	switch v.form {
 	case formImplicitConst:
-		return uint64(v.implicit), true
+		return v.at, true
 	case formSdata:
 		r := u.d.reader(u.d.info, v.at)
 		return uint64(r.sleb()), !r.bad
 	case formUdata, formRnglistx, formLoclistx:
 		r := u.d.reader(u.d.info, v.at)
 		return r.uleb(), !r.bad
-	case formData1, formData2, formData4, formData8, formSecOffset:
+	case formData1, formData2, formData4, formData8:
+		// Before DWARF 4 the wider ones were offsets into other sections, too (DWARF 4, section 1.4).
+		if u.version >= 4 || v.form == formData1 || v.form == formData2 {
+			r := u.d.reader(u.d.info, v.at)
+			return r.uint(u.fixedSize(v.form)), !r.bad
+		}
+		fallthrough
+	case formSecOffset:
 		n, ok := u.d.field(u.d.info, v.at, u.fixedSize(v.form))
 		return n, ok && n != elf.NoAddress
 	}
@@ -475,6 +500,15 @@ func (u *Unit) entrySpans(e *entry) []span {
 	return nil
 }
 
+// base is the address that range lists begin with (section 2.17.3): low_pc, 0 if it has none. It is read only when a list
+// needs it: that of a unit of several sections is a 0 without a relocation.
+func (u *Unit) base() uint64 {
+	if base, ok := u.address(u.lowPC); ok {
+		return base
+	}
+	return 0
+}
+
 // Kinds of range list entries (section 7.25).
 const (
 	rleEndOfList    = 0
@@ -508,7 +542,7 @@ func (u *Unit) rangeList(v value) []span {
 		offset = u.rnglistsBase + n
 	}
 	var spans []span
-	base := u.lowPC
+	base, known := uint64(0), false // until a base is set it is the unit's low_pc
 	r := d.reader(d.rnglists, offset)
 	address := func() (uint64, bool) {
 		a, ok := d.field(d.rnglists, r.at, u.addrSize)
@@ -522,12 +556,12 @@ func (u *Unit) rangeList(v value) []span {
 		case rleEndOfList:
 			return spans
 		case rleBaseAddressx:
-			if base, ok = u.indexedAddress(r.uleb()); !ok {
+			if base, known = u.indexedAddress(r.uleb()); !known {
 				return spans
 			}
 			continue
 		case rleBaseAddress:
-			if base, ok = address(); !ok {
+			if base, known = address(); !known {
 				return spans
 			}
 			continue
@@ -540,6 +574,9 @@ func (u *Unit) rangeList(v value) []span {
 			start, ok = u.indexedAddress(r.uleb())
 			end = start + r.uleb()
 		case rleOffsetPair:
+			if !known {
+				base, known = u.base(), true
+			}
 			start = base + r.uleb()
 			end = base + r.uleb()
 		case rleStartEnd:
@@ -563,7 +600,7 @@ func (u *Unit) rangeList(v value) []span {
 // oldRangeList reads a list of .debug_ranges (DWARF 4, section 2.17.3).
 func (u *Unit) oldRangeList(at uint64) []span {
 	var spans []span
-	base := u.lowPC
+	base, known := uint64(0), false
 	selector := uint64(1)<<(8*u.addrSize-1)<<1 - 1 // all ones in the width of an address
 	for {
 		start, ok1 := u.d.field(u.d.ranges, at, u.addrSize)
@@ -574,8 +611,11 @@ func (u *Unit) oldRangeList(at uint64) []span {
 		at += 2 * uint64(u.addrSize)
 		switch {
 		case start == selector:
-			base = end
+			base, known = end, true
 		case start < end:
+			if !known {
+				base, known = u.base(), true
+			}
 			spans = append(spans, span{base + start, base + end})
 		}
 	}

@@ -114,10 +114,10 @@ func (d *Data) lineEntries(r *reader, t *lineTable) []fileEntry {
 	}
 	// An entry takes a byte or more: a count that damage made huge must not run through a format of no size.
 	if r.bad || len(formats) == 0 || r.at > t.end || count > t.end-r.at {
-		r.bad = true
+		r.fail()
 		return nil
 	}
-	u := Unit{d: d, version: t.version, offsetSize: t.offsetSize, addrSize: t.addrSize}
+	u := Unit{d: d, version: t.version, offsetSize: t.offsetSize, addrSize: t.addrSize, sizes: d.sizesOf(t.version, t.addrSize, t.offsetSize)}
 	var all []fileEntry
 	for i := uint64(0); i < count && !r.bad; i++ {
 		var e fileEntry
@@ -178,6 +178,36 @@ type row struct {
 	line    int64
 	stmt    bool // is_stmt: a recommended place for a breakpoint
 	end     bool // end_sequence: the address is the first after the code
+	valid   bool // not the zero value
+	gone    bool // the code is not in this object
+}
+
+// noRow is beyond every address: no row is wanted.
+const noRow = ^uint64(0)
+
+// lineSteps is what each special opcode adds to the registers; almost all line tables agree in it.
+type lineSteps struct {
+	opcodeBase byte
+	lineRange  uint64
+	lineBase   int64
+	minInst    uint64
+	address    [256]uint32
+	line       [256]int16
+}
+
+// stepsOf returns the steps of a table.
+func (d *Data) stepsOf(t *lineTable) *lineSteps {
+	s := &d.steps
+	if s.opcodeBase == t.opcodeBase && s.lineRange == t.lineRange && s.lineBase == t.lineBase && s.minInst == t.minInst {
+		return s
+	}
+	s.opcodeBase, s.lineRange, s.lineBase, s.minInst = t.opcodeBase, t.lineRange, t.lineBase, t.minInst
+	for op := int(t.opcodeBase); op < 256; op++ {
+		n := uint64(op) - uint64(t.opcodeBase)
+		s.address[op] = uint32(n / t.lineRange * t.minInst)
+		s.line[op] = int16(t.lineBase + int64(n%t.lineRange))
+	}
+	return s
 }
 
 // Standard and extended opcodes (section 7.22).
@@ -199,8 +229,10 @@ const (
 	lneSetAddress  = 2
 )
 
-// rows runs the unit's line number program (section 6.2.5) and calls yield for each row until it returns false.
-func (u *Unit) rows(yield func(row) bool) {
+// rows runs the unit's line number program (section 6.2.5). It calls yield with a row and the one before it in its
+// sequence, which is not valid for the first. yield returns the address of this sequence from which on it wants to see
+// rows, and whether it wants any more at all.
+func (u *Unit) rows(yield func(last, r row) (next uint64, more bool)) {
 	t := u.lineTable()
 	if t == nil {
 		return
@@ -208,62 +240,86 @@ func (u *Unit) rows(yield func(row) bool) {
 	d := u.d
 	r := d.reader(d.line, t.start)
 	r.data = r.data[:t.end]
-	initial := row{file: 1, line: 1, stmt: t.isStmt}
-	s := initial
-	discarded := false // the sequence's code is not in this object
+	steps := d.stepsOf(t)
+	initial := row{file: 1, line: 1, stmt: t.isStmt, valid: true}
+	s, last := initial, row{}
+	next := uint64(0)
 	for r.at < t.end && !r.bad {
 		op := r.u8()
-		if op >= t.opcodeBase {
-			n := uint64(op - t.opcodeBase)
-			s.address += n / t.lineRange * t.minInst
-			s.line += t.lineBase + int64(n%t.lineRange)
-			if !discarded && !yield(s) {
-				return
-			}
+		switch {
+		case op >= t.opcodeBase:
+			s.address += uint64(steps.address[op])
+			s.line += int64(steps.line[op])
+		case op == lnsSetColumn:
+			r.uleb()
 			continue
-		}
-		switch op {
-		case 0:
-			size := r.uleb()
-			next := r.at + size
-			if size == 0 || next > t.end || next < r.at {
-				return
-			}
-			switch r.u8() {
-			case lneEndSequence:
-				s.end = true
-				if !discarded && !yield(s) {
-					return
-				}
-				s, discarded = initial, false
-			case lneSetAddress:
-				if size-1 == 4 || size-1 == 8 {
-					s.address = d.line.Uint(r.at, int(size-1))
-					discarded = s.address == elf.NoAddress
-				}
-			}
-			r.at = next
-		case lnsCopy:
-			if !discarded && !yield(s) {
-				return
-			}
-		case lnsAdvancePC:
-			s.address += r.uleb() * t.minInst
-		case lnsAdvanceLine:
-			s.line += r.sleb()
-		case lnsSetFile:
-			s.file = r.uleb()
-		case lnsConstAddPC:
-			s.address += uint64(255-t.opcodeBase) / t.lineRange * t.minInst
-		case lnsFixedAdvancePC:
-			s.address += r.uint(2)
-		case lnsNegateStmt:
+		case op == lnsNegateStmt:
 			s.stmt = !s.stmt
-		case lnsBasicBlock, lnsPrologueEnd, lnsEpilogueBegin:
-		default: // lnsSetColumn, lnsSetISA and whatever a later version adds: the header says how many operands
-			for range t.lengths[op-1] {
-				r.uleb()
+			continue
+		case op == lnsAdvanceLine:
+			s.line += r.sleb()
+			continue
+		case op == lnsCopy:
+		default:
+			if restarted := t.standard(&r, op, &s, d); restarted {
+				next = 0
 			}
+			if !s.end {
+				continue
+			}
+		}
+		// A row.
+		if s.address >= next && !s.gone {
+			var more bool
+			if next, more = yield(last, s); !more {
+				return
+			}
+		}
+		last = s
+		if s.end {
+			s, last, next = initial, row{}, 0
 		}
 	}
+}
+
+// standard executes an opcode that makes no row, or ends a sequence, which sets s.end. It says whether rows may follow at
+// lower addresses than before.
+func (t *lineTable) standard(r *reader, op byte, s *row, d *Data) (restarted bool) {
+	switch op {
+	case 0:
+		size := r.uleb()
+		end := r.at + size
+		if size == 0 || end > t.end || end < r.at {
+			r.fail()
+			r.at = t.end
+			return false
+		}
+		switch r.u8() {
+		case lneEndSequence:
+			s.end = true
+		case lneSetAddress:
+			if size-1 == 4 || size-1 == 8 {
+				s.address = d.line.Uint(r.at, int(size-1))
+				s.gone = s.address == elf.NoAddress
+				restarted = true
+			}
+		}
+		r.at = end
+	case lnsAdvancePC:
+		before := s.address
+		s.address += r.uleb() * t.minInst
+		restarted = s.address < before
+	case lnsSetFile:
+		s.file = r.uleb()
+	case lnsConstAddPC:
+		s.address += uint64(255-t.opcodeBase) / t.lineRange * t.minInst
+	case lnsFixedAdvancePC:
+		s.address += r.uint(2)
+	case lnsBasicBlock, lnsPrologueEnd, lnsEpilogueBegin:
+	default: // lnsSetISA and whatever a later version adds: the header says how many operands
+		for range t.lengths[op-1] {
+			r.uleb()
+		}
+	}
+	return restarted
 }

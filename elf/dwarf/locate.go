@@ -82,7 +82,7 @@ func (d *Data) Locate(ctx context.Context, targets []Target) ([]Location, error)
 		if !code && len(l.data) == 0 || !u.hasChildren && !code {
 			continue
 		}
-		if err := u.walk(len(l.data) > 0, l.entry); err != nil {
+		if err := u.walk(len(l.data) > 0, true, l.entry); err != nil {
 			return nil, err
 		}
 		l.finish(u, locations)
@@ -146,8 +146,9 @@ func (l *locator) entry(e *entry) {
 	}
 }
 
-// walk visits the subprograms of a unit, and its variables, too, if they are wanted.
-func (u *Unit) walk(variables bool, visit func(*entry)) error {
+// walk visits the subprograms of a unit, and its variables, too, if they are wanted; if placed is set, only those that
+// have an address. visit may keep a copy of the entry, not the pointer.
+func (u *Unit) walk(variables, placed bool, visit func(*entry)) error {
 	if err := u.load(); err != nil {
 		return err
 	}
@@ -156,6 +157,7 @@ func (u *Unit) walk(variables bool, visit func(*entry)) error {
 	}
 	r := u.d.reader(u.d.info, u.firstChild)
 	r.data = r.data[:u.end]
+	var e entry
 	for depth := 1; depth > 0 && r.at < u.end; {
 		at := r.at
 		code := r.uleb()
@@ -170,10 +172,18 @@ func (u *Unit) walk(variables bool, visit func(*entry)) error {
 		if a == nil {
 			return u.d.damaged(".debug_info", at, "abbreviation code")
 		}
+		if !a.children && a.fixed >= 0 && (a.kind == other || !a.placed && placed || a.kind == variable && !variables) {
+			r.at += uint64(a.fixed)
+			continue
+		}
 		enter := false
-		switch a.tag {
-		case tagSubprogram:
-			e := u.decode(&r, a)
+		switch a.kind {
+		case subprogram:
+			if placed && !a.placed {
+				enter = variables // what an inlined function keeps between its calls is declared in its abstract instance
+				break
+			}
+			u.decode(&r, a, &e)
 			e.outer = depth == 1
 			visit(&e)
 			if !a.children {
@@ -187,9 +197,9 @@ func (u *Unit) walk(variables bool, visit func(*entry)) error {
 			}
 			depth++
 			continue
-		case tagVariable:
-			if variables {
-				e := u.decode(&r, a)
+		case variable:
+			if variables && (a.placed || !placed) {
+				u.decode(&r, a, &e)
 				e.outer = depth == 1
 				visit(&e)
 				if a.children {
@@ -197,17 +207,17 @@ func (u *Unit) walk(variables bool, visit func(*entry)) error {
 				}
 				continue
 			}
-		case tagNamespace, tagModule:
+		case scope:
 			enter = true
-		case tagLexicalBlock, tagInlined:
+		case block:
 			enter = variables
-		case tagClassType, tagStructureType:
+		case recordType:
 			enter = u.language == 0x04 || u.language >= 0x1a && u.language != 0x1d && u.language != 0x2c && u.language < 0x8000
 		}
 		if a.children && !enter && a.sibling >= 0 {
 			form := r
 			form.skip(uint64(a.sibling))
-			if next := u.offset + form.uint(u.siblingSize(a)); !form.bad && next > r.at && next <= u.end {
+			if next := u.offset + form.uint(int(a.siblingSize)); !form.bad && next > r.at && next <= u.end {
 				r.at = next
 				continue
 			}
@@ -223,19 +233,10 @@ func (u *Unit) walk(variables bool, visit func(*entry)) error {
 			depth++
 		}
 	}
-	if r.bad {
+	if r.bad || r.at > u.end {
 		return u.d.damaged(".debug_info", u.offset, "unit")
 	}
 	return nil
-}
-
-func (u *Unit) siblingSize(a *abbrev) int {
-	for i := range a.specs {
-		if a.specs[i].attr == atSibling {
-			return u.fixedSize(a.specs[i].form)
-		}
-	}
-	return 4
 }
 
 func (l *locator) subprogram(e *entry) {
@@ -335,7 +336,7 @@ func (l *locator) claims(u *Unit, targets []int, found func(target int, c candid
 		return nil
 	}
 	variables := slices.ContainsFunc(targets, func(i int) bool { return l.targets[i].Data })
-	return u.walk(variables, func(e *entry) {
+	return u.walk(variables, false, func(e *entry) {
 		if !e.folded() {
 			return
 		}
@@ -504,49 +505,61 @@ func (l *locator) finish(u *Unit, out []Location) {
 	)
 	opened := make([]uint8, len(openings))
 	located := make([]bool, len(rows))
-	var last row
-	inSequence := false
-	u.rows(func(r row) bool {
-		if !r.end {
-			i := sort.Search(len(openings), func(i int) bool { return l.found[openings[i]].start >= r.address })
-			for ; i < len(openings) && l.found[openings[i]].start == r.address; i++ {
-				// The first row may be the last one of the function before (gcc on s390x), but a function starts with a
-				// statement: the first row that is one goes before the first that is not.
-				if opened[i] == byStmt || opened[i] == byAny && !r.stmt {
+	open := len(openings) + len(rows) // those for which a row may still tell more
+	u.rows(func(last, r row) (next uint64, more bool) {
+		next = noRow
+		first := sort.Search(len(openings), func(i int) bool { return l.found[openings[i]].start >= r.address })
+		for i, id := range openings[first:] {
+			i += first
+			if start := l.found[id].start; start > r.address {
+				next = min(next, start)
+				break
+			}
+			// The first row may be the last one of the function before (gcc on s390x), but a function starts with a
+			// statement: the first row that is one goes before the first that is not.
+			if r.end || opened[i] == byStmt {
+				continue
+			}
+			if !r.stmt {
+				next = r.address // the next row may be one, at this address
+				if opened[i] == byAny {
 					continue
 				}
 				opened[i] = byAny
-				if r.stmt {
-					opened[i] = byStmt
-				}
-				loc := &out[openings[i]]
-				loc.Opening = 0
-				if r.line >= loc.Line && sameFile(u.CompDir(), u.file(r.file), loc.CompDir, loc.File) {
-					loc.Opening = r.line
-				}
+			} else {
+				opened[i] = byStmt
+				open--
+			}
+			loc := &out[id]
+			loc.Opening = 0
+			if r.line >= loc.Line && sameFile(u.CompDir(), u.file(r.file), loc.CompDir, loc.File) {
+				loc.Opening = r.line
 			}
 		}
 		// rows is in the order of addresses: those at this row, and those that it ends.
-		first := sort.Search(len(rows), func(i int) bool {
-			return l.targets[rows[i]].Address >= r.address || inSequence && l.targets[rows[i]].Address > last.address
+		first = sort.Search(len(rows), func(i int) bool {
+			return l.targets[rows[i]].Address >= r.address || last.valid && l.targets[rows[i]].Address > last.address
 		})
-		for i := first; i < len(rows) && l.targets[rows[i]].Address <= r.address; i++ {
-			id := rows[i]
+		for i, id := range rows[first:] {
 			address := l.targets[id].Address
+			if address > r.address {
+				next = min(next, address)
+				break
+			}
 			exact := !r.end && r.address == address
-			inside := inSequence && last.address < address && address < r.address
-			if located[i] || !exact && !inside {
+			inside := last.valid && last.address < address && address < r.address
+			if located[first+i] || !exact && !inside {
 				continue
 			}
 			at := r
 			if inside {
 				at = last
 			}
-			located[i] = true
+			located[first+i] = true
+			open--
 			out[id] = Location{Source: LineRow, File: u.file(at.file), Line: at.line, Unit: u.Name(), CompDir: u.CompDir()}
 		}
-		last, inSequence = r, !r.end
-		return true
+		return next, open > 0
 	})
 }
 

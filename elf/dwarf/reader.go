@@ -5,8 +5,8 @@ import (
 	"encoding/binary"
 )
 
-// reader decodes the little languages of DWARF from a section. The first read past its end sets bad, after which every
-// read returns zero: callers check once.
+// reader decodes the little languages of DWARF from a section. The first read past its end sets bad and takes the data away,
+// after which every read returns zero: callers check once.
 type reader struct {
 	data []byte
 	at   uint64
@@ -15,12 +15,14 @@ type reader struct {
 }
 
 func (r *reader) need(n uint64) bool {
-	if r.bad || r.at > uint64(len(r.data)) || uint64(len(r.data))-r.at < n {
-		r.bad = true
+	if r.at > uint64(len(r.data)) || uint64(len(r.data))-r.at < n {
+		r.fail()
 		return false
 	}
-	return true
+	return !r.bad
 }
+
+func (r *reader) fail() { r.bad, r.data = true, nil }
 
 func (r *reader) skip(n uint64) {
 	if r.need(n) {
@@ -29,7 +31,8 @@ func (r *reader) skip(n uint64) {
 }
 
 func (r *reader) u8() byte {
-	if !r.need(1) {
+	if r.at >= uint64(len(r.data)) {
+		r.fail()
 		return 0
 	}
 	r.at++
@@ -75,6 +78,15 @@ func (r *reader) uint(n int) uint64 {
 
 // uleb reads an unsigned LEB128 number (DWARF 5, section 7.6). Bits beyond 64 are dropped.
 func (r *reader) uleb() uint64 {
+	// Most are of one byte; this much is inlined.
+	if at := r.at; at < uint64(len(r.data)) && r.data[at] < 0x80 {
+		r.at++
+		return uint64(r.data[at])
+	}
+	return r.longULEB()
+}
+
+func (r *reader) longULEB() uint64 {
 	var v uint64
 	for shift := 0; ; shift += 7 {
 		b := r.u8()
@@ -111,7 +123,7 @@ func (r *reader) cstring() []byte {
 	}
 	n := bytes.IndexByte(r.data[r.at:], 0)
 	if n < 0 {
-		r.bad = true
+		r.fail()
 		return nil
 	}
 	s := r.data[r.at : r.at+uint64(n)]
@@ -127,10 +139,10 @@ func (r *reader) initialLength() (end uint64, offsetSize int) {
 		n = r.uint(8)
 		offsetSize = 8
 	} else if n >= 0xfffffff0 {
-		r.bad = true
+		r.fail()
 	}
 	if r.bad || n > uint64(len(r.data))-r.at {
-		r.bad = true
+		r.fail()
 		return r.at, offsetSize
 	}
 	return r.at + n, offsetSize

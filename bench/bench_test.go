@@ -1,0 +1,80 @@
+// Package bench_test measures the pipeline on many small modules, stage by stage:
+//
+//	go test ./bench -run '^$' -bench Run -count 10 >new.txt && benchstat -col /jobs new.txt
+//
+// The program in compare measures real kernels, beside other tools.
+package bench_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"kas/configs"
+	"kas/pipeline"
+	"kas/stages"
+)
+
+// load makes a plan of one build with n modules and returns it with their size.
+func load(tb testing.TB, n int) (*configs.Plan, int64) {
+	tb.Helper()
+	dir := tb.TempDir()
+	size := writeModules(tb, filepath.Join(dir, "modules"), n)
+	path := filepath.Join(dir, "kas.yaml")
+	if err := os.WriteFile(path, []byte("version: 1\nbuilds: [{name: small, modules: modules}]\n"), 0o644); err != nil {
+		tb.Fatal(err)
+	}
+	plan, err := configs.Load(path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return plan, size
+}
+
+// BenchmarkRun runs the stages up to the one it names, so that the difference between two is what the later one takes.
+func BenchmarkRun(b *testing.B) {
+	for _, modules := range []int{100, 1000} {
+		plan, size := load(b, modules)
+		plan.Builds[0].Stages = nil
+		for _, s := range stages.All {
+			plan.Builds[0].Stages = append(plan.Builds[0].Stages, s.Name)
+			for _, jobs := range []int{1, 2} {
+				b.Run(fmt.Sprintf("upto=%s/modules=%d/jobs=%d", s.Name, modules, jobs), func(b *testing.B) {
+					b.SetBytes(size)
+					b.ReportAllocs()
+					for b.Loop() {
+						run(b, plan, jobs)
+					}
+				})
+			}
+		}
+	}
+}
+
+func run(tb testing.TB, plan *configs.Plan, jobs int) *pipeline.Build {
+	result, err := pipeline.Run(context.Background(), plan, stages.All, pipeline.Options{Jobs: jobs})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, e := range result.Errors {
+		tb.Fatal(e)
+	}
+	return result.Builds[0]
+}
+
+// What is measured is a kernel: each module is read, some have aliases, all aliases have a place.
+func TestModules(t *testing.T) {
+	plan, _ := load(t, 100)
+	s := run(t, plan, 2).Stats
+	if s.Modules != 100 || s.Unreadable > 0 || s.Emitted < 10 || s.Emitted > 30 || s.Aliases < s.Emitted {
+		t.Errorf("%+v", s)
+	}
+	for reason, n := range s.Unaliased {
+		if strings.Contains(reason, "debugging information") {
+			t.Errorf("%d symbols: %s", n, reason)
+		}
+	}
+}

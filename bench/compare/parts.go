@@ -1,0 +1,206 @@
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// Stages of a run beside the tool that does the same.
+
+// xfs is a large module.
+const xfs = "fs/xfs/xfs.ko"
+
+// stage is the time of one stage.
+func stage(name string) func(kasCost) float64 {
+	return func(c kasCost) float64 { return c.stages[name] }
+}
+
+// scanDedupe holds reading all symbols and finding the duplicates against reading all symbols.
+func scanDedupe(b *bench) ([]comparison, error) {
+	k, err := b.corpus("cloud-amd64")
+	if err != nil {
+		return nil, err
+	}
+	config, err := b.config("scan", []kernel{k}, "scan", "dedupe")
+	if err != nil {
+		return nil, err
+	}
+	const script = `find "$@" -type f \( -name '*.ko' -o -name 'vmlinux*' \) | xargs -P 2 -n 64 llvm-nm-19 >/dev/null`
+	v, err := b.inTurn("scan-dedupe", b.kasSide(config, kasCPU), b.processSide(costCPU, "sh", "-c", script, "sh", k.vmlinux, k.modules))
+	if err != nil {
+		return nil, err
+	}
+	return []comparison{{
+		work: "cloud-amd64, all symbols and their duplicates", kas: "kas run, scan and dedupe", peer: "llvm-nm of the same files, 64 a process",
+		ours: v[0], theirs: v[1], show: cpu, target: atLeast(50, "less"),
+	}}, nil
+}
+
+// resolveVmlinux holds finding the places of vmlinux' duplicates against eu-addr2line, which is given all addresses at once.
+func resolveVmlinux(b *bench) ([]comparison, error) {
+	k, err := b.corpus("cloud-amd64")
+	if err != nil {
+		return nil, err
+	}
+	k.modules = ""
+	addresses, err := lookedUp(b, k)
+	if err != nil {
+		return nil, err
+	}
+	config, err := b.config("resolve", []kernel{k}, "scan", "dedupe", "normalize", "resolve")
+	if err != nil {
+		return nil, err
+	}
+	v, err := b.inTurn("resolve-vmlinux", b.kasSide(config, stage("resolve")), func() (float64, error) {
+		cmd := exec.CommandContext(b.ctx, "eu-addr2line", "-e", k.vmlinux)
+		cmd.Stdin = strings.NewReader(strings.Join(addresses, "\n") + "\n")
+		c, err := measure(cmd)
+		return c.wall, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return []comparison{{
+		work: fmt.Sprintf("places of %d functions of vmlinux", len(addresses)), kas: "stage resolve", peer: "eu-addr2line with all addresses at once",
+		ours: v[0], theirs: v[1], show: millis, target: atLeast(2, "faster"),
+	}}, nil
+}
+
+// lookedUp returns the addresses that a run looks up in vmlinux, found or not. Duplicates that get no alias for another
+// reason are not looked up.
+func lookedUp(b *bench, k kernel) ([]string, error) {
+	config, err := b.config("lookup", []kernel{k})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := b.runKas(config, b.path("out")); err != nil {
+		return nil, err
+	}
+	named, err := table(b.path("out/0/aliases.tsv"))
+	if err != nil {
+		return nil, err
+	}
+	unnamed, err := table(b.path("out/0/unaliased.tsv"))
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, r := range named { // alias symbol object section address ...
+		all = append(all, "0x"+r[4])
+	}
+	for _, r := range unnamed { // symbol object section address type reason
+		if r[5] == "not in the debugging information" {
+			all = append(all, "0x"+r[3])
+		}
+	}
+	return all, b.quiet("out")
+}
+
+// emitAll holds writing the modules that have aliases against copying their originals.
+func emitAll(b *bench) ([]comparison, error) {
+	k, err := b.corpus("cloud-amd64")
+	if err != nil {
+		return nil, err
+	}
+	config, err := b.config("run", []kernel{k})
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	v, err := b.inTurn("emit-all",
+		func() (float64, error) {
+			c, err := b.runKas(config, b.path("out"))
+			if err != nil {
+				return 0, err
+			}
+			if files, err = emitted(b.path("out/0/modules")); err != nil {
+				return 0, err
+			}
+			return c.stages["emit"], b.quiet("out")
+		},
+		func() (float64, error) {
+			if err := os.Mkdir(b.path("copy"), 0o755); err != nil {
+				return 0, err
+			}
+			cmd := exec.CommandContext(b.ctx, "cp", append([]string{"--parents", "-t", b.path("copy")}, files...)...)
+			cmd.Dir = k.modules
+			c, err := measure(cmd)
+			if err != nil {
+				return 0, err
+			}
+			return c.wall, b.quiet("copy")
+		})
+	if err != nil {
+		return nil, err
+	}
+	return []comparison{{
+		work: fmt.Sprintf("%d modules of cloud-amd64 with aliases written", len(files)), kas: "stage emit", peer: "cp of the originals",
+		ours: v[0], theirs: v[1], show: wall, target: atMost(1.3),
+	}}, nil
+}
+
+// emitted lists the modules that a run wrote, by the names of their originals.
+func emitted(dir string) ([]string, error) {
+	var all []string
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if original, ok := strings.CutSuffix(path, ".kas"); ok && err == nil {
+			original, err = filepath.Rel(dir, original)
+			all = append(all, original)
+		}
+		return err
+	})
+	return all, err
+}
+
+// emitXFS holds writing one large module against the tools that can add a symbol, which add one.
+func emitXFS(b *bench) ([]comparison, error) {
+	k, err := b.corpus("cloud-amd64")
+	if err != nil {
+		return nil, err
+	}
+	module := filepath.Join(k.modules, xfs)
+	config, err := b.config("xfs", []kernel{{modules: module, names: "xfs_attr_*"}})
+	if err != nil {
+		return nil, err
+	}
+	aliases := 0
+	alias := []string{"--add-symbol", "xfs_attr_get@fs_xfs_libxfs_xfs_attr_c_1=.text:0x10,local,function", module, "copy"}
+	v, err := b.inTurn("emit-xfs",
+		func() (float64, error) {
+			c, err := b.runKas(config, b.path("out"))
+			if err != nil {
+				return 0, err
+			}
+			rows, err := table(b.path("out/0/aliases.tsv"))
+			if err != nil {
+				return 0, err
+			}
+			aliases = len(rows)
+			return c.stages["emit"], b.quiet("out")
+		},
+		b.processSide(costWall, "objcopy", alias...),
+		b.processSide(costWall, "llvm-objcopy-19", alias...),
+		b.processSide(costWall, "cp", module, "copy"),
+	)
+	if err != nil {
+		return nil, err
+	}
+	if aliases == 0 {
+		return nil, fmt.Errorf("no aliases in %s", xfs)
+	}
+	line := func(peer string, theirs []float64, t target) comparison {
+		return comparison{
+			work: fmt.Sprintf("xfs.ko with %d aliases written", aliases), kas: "stage emit", peer: peer,
+			ours: v[0], theirs: theirs, show: millis, target: t,
+		}
+	}
+	return []comparison{
+		line("objcopy, one alias", v[1], atLeast(4, "faster")),
+		line("llvm-objcopy, one alias", v[2], informs("faster")),
+		line("cp", v[3], informs("")),
+	}, nil
+}

@@ -1,0 +1,134 @@
+#!/bin/sh
+# What kas does, with the tools there were before it, as fast as we can make them do it:
+#
+#   peers.sh VMLINUX MODULES OUT
+#
+# Copies of the modules that have aliases go to OUT/modules, the list of vmlinux to OUT/vmlinux.syms. The last line says
+# how many aliases there are. Each tool is started as rarely as its command line allows: llvm-nm for many files at once,
+# eu-addr2line once for an object with all its addresses, objcopy once for a module with all its aliases. What is left
+# out, so the pipeline does less: header names that need their unit, the tables of a run, the proof that all is right.
+set -eu
+export LC_ALL=C
+
+vmlinux=$1
+modules=$2
+out=$3
+work=$out/work
+mkdir -p "$work"
+
+# Every defined symbol with its section, which only the format of System V has. Two processes that write to one pipe
+# would tear each other's lines, so each batch has a file.
+{ echo "$vmlinux"; find "$modules" -name '*.ko' -type f; } | xargs -P 2 -n 64 sh -c '
+	work=$1
+	shift
+	exec llvm-nm-19 -p -U --format=sysv "$@" >"$work/nm.$$" 2>>"$work/nm.err"' nm "$work"
+
+# Functions that share their name with another symbol. For each object that owns some: N.rows holds them, N.addresses what
+# eu-addr2line is asked, and the list of objects has its number and path.
+#
+# vmlinux has addresses. In a module, which is relocatable, eu-addr2line wants one section a process (-j) or a symbol: the
+# one itself, or, where the module has several of that name, the offset from another in the same section. It says on
+# standard error that such an offset lies outside of that symbol, and answers correctly.
+cat "$work"/nm.[0-9]* | awk -F ' *[|] *' -v vmlinux="$vmlinux" -v work="$work" '
+	function number(hex,   n, i) {
+		for (i = 1; i <= length(hex); i++)
+			n = 16 * n + index("0123456789abcdef", substr(hex, i, 1)) - 1
+		return n
+	}
+	/^Symbols from / { file = substr($0, 14, length($0) - 14); next }
+	NF < 7 || $3 ~ /^[aNn?]$/ { next }
+	{
+		count[$1]++
+		if ($3 !~ /^[tTwW]$/ || $7 !~ /text/)
+			next
+		here[file, $1]++
+		n++
+		files[n] = file; names[n] = $1; values[n] = $2; types[n] = $3; sections[n] = $7
+	}
+	END {
+		for (i = 1; i <= n; i++) # a symbol of each section whose name tells it from all others of its object
+			if (here[files[i], names[i]] == 1 && !((files[i], sections[i]) in anchor))
+				anchor[files[i], sections[i]] = i
+		for (i = 1; i <= n; i++) {
+			f = files[i]
+			if (count[names[i]] < 2 || names[i] ~ /^__pfx_|^__cfi_|^\.L|^(init|cleanup)_module$/)
+				continue
+			if (f != vmlinux && sections[i] ~ /^\.(init|exit)/)
+				continue
+			a = anchor[f, sections[i]]
+			if (f == vmlinux)
+				address = "0x" values[i]
+			else if (here[f, names[i]] == 1)
+				address = names[i]
+			else if (a)
+				address = sprintf("%s%+d", names[a], number(values[i]) - number(values[a]))
+			else
+				continue
+			if (f != before) { # a file of symbols is printed in one piece
+				close(work "/" object ".rows")
+				close(work "/" object ".addresses")
+				print ++object, f
+				before = f
+			}
+			print object, f, names[i], sections[i], values[i], types[i] >(work "/" object ".rows")
+			print address >(work "/" object ".addresses")
+		}
+	}' >"$work/objects"
+
+xargs -P 2 -L 1 sh -c '
+	exec eu-addr2line -e "$3" <"$1/$2.addresses" >"$1/$2.places" 2>>"$1/addr2line.err"' addr2line "$work" <"$work/objects"
+
+# Aliases, and for each module a file of options for objcopy. The path of the build host is cut as Debian builds it.
+# What two symbols would have in common gets a number.
+awk -v vmlinux="$vmlinux" -v modules="$modules/" -v out="$out" -v work="$work" '
+	{ # an object
+		rows = work "/" $1 ".rows"
+		places = work "/" $1 ".places"
+		while ((getline <rows) > 0 && (getline place <places) > 0)
+			name(place)
+		close(rows)
+		close(places)
+	}
+	function name(place,   part, alias, path, target) { # a row: object, path, symbol, section, value, type
+		if (place ~ /^\?\?/)
+			return
+		sub(/^.*\/build_[^\/]*\//, "", place)
+		sub(/^\.\//, "", place)
+		split(place, part, ":")
+		alias = part[1] "_" part[2]
+		gsub(/[^A-Za-z0-9]/, "_", alias)
+		alias = $3 "@" alias
+		if (seen[alias]++)
+			alias = alias "_" seen[alias]
+		total++
+		if ($2 == vmlinux) {
+			print $5, $6, $3, alias >(work "/vmlinux.aliases")
+			return
+		}
+		if ($1 != before) {
+			if (before)
+				close(work "/" before ".options")
+			before = $1
+			path = $2
+			target = out "/modules/" substr(path, length(modules) + 1)
+			print "@" work "/" $1 ".options", path, target ".kas" >(work "/rewrite")
+			sub(/\/[^\/]*$/, "", target)
+			if (!(target in folder))
+				print target >(work "/folders")
+			folder[target]
+		}
+		printf "--add-symbol %s=%s:0x%s,%s,function\n", alias, $4, $5, $6 == "t" ? "local" : "global" >(work "/" $1 ".options")
+	}
+	END { print total+0 >(work "/total") }' "$work/objects"
+touch "$work/vmlinux.aliases" "$work/folders" "$work/rewrite"
+
+# GNU objcopy: llvm-objcopy writes a local symbol after the global ones with a wrong sh_info.
+xargs -r mkdir -p <"$work/folders"
+xargs -r -P 2 -L 1 objcopy <"$work/rewrite"
+
+llvm-nm-19 -n "$vmlinux" | awk '
+	NR == FNR { alias[$1, $3] = $1 " " $2 " " $4; next }
+	{ print }
+	($1, $3) in alias { print alias[$1, $3] }' "$work/vmlinux.aliases" - >"$out/vmlinux.syms"
+
+echo "$(cat "$work/total") aliases, $(wc -l <"$work/objects") objects, $(wc -l <"$work/rewrite") modules written"
