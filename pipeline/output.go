@@ -29,7 +29,10 @@ func WriteFile(path string, write func(io.Writer) error) (int64, error) {
 // WriteObject writes a rewritten object in the same way; large ranges of the original are copied by the kernel.
 func WriteObject(path string, plan *elf.Plan) (int64, error) {
 	return writeFile(path, func(w *output) error {
-
+		if size := plan.Size(); size >= reserveFrom {
+			// One request for all blocks is quicker than one for each page. Where there is none, the pages ask.
+			unix.Fallocate(int(w.file.Fd()), 0, 0, size)
+		}
 		_, err := plan.WriteTo(w)
 		return err
 	})
@@ -100,6 +103,8 @@ const (
 	// copyFrom is the size from which a range is worth a system call of its own, which copies it without touching memory
 	// of ours, or not at all where the file system shares blocks.
 	copyFrom = 128 << 10
+	// reserveFrom is the size from which room for a file is asked for at once.
+	reserveFrom = 1 << 20
 )
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, bufferSize); return &b }}

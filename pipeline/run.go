@@ -82,7 +82,8 @@ type run struct {
 }
 
 // Run makes a Build of each of the plan's builds and runs the stages on it that its configuration names. Problems of
-// objects and builds are in the Result; the error is that of ctx, or the first problem under on_error: stop.
+// objects and builds are in the Result, whose builds have no symbols any more; the error is that of ctx, or the first
+// problem under on_error: stop.
 func Run(ctx context.Context, plan *configs.Plan, stages []Stage, o Options) (*Result, error) {
 	jobs := o.Jobs
 	if jobs <= 0 {
@@ -99,14 +100,27 @@ func Run(ctx context.Context, plan *configs.Plan, stages []Stage, o Options) (*R
 		c := plan.Builds[i]
 		result.Builds = append(result.Builds, &Build{Config: c, Dir: filepath.Join(plan.Out, c.Name), run: r})
 	}
-	// The configuration bounds the number of builds; what they compute is bounded by the workers.
-	p := pool.New()
+	// A build that has begun holds its symbols in memory until it ends: no more are begun than keep the workers busy while
+	// one of them is in a stage of a single thread.
+	p := pool.New().WithMaxGoroutines(jobs + 1)
 	for _, b := range result.Builds {
-		p.Go(func() { r.build(ctx, b, stages) })
+		p.Go(func() {
+			r.build(ctx, b, stages)
+			b.release()
+		})
 	}
 	p.Wait()
 	result.Errors = r.sorted(result.Builds, stages)
 	return result, context.Cause(ctx)
+}
+
+// release gives back what only stages need.
+func (b *Build) release() {
+	b.Names, b.Groups = Names{}, nil
+	for i := range b.Objects {
+		o := &b.Objects[i]
+		o.Symbols, o.Files, o.Duplicates = nil, nil, nil
+	}
 }
 
 // build runs the stages on one build.
@@ -195,7 +209,7 @@ func (b *Build) Split(ctx context.Context, n int, f func(part, from, to int)) er
 // WriteLines writes a file of n items as WriteFile does. lines appends the text of a range of them to a buffer; it is
 // called in parallel, and the ranges are written in order.
 func (b *Build) WriteLines(ctx context.Context, path, header string, n int, lines func(buf []byte, from, to int) []byte) error {
-	const items = 4096
+	const items = 2048
 	ranges := (n + items - 1) / items
 	written := make([]chan struct{}, ranges+1) // closed when the range before is in the file, or never will be
 	for i := range written {

@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"context"
 	"fmt"
 	"path"
 	"slices"
@@ -70,13 +71,23 @@ type namer struct {
 
 // nameAll gives every located duplicate its alias and proves that all are unique: no alias equals another, nor the name
 // of a symbol.
-func nameAll(b *pipeline.Build) {
+func nameAll(ctx context.Context, b *pipeline.Build) error {
 	n := &namer{b: b, sep: b.Config.Alias.Separator, limit: maxLength(b), taken: map[string]pipeline.Ref{}}
-	for i := range b.Objects {
-		for j := range b.Objects[i].Symbols {
-			if name := b.Objects[i].Symbols[j].Name; strings.Contains(name, n.sep) {
-				n.taken[name] = pipeline.Ref{Object: int32(i), Symbol: int32(j)}
+	var taken [pipeline.Parts][]int // names that hold the separator
+	err := b.Split(ctx, b.Names.Len(), func(part, from, to int) {
+		for i := from; i < to; i++ {
+			if strings.Contains(b.Name(i), n.sep) {
+				taken[part] = append(taken[part], i)
 			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for _, part := range taken {
+		for _, i := range part {
+			members := b.Names.At(i)
+			n.taken[b.Name(i)] = members[len(members)-1]
 		}
 	}
 	n.plain()
@@ -88,6 +99,7 @@ func nameAll(b *pipeline.Build) {
 	for _, set := range tied {
 		n.number(set)
 	}
+	return nil
 }
 
 // plain gives the names back that link-time optimization took from symbols that are alone with them.
@@ -244,7 +256,12 @@ func (n *namer) spell(d *pipeline.Duplicate, place, ordinal string) (string, boo
 // prove holds the promise of the whole once more, by what was written and not by how: no two aliases of the build are
 // equal, none is the name of a symbol, none is longer than the kernel takes.
 func prove(b *pipeline.Build) error {
-	bearer := map[string]string{}
+	bearer := map[string]pipeline.Ref{}
+	who := func(r pipeline.Ref) string {
+		o, s := b.Ref(r)
+		return fmt.Sprintf("%s %s at %#x", o.Name, s.Name, s.Value)
+	}
+	limit := maxLength(b)
 	for i := range b.Objects {
 		o := &b.Objects[i]
 		for j := range o.Duplicates {
@@ -252,21 +269,17 @@ func prove(b *pipeline.Build) error {
 			if d.Alias == "" {
 				continue
 			}
-			who := fmt.Sprintf("%s %s at %#x", o.Name, o.Symbols[d.Symbol].Name, o.Symbols[d.Symbol].Value)
+			ref := pipeline.Ref{Object: int32(i), Symbol: d.Symbol}
 			if other, ok := bearer[d.Alias]; ok {
-				return fmt.Errorf("not unique: %s is the alias of %s and of %s", d.Alias, other, who)
+				return fmt.Errorf("not unique: %s is the alias of %s and of %s", d.Alias, who(other), who(ref))
 			}
-			if len(d.Alias) > maxLength(b) {
-				return fmt.Errorf("too long: %s of %s", d.Alias, who)
+			if len(d.Alias) > limit {
+				return fmt.Errorf("too long: %s of %s", d.Alias, who(ref))
 			}
-			bearer[d.Alias] = who
-		}
-	}
-	for i := range b.Objects {
-		for j := range b.Objects[i].Symbols {
-			if who, ok := bearer[b.Objects[i].Symbols[j].Name]; ok {
-				return fmt.Errorf("not unique: %s, the alias of %s, is a symbol of %s", b.Objects[i].Symbols[j].Name, who, b.Objects[i].Name)
+			if symbols := b.Find(d.Alias); symbols != nil {
+				return fmt.Errorf("not unique: %s, the alias of %s, is a symbol: %s", d.Alias, who(ref), who(symbols[0]))
 			}
+			bearer[d.Alias] = ref
 		}
 	}
 	return nil

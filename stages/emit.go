@@ -1,7 +1,6 @@
 package stages
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -177,10 +176,10 @@ func emitVmlinux(b *pipeline.Build, o *pipeline.Object) error {
 	if err != nil {
 		return err
 	}
-	alias := map[elf.SymID]string{}
+	aliases := map[elf.SymID]string{}
 	for i := range o.Duplicates {
 		if d := &o.Duplicates[i]; d.Alias != "" {
-			alias[o.Symbols[d.Symbol].ID] = d.Alias
+			aliases[o.Symbols[d.Symbol].ID] = d.Alias
 		}
 	}
 	width := 8
@@ -188,19 +187,25 @@ func emitVmlinux(b *pipeline.Build, o *pipeline.Object) error {
 		width = 16
 	}
 	o.Emitted, err = pipeline.WriteFile(b.Path("vmlinux.syms"), func(w io.Writer) error {
-		buf := bufio.NewWriterSize(w, 64<<10)
-		for _, s := range list {
+		var line []byte
+		for i := range list {
+			s := &list[i]
 			if s.undefined {
-				fmt.Fprintf(buf, "%*s %c %s\n", width, "", s.letter, s.name)
-				continue
+				line = fmt.Appendf(line[:0], "%*s %c %s\n", width, "", s.letter, s.name)
+			} else {
+				line = appendNM(line[:0], s.value, width, s.letter)
+				address := len(line)
+				line = append(append(line, s.name...), '\n')
+				if alias, ok := aliases[s.id]; ok {
+					line = append(line, line[:address]...)
+					line = append(append(line, alias...), '\n')
+				}
 			}
-			line := appendNM(nil, s.value, width, s.letter)
-			buf.Write(append(append(line, s.name...), '\n'))
-			if a, ok := alias[s.id]; ok {
-				buf.Write(append(append(line, a...), '\n'))
+			if _, err := w.Write(line); err != nil {
+				return err
 			}
 		}
-		return buf.Flush()
+		return nil
 	})
 	return err
 }
@@ -240,14 +245,31 @@ func nmList(f *elf.File) ([]nmSymbol, error) {
 		}
 		list = append(list, nmSymbol{s.Name, f.NMValue(&s), id, f.NMType(&s), s.Section == elf.Undef})
 	}
-	slices.SortFunc(list, func(a, b nmSymbol) int {
-		if a.undefined != b.undefined {
+	// What is moved while sorting is kept small.
+	type key struct {
+		value uint64
+		at    int32
+	}
+	keys := make([]key, len(list))
+	for i := range list {
+		keys[i] = key{list[i].value, int32(i)}
+	}
+	slices.SortFunc(keys, func(x, y key) int {
+		switch a, b := &list[x.at], &list[y.at]; {
+		case a.undefined != b.undefined:
 			if a.undefined {
 				return -1
 			}
 			return 1
+		case x.value != y.value:
+			return cmp.Compare(x.value, y.value)
+		default:
+			return cmp.Or(bytes.Compare(a.name, b.name), cmp.Compare(a.id, b.id))
 		}
-		return cmp.Or(cmp.Compare(a.value, b.value), bytes.Compare(a.name, b.name), cmp.Compare(a.id, b.id))
 	})
-	return list, nil
+	sorted := make([]nmSymbol, len(list))
+	for i, k := range keys {
+		sorted[i] = list[k.at]
+	}
+	return sorted, nil
 }

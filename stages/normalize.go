@@ -27,26 +27,48 @@ func Normalize(ctx context.Context, b *pipeline.Build) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	alone := make([]bool, len(b.Groups))
 	for g := range b.Groups {
-		alone := plain(b, &b.Groups[g])
+		alone[g] = plain(b, &b.Groups[g])
 		for _, r := range b.Groups[g].Members {
-			o, s := b.Ref(r)
-			_, meaning, act := classify(s.Name, o.Sections[s.Section].Code, b.Toolchain, b.LTO)
-			d := pipeline.Duplicate{Symbol: r.Symbol, Group: int32(g), Suffix: meaning, Plain: alone}
-			if act == skip {
-				d.Reason = meaning
-			}
-			o.Duplicates = append(o.Duplicates, d)
+			_, s := b.Ref(r)
+			s.Duplicate = int32(g + 1) // its group, until it has its place below
 		}
 	}
-	for i := range b.Objects {
-		o := &b.Objects[i]
-		slices.SortFunc(o.Duplicates, func(x, y pipeline.Duplicate) int { return int(x.Symbol) - int(y.Symbol) })
-		for j := range o.Duplicates {
-			o.Symbols[o.Duplicates[j].Symbol].Duplicate = int32(j + 1)
+	return b.Split(ctx, len(b.Objects), func(_, from, to int) {
+		for i := from; i < to; i++ {
+			listDuplicates(b, &b.Objects[i], alone)
+		}
+	})
+}
+
+// listDuplicates lists the symbols of an object that are in a group. alone says of each group whether its one symbol is
+// to get its base name back.
+func listDuplicates(b *pipeline.Build, o *pipeline.Object, alone []bool) {
+	n := 0
+	for i := range o.Symbols {
+		if o.Symbols[i].Duplicate > 0 {
+			n++
 		}
 	}
-	return nil
+	if n == 0 {
+		return
+	}
+	o.Duplicates = make([]pipeline.Duplicate, 0, n)
+	for i := range o.Symbols {
+		s := &o.Symbols[i]
+		if s.Duplicate == 0 {
+			continue
+		}
+		group := s.Duplicate - 1
+		_, meaning, act := classify(s.Name, o.Sections[s.Section].Code, b.Toolchain, b.LTO)
+		d := pipeline.Duplicate{Symbol: int32(i), Group: group, Suffix: meaning, Plain: alone[group]}
+		if act == skip {
+			d.Reason = meaning
+		}
+		o.Duplicates = append(o.Duplicates, d)
+		s.Duplicate = int32(len(o.Duplicates))
+	}
 }
 
 // dropOwn takes from a group the names that an earlier run gave back (alias.suffix_free): foo beside foo.llvm.123 is no

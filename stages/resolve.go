@@ -14,7 +14,7 @@ import (
 // one, in parallel, and reads only the units that hold one; then, alone, it finds the source roots, spells the aliases
 // and proves them unique.
 func Resolve(ctx context.Context, b *pipeline.Build) error {
-	if err := choose(b); err != nil {
+	if err := choose(ctx, b); err != nil {
 		return err
 	}
 	needed := b.Every(func(o *pipeline.Object) bool {
@@ -48,7 +48,9 @@ func Resolve(ctx context.Context, b *pipeline.Build) error {
 			}
 		}
 	}
-	nameAll(b)
+	if err := nameAll(ctx, b); err != nil {
+		return err
+	}
 	return prove(b)
 }
 
@@ -101,38 +103,35 @@ func wants(o *pipeline.Object) bool {
 }
 
 // choose writes the reason into each duplicate that the configuration or its nature keeps from getting an alias.
-func choose(b *pipeline.Build) error {
+func choose(ctx context.Context, b *pipeline.Build) error {
 	filter, err := neverFilter(b.Config.Alias.Never)
 	if err != nil {
 		return err
 	}
-	reasons := map[string]string{} // the same names come again and again
-	for i := range b.Objects {
-		o := &b.Objects[i]
-		for j := range o.Duplicates {
-			d := &o.Duplicates[j]
-			s := &o.Symbols[d.Symbol]
-			if d.Reason == "" {
-				reason, known := reasons[s.Name]
-				if !known {
-					reason = filter(s.Name)
-					reasons[s.Name] = reason
+	return b.Split(ctx, len(b.Groups), func(_, from, to int) {
+		for g := from; g < to; g++ {
+			var name, never string // of one group most names are the same
+			for _, r := range b.Groups[g].Members {
+				o, s := b.Ref(r)
+				if s.Name != name {
+					name, never = s.Name, filter(s.Name)
 				}
-				d.Reason = reason
-			}
-			section := &o.Sections[s.Section]
-			switch {
-			case d.Reason != "":
-			case strings.Contains(s.Name, b.Config.Alias.Separator):
-				d.Reason = "an alias itself"
-			case section.Discarded:
-				d.Reason = "in a section that is gone after load"
-			default:
-				d.Reason = excluded(b.Config.Alias, section.Code)
+				d := &o.Duplicates[s.Duplicate-1]
+				section := &o.Sections[s.Section]
+				switch {
+				case d.Reason != "":
+				case never != "":
+					d.Reason = never
+				case strings.Contains(s.Name, b.Config.Alias.Separator):
+					d.Reason = "an alias itself"
+				case section.Discarded:
+					d.Reason = "in a section that is gone after load"
+				default:
+					d.Reason = excluded(b.Config.Alias, section.Code)
+				}
 			}
 		}
-	}
-	return nil
+	})
 }
 
 func excluded(a configs.Alias, code bool) string {

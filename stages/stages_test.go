@@ -110,7 +110,7 @@ func prepare(t *testing.T, b *pipeline.Build) {
 			t.Fatal(err)
 		}
 	}
-	if err := choose(b); err != nil {
+	if err := choose(context.Background(), b); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -291,7 +291,9 @@ func TestMaxLength(t *testing.T) {
 
 // aliasesOf names what has a location and returns alias by "object symbol address".
 func aliasesOf(b *pipeline.Build) map[string]string {
-	nameAll(b)
+	if err := nameAll(context.Background(), b); err != nil {
+		panic(err)
+	}
 	m := map[string]string{}
 	for i := range b.Objects {
 		o := &b.Objects[i]

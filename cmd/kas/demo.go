@@ -114,20 +114,25 @@ func unpackDemo(dir string) error {
 	})
 }
 
-// showAliases prints what became of a few names of vmlinux.
+// showAliases prints what became of a few names of vmlinux, from the tables.
 func showAliases(w io.Writer, r *pipeline.Result) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, b := range r.Builds {
-		vmlinux := b.Vmlinux()
-		if vmlinux == nil || !slices.Contains(demoBuilds, b.Config.Name) {
+		if !slices.Contains(demoBuilds, b.Config.Name) {
 			continue
+		}
+		table, err := os.ReadFile(b.Path("aliases.tsv"))
+		if err != nil {
+			return err
 		}
 		fmt.Fprintf(t, "%s\n", b.Config.Name)
 		for _, base := range demoNames {
-			for i := range vmlinux.Duplicates {
-				d := &vmlinux.Duplicates[i]
-				if d.Alias != "" && b.Groups[d.Group].Base == base {
-					fmt.Fprintf(t, "  %s\t%s\n", vmlinux.Symbols[d.Symbol].Name, strings.TrimPrefix(d.Alias, base))
+			for line := range strings.Lines(string(table)) {
+				alias, rest, _ := strings.Cut(line, "\t")
+				symbol, rest, _ := strings.Cut(rest, "\t")
+				place, ok := strings.CutPrefix(alias, base+"@")
+				if ok && strings.HasPrefix(rest, "vmlinux\t") {
+					fmt.Fprintf(t, "  %s\t@%s\n", symbol, place)
 				}
 			}
 		}
