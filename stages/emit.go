@@ -247,25 +247,27 @@ func nmList(f *elf.File) ([]nmSymbol, error) {
 	}
 	// What is moved while sorting is kept small.
 	type key struct {
-		value uint64
-		at    int32
+		value   uint64
+		defined bool
+		at      int32
 	}
 	keys := make([]key, len(list))
 	for i := range list {
-		keys[i] = key{list[i].value, int32(i)}
+		keys[i] = key{list[i].value, !list[i].undefined, int32(i)}
 	}
 	slices.SortFunc(keys, func(x, y key) int {
-		switch a, b := &list[x.at], &list[y.at]; {
-		case a.undefined != b.undefined:
-			if a.undefined {
+		switch {
+		case x.defined != y.defined:
+			if y.defined {
 				return -1
 			}
 			return 1
-		case x.value != y.value:
-			return cmp.Compare(x.value, y.value)
-		default:
-			return cmp.Or(bytes.Compare(a.name, b.name), cmp.Compare(a.id, b.id))
+		case x.value < y.value:
+			return -1
+		case x.value > y.value:
+			return 1
 		}
+		return cmp.Or(bytes.Compare(list[x.at].name, list[y.at].name), cmp.Compare(x.at, y.at))
 	})
 	sorted := make([]nmSymbol, len(list))
 	for i, k := range keys {

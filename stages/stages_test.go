@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -434,4 +435,29 @@ func TestUniqueForRandomBuilds(t *testing.T) {
 			seen[alias] = symbol
 		}
 	}
+}
+
+// A pattern of names that get no alias never matches a name that holds none of its words: names made of the pattern's own
+// pieces show it.
+func FuzzNeverWords(f *testing.F) {
+	for _, n := range never {
+		f.Add(strings.Trim(n.pattern, "^$"))
+		for _, piece := range strings.FieldsFunc(n.pattern, func(r rune) bool { return strings.ContainsRune("^$()|?", r) }) {
+			f.Add(strings.NewReplacer(`\d+`, "12", `\.`, ".", `\$`, "$", ".*", "x", "_+", "__", "[adtx]", "x", "[wm]", "").Replace(piece))
+		}
+	}
+	for _, name := range []string{
+		"init_module", "__versions", "____versions", "_modinfo", "__mod_pci__ids_device_table", "__pfx_f", "__kvm_nvhe_.L3", "$x", "__pi_$d.4",
+		".compoundliteral.3", "_note_12", "CSWTCH.9", "__stop___bug_table", "__crc_f", "TRACE_SYSTEM_X", "event_class_x", "__SCT__tp_func_x",
+		"f.__key.3", "__wkey", "__mkey.1", "___done.2", "probe.__func__", "symbols.7", "_rs.1", "f_veneer", "f_from_thumb", "__AArch64ADRPThunk_f", "plt_call.f",
+	} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		for _, n := range never {
+			if regexp.MustCompile(n.pattern).MatchString(name) && !holdsOne(name, n.words) {
+				t.Errorf("%q matches %s and holds none of %q", name, n.pattern, n.words)
+			}
+		}
+	})
 }
