@@ -74,6 +74,24 @@ type Identity struct {
 	Mtime, Ctime int64 // nanoseconds since 1970
 }
 
+// Identify returns the identity of the file at path, or of the symbolic link.
+func Identify(path string) (Identity, error) { return identify(unix.Lstat, path) }
+
+// IdentifyTarget returns the identity of the file at path, or of what a symbolic link there leads to.
+func IdentifyTarget(path string) (Identity, error) { return identify(unix.Stat, path) }
+
+func identify(stat func(string, *unix.Stat_t) error, path string) (Identity, error) {
+	var st unix.Stat_t
+	if err := stat(path, &st); err != nil {
+		return Identity{}, fmt.Errorf("stat: %w", err)
+	}
+	return identityOf(&st), nil
+}
+
+func identityOf(st *unix.Stat_t) Identity {
+	return Identity{Dev: uint64(st.Dev), Ino: st.Ino, Size: st.Size, Mtime: st.Mtim.Nano(), Ctime: st.Ctim.Nano()}
+}
+
 // Identity of the file that the object was opened from.
 func (f *File) Identity() Identity {
 	if f.source == nil {
@@ -118,7 +136,7 @@ func (s *source) identify() error {
 	if st.Size == 0 {
 		return formatErrorf(0, "empty file")
 	}
-	s.identity = Identity{Dev: uint64(st.Dev), Ino: st.Ino, Size: st.Size, Mtime: st.Mtim.Nano(), Ctime: st.Ctim.Nano()}
+	s.identity = identityOf(&st)
 	_, err := s.readAt(s.magic[:min(st.Size, int64(len(s.magic)))], 0)
 	return err
 }

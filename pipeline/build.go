@@ -6,6 +6,7 @@ import (
 	"errors"
 	"path/filepath"
 	"sort"
+	"time"
 
 	"kas/configs"
 	"kas/elf"
@@ -33,7 +34,12 @@ type Build struct {
 	Stats   Stats
 	Timings []Timing
 
-	run *run
+	// Skipped says that the last run had made everything; the stages after scan did nothing.
+	Skipped bool
+
+	run    *run
+	last   *state   // what the last run left, nil if nothing can be used
+	tables []string // paths of the files that were written of the build as a whole
 }
 
 // Object is an ELF file of a build. The symbols are its own copies; nothing in it refers to the mapped file.
@@ -60,7 +66,14 @@ type Object struct {
 	// Set by emit.
 	Emitted int64 // bytes written
 
-	failed bool // an error was reported; what could be read of it is kept
+	failed bool      // an error was reported; what could be read of it is kept
+	opened time.Time // before scan read it
+
+	// For the next run: see state.go.
+	outputKey, output string
+	made              elf.Identity
+	noteKey           string
+	note              []byte
 }
 
 // Open opens the object again after scan. One that was changed or replaced meanwhile is refused: what is remembered of
@@ -80,6 +93,16 @@ func (o *Object) reopen(open func(string) (*elf.File, error)) (*elf.File, error)
 		return nil, errors.New("the file changed during the run")
 	}
 	return f, nil
+}
+
+// ScanTables opens the object for scan and remembers its state.
+func (o *Object) ScanTables() (*elf.File, error) {
+	o.opened = time.Now()
+	f, err := elf.OpenTables(o.Path)
+	if err == nil {
+		o.Identity = f.Identity()
+	}
+	return f, err
 }
 
 // Readable says whether scan could read the object's symbols.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -62,6 +63,12 @@ type Events struct {
 type Options struct {
 	Jobs   int // workers; 0 or less: as many as cores this process may use
 	Events Events
+
+	// Cache is a folder for what a run leaves to the next one of the same output folder; without one nothing is left, and
+	// nothing used. Kas tells this program from every other, which could make other results: it uses nothing of theirs.
+	Cache string
+	Kas   string
+	Fresh bool // use nothing that the last run left
 }
 
 // Result is what a run leaves. Errors are in the order of builds, stages and objects.
@@ -76,6 +83,9 @@ type run struct {
 	jobs    int
 	events  Events
 	stop    context.CancelCauseFunc // on_error: stop
+	cache   string
+	kas     string
+	fresh   bool
 
 	mu     sync.Mutex
 	errors []*Error
@@ -91,7 +101,7 @@ func Run(ctx context.Context, plan *configs.Plan, stages []Stage, o Options) (*R
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	r := &run{workers: semaphore.NewWeighted(int64(jobs)), jobs: jobs, events: o.Events}
+	r := &run{workers: semaphore.NewWeighted(int64(jobs)), jobs: jobs, events: o.Events, cache: o.Cache, kas: o.Kas, fresh: o.Fresh}
 	if plan.OnError == "stop" {
 		r.stop = cancel
 	}
@@ -152,7 +162,23 @@ func (r *run) build(ctx context.Context, b *Build, stages []Stage) {
 		if r.events.End != nil {
 			r.events.End(b.Config.Name, s.Name, took)
 		}
+		if b.Skipped {
+			return
+		}
 	}
+	// A run of fewer stages did not make everything.
+	if all := len(b.Timings) == len(stages); all && ctx.Err() == nil {
+		if err := b.saveState(!r.failed(b)); err != nil {
+			r.report(&Error{Build: b.Config.Name, Stage: stages[len(stages)-1].Name, Err: err})
+		}
+	}
+}
+
+// failed says whether an error of the build was reported.
+func (r *run) failed(b *Build) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.errors, func(e *Error) bool { return e.Build == b.Config.Name })
 }
 
 type stageKey struct{}
@@ -206,9 +232,16 @@ func (b *Build) Split(ctx context.Context, n int, f func(part, from, to int)) er
 	return cmp.Or(failed, err)
 }
 
-// WriteLines writes a file of n items as WriteFile does. lines appends the text of a range of them to a buffer; it is
+// WriteTable writes a file of the build as a whole, as WriteFile does.
+func (b *Build) WriteTable(name string, write func(io.Writer) error) error {
+	b.tables = append(b.tables, b.Path(name))
+	_, err := WriteFile(b.Path(name), write)
+	return err
+}
+
+// WriteLines writes a file of the build as a whole that consists of n items, as WriteTable does. lines appends the text of a range of them to a buffer; it is
 // called in parallel, and the ranges are written in order.
-func (b *Build) WriteLines(ctx context.Context, path, header string, n int, lines func(buf []byte, from, to int) []byte) error {
+func (b *Build) WriteLines(ctx context.Context, name, header string, n int, lines func(buf []byte, from, to int) []byte) error {
 	const items = 2048
 	ranges := (n + items - 1) / items
 	written := make([]chan struct{}, ranges+1) // closed when the range before is in the file, or never will be
@@ -216,6 +249,8 @@ func (b *Build) WriteLines(ctx context.Context, path, header string, n int, line
 		written[i] = make(chan struct{})
 	}
 	close(written[0])
+	path := b.Path(name)
+	b.tables = append(b.tables, path)
 	_, err := writeFile(path, func(w *output) error {
 		if _, err := w.file.WriteString(header); err != nil {
 			return err

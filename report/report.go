@@ -32,7 +32,7 @@ func builds(r *pipeline.Result) []build {
 	for _, b := range r.Builds {
 		x := build{Name: b.Config.Name, Arch: b.Arch, Toolchain: b.Toolchain, LTO: b.LTO, Release: b.Release, Stats: b.Stats}
 		for i := range b.Objects {
-			if !b.Objects[i].Readable() {
+			if !b.Skipped && !b.Objects[i].Readable() {
 				x.UnreadableObjects = append(x.UnreadableObjects, b.Objects[i].Name)
 			}
 		}
@@ -71,11 +71,12 @@ func Unreadable(stats []byte) (map[string][]string, error) {
 func JSON(w io.Writer, r *pipeline.Result, took time.Duration) error {
 	type timed struct {
 		build
-		Seconds map[string]float64 `json:"seconds"`
+		Unchanged bool               `json:"unchanged,omitempty"` // nothing was to be made
+		Seconds   map[string]float64 `json:"seconds"`
 	}
 	var all []timed
 	for i, b := range builds(r) {
-		t := timed{b, map[string]float64{}}
+		t := timed{b, r.Builds[i].Skipped, map[string]float64{}}
 		for _, x := range r.Builds[i].Timings {
 			t.Seconds[x.Stage] = x.Wall.Seconds()
 		}
@@ -101,7 +102,7 @@ func Text(w io.Writer, r *pipeline.Result, took time.Duration) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "build\tobjects\tsymbols\tduplicates\taliases\temitted\t")
 	for _, b := range r.Builds {
-		if !slices.ContainsFunc(b.Timings, func(x pipeline.Timing) bool { return x.Stage == "stats" }) {
+		if !b.Skipped && !slices.ContainsFunc(b.Timings, func(x pipeline.Timing) bool { return x.Stage == "stats" }) {
 			fmt.Fprintf(t, "%s\t-\t-\t-\t-\t-\t\n", b.Config.Name) // nothing was counted
 			continue
 		}

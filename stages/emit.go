@@ -76,9 +76,15 @@ func uncompressed(name string) string {
 }
 
 func emitModule(b *pipeline.Build, o *pipeline.Object) error {
+	path := outputPath(b, o)
+	return b.Make(o, path, aliasKey(o), func() (int64, error) { return writeModule(o, path) })
+}
+
+// writeModule writes the copy of a module that bears its aliases, or, if it has none, is as it was.
+func writeModule(o *pipeline.Object, path string) (int64, error) {
 	f, err := o.OpenTables()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer f.Close()
 	var aliases []elf.Alias
@@ -89,10 +95,20 @@ func emitModule(b *pipeline.Build, o *pipeline.Object) error {
 	}
 	plan, err := f.Rewrite(aliases)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	o.Emitted, err = pipeline.WriteObject(outputPath(b, o), plan)
-	return err
+	return pipeline.WriteObject(path, plan)
+}
+
+// aliasKey stands for an object's aliases and what bears them.
+func aliasKey(o *pipeline.Object) string {
+	var text []byte
+	for i := range o.Duplicates {
+		if d := &o.Duplicates[i]; d.Alias != "" {
+			text = fmt.Appendf(text, "%d %s\n", o.Symbols[d.Symbol].ID, d.Alias)
+		}
+	}
+	return pipeline.Digest(string(text))
 }
 
 // linkModule stands a module without aliases beside the others: a symbolic link to it, or, where it is compressed, a
@@ -100,17 +116,7 @@ func emitModule(b *pipeline.Build, o *pipeline.Object) error {
 func linkModule(b *pipeline.Build, o *pipeline.Object) error {
 	target := outputPath(b, o)
 	if uncompressed(o.Path) != o.Path {
-		f, err := o.OpenTables()
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		plan, err := f.Rewrite(nil)
-		if err != nil {
-			return err
-		}
-		o.Emitted, err = pipeline.WriteObject(target, plan)
-		return err
+		return emitModule(b, o)
 	}
 	from, err := filepath.Abs(filepath.Dir(target))
 	if err != nil {
@@ -123,7 +129,9 @@ func linkModule(b *pipeline.Build, o *pipeline.Object) error {
 	if to, err = filepath.Rel(from, to); err != nil {
 		return err
 	}
-	return pipeline.Symlink(to, target)
+	err = b.Make(o, target, "link to "+to, func() (int64, error) { return 0, pipeline.Symlink(to, target) })
+	o.Emitted = 0 // no bytes of ours
+	return err
 }
 
 // sweep removes what an earlier run left under the build's folder and this one did not write: copies of modules that
@@ -167,14 +175,19 @@ func sweep(b *pipeline.Build) error {
 // emitVmlinux writes vmlinux.syms: what `nm -n` prints, with each alias on a line after its original's. It is the input
 // of scripts/kallsyms, which keeps the first of two names of one address.
 func emitVmlinux(b *pipeline.Build, o *pipeline.Object) error {
+	path := b.Path("vmlinux.syms")
+	return b.Make(o, path, aliasKey(o), func() (int64, error) { return writeSymbolList(o, path) })
+}
+
+func writeSymbolList(o *pipeline.Object, path string) (int64, error) {
 	f, err := o.OpenTables()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer f.Close()
 	list, err := nmList(f)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	aliases := map[elf.SymID]string{}
 	for i := range o.Duplicates {
@@ -186,7 +199,7 @@ func emitVmlinux(b *pipeline.Build, o *pipeline.Object) error {
 	if f.Is64 {
 		width = 16
 	}
-	o.Emitted, err = pipeline.WriteFile(b.Path("vmlinux.syms"), func(w io.Writer) error {
+	return pipeline.WriteFile(path, func(w io.Writer) error {
 		var line []byte
 		for i := range list {
 			s := &list[i]
@@ -207,7 +220,6 @@ func emitVmlinux(b *pipeline.Build, o *pipeline.Object) error {
 		}
 		return nil
 	})
-	return err
 }
 
 func appendNM(b []byte, value uint64, width int, letter byte) []byte {

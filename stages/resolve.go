@@ -1,7 +1,10 @@
 package stages
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 	"path"
 	"strings"
 
@@ -22,18 +25,18 @@ func Resolve(ctx context.Context, b *pipeline.Build) error {
 	})
 	found := make(map[*pipeline.Object]*located, len(needed))
 	for _, o := range needed {
-		found[o] = &located{evidence: newEvidence()}
+		found[o] = &located{}
 	}
-	if err := b.Each(ctx, needed, func(o *pipeline.Object) error { return locate(ctx, o, found[o]) }); err != nil {
+	if err := b.Each(ctx, needed, func(o *pipeline.Object) error { return locate(ctx, b, o, found[o]) }); err != nil {
 		return err
 	}
 	all := newEvidence()
 	for _, o := range needed {
-		all.merge(found[o].evidence)
+		all.merge(&found[o].Evidence)
 	}
 	source := findRoots(b.Config.Source, all)
 	for _, o := range needed {
-		for i, l := range found[o].locations {
+		for i, l := range found[o].Locations {
 			settle(&o.Duplicates[found[o].duplicates[i]], l, source, b.Config.Alias.Line)
 		}
 	}
@@ -147,12 +150,44 @@ func excluded(a configs.Alias, code bool) string {
 // located is what resolve reads of one object.
 type located struct {
 	duplicates []int // indices into the object's Duplicates
-	locations  []dwarf.Location
-	evidence   *evidence
+	Locations  []dwarf.Location
+	Evidence   evidence
 }
 
-// locate reads the debugging information of one object.
-func locate(ctx context.Context, o *pipeline.Object, l *located) error {
+// locate finds the declarations of one object's duplicates: in its debugging information, or in what the last run noted
+// if that asked for the same ones.
+func locate(ctx context.Context, b *pipeline.Build, o *pipeline.Object, l *located) error {
+	var key []byte
+	for i := range o.Duplicates {
+		if o.Duplicates[i].Reason == "" {
+			l.duplicates = append(l.duplicates, i)
+			key = fmt.Appendf(key, "%d ", o.Symbols[o.Duplicates[i].Symbol].ID)
+		}
+	}
+	fresh := false
+	note, err := b.Note(o, pipeline.Digest(string(key)), func() ([]byte, error) {
+		fresh = true
+		if err := readDeclarations(ctx, o, l); err != nil {
+			return nil, err
+		}
+		note, err := json.Marshal(l)
+		if bytes.Contains(note, []byte(`\ufffd`)) {
+			return nil, nil // a path that is no UTF-8: JSON would lose it
+		}
+		return note, err
+	})
+	if err != nil || fresh {
+		return err
+	}
+	if err := json.Unmarshal(note, l); err != nil || len(l.Locations) != 0 && len(l.Locations) != len(l.duplicates) {
+		return readDeclarations(ctx, o, l)
+	}
+	return nil
+}
+
+// readDeclarations reads the debugging information of one object.
+func readDeclarations(ctx context.Context, o *pipeline.Object, l *located) error {
+	l.Locations, l.Evidence = nil, *newEvidence()
 	f, err := o.Open()
 	if err != nil {
 		return err
@@ -163,24 +198,20 @@ func locate(ctx context.Context, o *pipeline.Object, l *located) error {
 		return err
 	}
 	for _, u := range d.Units() {
-		l.evidence.add(u.Name(), u.CompDir())
+		l.Evidence.add(u.Name(), u.CompDir())
 	}
-	var targets []dwarf.Target
-	for i := range o.Duplicates {
-		if o.Duplicates[i].Reason != "" {
-			continue
-		}
+	targets := make([]dwarf.Target, 0, len(l.duplicates))
+	for _, i := range l.duplicates {
 		s := &o.Symbols[o.Duplicates[i].Symbol]
 		// A damaged size must not reach into the next section.
 		section := &f.Sections[s.Section]
 		targets = append(targets, dwarf.Target{
 			Name: s.Name, Address: f.Address(s.Section, s.Value), Size: min(s.Size, section.Size), Data: !o.Sections[s.Section].Code, File: o.Files[s.File],
 		})
-		l.duplicates = append(l.duplicates, i)
 	}
-	l.locations, err = d.Locate(ctx, targets)
-	if err != nil {
-		l.locations = nil
+	locations, err := d.Locate(ctx, targets)
+	if err == nil {
+		l.Locations = locations
 	}
 	return err
 }

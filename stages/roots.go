@@ -8,10 +8,12 @@ import (
 
 // evidence is what one object's units say about where the source lies.
 type evidence struct {
-	dirs  map[string]bool // folders of compilation
-	files map[string]bool // absolute paths of primary source files
-	roots map[string]bool // source roots that a unit gives away by itself
+	Dirs  set // folders of compilation
+	Files set // absolute paths of primary source files
+	Roots set // source roots that a unit gives away by itself
 }
+
+type set map[string]bool
 
 // topLevel is the folders of the kernel's source root.
 var topLevel = map[string]bool{
@@ -21,13 +23,13 @@ var topLevel = map[string]bool{
 }
 
 func newEvidence() *evidence {
-	return &evidence{dirs: map[string]bool{}, files: map[string]bool{}, roots: map[string]bool{}}
+	return &evidence{Dirs: set{}, Files: set{}, Roots: set{}}
 }
 
 // add takes the name and the folder of a unit, as its compiler wrote them.
 func (e *evidence) add(name, compDir string) {
 	if path.IsAbs(compDir) {
-		e.dirs[path.Clean(compDir)] = true
+		e.Dirs[path.Clean(compDir)] = true
 	}
 	full := path.Clean(name)
 	if !path.IsAbs(full) {
@@ -37,19 +39,19 @@ func (e *evidence) add(name, compDir string) {
 		return
 	}
 	if root, ok := strings.CutSuffix(full, "/init/main.c"); ok {
-		e.roots[root] = true
+		e.Roots[root] = true
 	}
 	// Compiled in the source tree or in a folder below its root: the root is what both paths share.
 	if path.IsAbs(name) && path.IsAbs(compDir) {
 		if root := commonDir(full, path.Clean(compDir)+"/"); startsTopLevel(full, root) {
-			e.roots[root] = true
+			e.Roots[root] = true
 		}
-		e.files[full] = true
+		e.Files[full] = true
 	}
 }
 
 func (e *evidence) merge(o *evidence) {
-	for _, m := range []struct{ to, from map[string]bool }{{e.dirs, o.dirs}, {e.files, o.files}, {e.roots, o.roots}} {
+	for _, m := range []struct{ to, from set }{{e.Dirs, o.Dirs}, {e.Files, o.Files}, {e.Roots, o.Roots}} {
 		for k := range m.from {
 			m.to[k] = true
 		}
@@ -79,23 +81,23 @@ type roots []string
 // findRoots takes the roots of the configuration and those the units give away: of the unit init/main.c, of units
 // compiled below the root, and the folders of compilation, which hold generated files.
 func findRoots(configured []string, e *evidence) roots {
-	all := map[string]bool{}
+	all := set{}
 	for _, r := range configured {
 		all[path.Clean(r)] = true
 	}
 	if len(configured) == 0 {
-		for r := range e.roots {
+		for r := range e.Roots {
 			all[r] = true
 		}
 		// Without init/main.c, as in a build of modules alone: the deepest folder below which every file stands in one
 		// of the kernel's folders.
 		if len(all) == 0 {
-			if r := votedRoot(e.files); r != "" {
+			if r := votedRoot(e.Files); r != "" {
 				all[r] = true
 			}
 		}
 	}
-	for d := range e.dirs {
+	for d := range e.Dirs {
 		all[d] = true
 	}
 	var found roots
@@ -113,7 +115,7 @@ func findRoots(configured []string, e *evidence) roots {
 	return found
 }
 
-func votedRoot(files map[string]bool) string {
+func votedRoot(files set) string {
 	common, first := "", true
 	for f := range files {
 		if first {

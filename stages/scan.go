@@ -10,7 +10,7 @@ import (
 )
 
 // Scan lists the build's objects, reads their symbol tables in parallel and keeps what kallsyms would show. It touches
-// headers, symbols and names only.
+// headers, symbols and names only; and nothing at all where the last run made everything.
 func Scan(ctx context.Context, b *pipeline.Build) error {
 	if b.Config.Vmlinux != "" {
 		b.Objects = append(b.Objects, pipeline.Object{Name: "vmlinux", Path: b.Config.Vmlinux, Vmlinux: true})
@@ -21,6 +21,9 @@ func Scan(ctx context.Context, b *pipeline.Build) error {
 	}
 	for _, m := range modules {
 		b.Objects = append(b.Objects, pipeline.Object{Name: m.Name, Path: m.Path})
+	}
+	if b.Unchanged(ctx) {
+		return nil
 	}
 	all := b.Every(func(*pipeline.Object) bool { return true })
 	if err := b.Each(ctx, all, scanObject); err != nil {
@@ -34,7 +37,7 @@ func Scan(ctx context.Context, b *pipeline.Build) error {
 
 // scanObject reads one object.
 func scanObject(o *pipeline.Object) error {
-	f, err := elf.OpenTables(o.Path)
+	f, err := o.ScanTables()
 	if err != nil {
 		return err
 	}
@@ -50,7 +53,7 @@ func scanObject(o *pipeline.Object) error {
 	if err != nil {
 		return err
 	}
-	o.Identity, o.Size = f.Identity(), f.Size()
+	o.Size = f.Size()
 	o.Arch = f.Arch()
 	o.Symbols, o.Files = symbols, files
 	o.Release = release(f, syms)

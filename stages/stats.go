@@ -25,7 +25,7 @@ func Stats(ctx context.Context, b *pipeline.Build) error {
 		{"aliases.tsv", func(w io.Writer) error { return writeAliases(w, b) }},
 		{"unaliased.tsv", func(w io.Writer) error { return writeUnaliased(w, b) }},
 	} {
-		if _, err := pipeline.WriteFile(b.Path(t.name), t.write); err != nil {
+		if err := b.WriteTable(t.name, t.write); err != nil {
 			return err
 		}
 	}
@@ -36,7 +36,7 @@ func Stats(ctx context.Context, b *pipeline.Build) error {
 		}
 		return buf
 	}
-	if err := b.WriteLines(ctx, b.Path("modules.symbfreq"), "", b.Names.Len(), frequencies); err != nil {
+	if err := b.WriteLines(ctx, "modules.symbfreq", "", b.Names.Len(), frequencies); err != nil {
 		return err
 	}
 	a := b.Config.Alias
@@ -44,7 +44,7 @@ func Stats(ctx context.Context, b *pipeline.Build) error {
 		Arch: b.Arch, Toolchain: b.Toolchain, LTO: b.LTO, Release: b.Release,
 		Policy: strings.Join([]string{"separator=" + a.Separator, "line=" + a.Line, "symbols=" + a.Symbols}, " "),
 	})
-	return b.WriteLines(ctx, b.Path("symbols.kas"), string(header), b.Names.Len(), func(buf []byte, from, to int) []byte {
+	return b.WriteLines(ctx, "symbols.kas", string(header), b.Names.Len(), func(buf []byte, from, to int) []byte {
 		var records []registry.Record
 		for i := from; i < to; i++ {
 			records = appendRecords(records[:0], b, b.Names.At(i))

@@ -57,7 +57,7 @@ func runDemo(ctx context.Context, dir string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	result, took, err := runPlan(ctx, plan, 0, stderr)
+	result, took, err := runPlan(ctx, plan, runFlags{}, stderr)
 	if err != nil {
 		return err
 	}

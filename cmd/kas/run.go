@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kas/configs"
+	"kas/elf"
 	"kas/pipeline"
 	"kas/report"
 	"kas/stages"
@@ -34,6 +35,7 @@ const (
 
 type runFlags struct {
 	jobs   int
+	fresh  bool
 	builds []string
 	out    string
 	json   bool
@@ -59,6 +61,7 @@ func newRun() *cobra.Command {
 	cmd.Flags().StringArrayVar(&f.builds, "build", nil, "run this build alone (may be repeated)")
 	cmd.Flags().StringVar(&f.out, "out", "", "output folder (default: the configuration's)")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print the summary as JSON")
+	cmd.Flags().BoolVar(&f.fresh, "fresh", false, "make everything again, also what the last run made of the same files")
 	f.profile.add(cmd)
 	return cmd
 }
@@ -113,7 +116,7 @@ func runConfig(ctx context.Context, path string, f runFlags, stdout, stderr io.W
 	if err != nil {
 		return failure{err}
 	}
-	result, took, err := runPlan(ctx, plan, f.jobs, stderr)
+	result, took, err := runPlan(ctx, plan, f, stderr)
 	if err := end(); err != nil {
 		return failure{err}
 	}
@@ -143,8 +146,8 @@ func runConfig(ctx context.Context, path string, f runFlags, stdout, stderr io.W
 	return nil
 }
 
-// runPlan runs a plan and writes what belongs to the run as a whole. jobs is the number of workers, 0 for the plan's.
-func runPlan(ctx context.Context, plan *configs.Plan, jobs int, stderr io.Writer) (*pipeline.Result, time.Duration, error) {
+// runPlan runs a plan and writes what belongs to the run as a whole.
+func runPlan(ctx context.Context, plan *configs.Plan, f runFlags, stderr io.Writer) (*pipeline.Result, time.Duration, error) {
 	unlock, err := pipeline.Lock(plan.Out)
 	if err != nil {
 		return nil, 0, failure{err}
@@ -161,7 +164,9 @@ func runPlan(ctx context.Context, plan *configs.Plan, jobs int, stderr io.Writer
 	collectLess()
 	started := time.Now()
 	progress := newProgress(stderr)
-	result, err := pipeline.Run(ctx, plan, stages.All, pipeline.Options{Jobs: cmp.Or(jobs, plan.Jobs), Events: progress.events()})
+	result, err := pipeline.Run(ctx, plan, stages.All, pipeline.Options{
+		Jobs: cmp.Or(f.jobs, plan.Jobs), Events: progress.events(), Cache: cacheDir(), Kas: programID(), Fresh: f.fresh,
+	})
 	progress.finish()
 	if stopper := new(pipeline.Error); errors.As(err, &stopper) {
 		fmt.Fprintln(stderr, "kas: stopped there, as on_error says")
@@ -205,4 +210,31 @@ func collectLess() {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(512 << 20)
 	}
+}
+
+// cacheDir is where a run leaves what the next one may use, "" if this user has no such place, or this program no name.
+func cacheDir() string {
+	dir, err := os.UserCacheDir()
+	if err != nil || programID() == "" {
+		return ""
+	}
+	return filepath.Join(dir, "kas")
+}
+
+// programID names this very program: the content of what the linker made, as it says itself, "" if it does not.
+func programID() string {
+	self, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	f, err := elf.OpenTables(self)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	note, err := f.Data(f.Section(".note.go.buildid"))
+	if err != nil || len(note) == 0 {
+		return ""
+	}
+	return pipeline.Digest(string(note))
 }

@@ -21,9 +21,22 @@ import (
 
 // TestMain puts kas on the path: the test binary, which is the command when it is called by that name.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	testscript.Main(ownCache{m}, map[string]func(){
 		"kas": func() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) },
 	})
+}
+
+// ownCache runs the tests with a cache of their own: runs leave there what the next ones may use.
+type ownCache struct{ m *testing.M }
+
+func (o ownCache) Run() int {
+	cache, err := os.MkdirTemp("", "kas-test-cache-")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(cache)
+	os.Setenv("XDG_CACHE_HOME", cache)
+	return o.m.Run()
 }
 
 // kasCommand is the command as a process of its own, in folder dir.
@@ -41,7 +54,11 @@ func kasCommand(t testing.TB, dir string, args ...string) *exec.Cmd {
 // TestScript runs testdata/*.txtar: scripts of testscript's commands and of those in scriptCommands.
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata",
+		Dir: "testdata",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, ".cache"))
+			return nil
+		},
 		Cmds:                scriptCommands,
 		RequireExplicitExec: true, // a line that begins with kas itself would not be checked as `exits` checks it
 	})
