@@ -25,7 +25,7 @@ import (
 // have changed since is not used, and none is used by another kas. It lies in a cache of the user's and not beside the
 // output, which has nothing in it of times and inodes.
 
-// stateFile is the build's file in the cache, "" if there is no cache.
+// stateFile is the file of the build, and of this kas, in the cache; "" if there is no cache.
 func (b *Build) stateFile() string {
 	if b.run == nil || b.run.cache == "" {
 		return ""
@@ -227,7 +227,7 @@ func (b *Build) saveState(clean bool) error {
 	}
 	dropOld(filepath.Dir(path))
 	_, err = WriteFile(path, func(w io.Writer) error {
-		line := fmt.Appendf(nil, "%s\t%s\t%s\t%t\t%s\n", stateFormat, b.run.kas, b.configDigest(), clean, about)
+		line := fmt.Appendf(nil, "%s\t%s\t%t\t%s\n", stateFormat, b.configDigest(), clean, about)
 		for _, path := range b.tables {
 			line = strconv.AppendQuote(append(line, "table\t"...), path)
 			line = append(appendIdentity(line, identityOf(path)), '\n')
@@ -284,12 +284,12 @@ func (b *Build) loadState() *state {
 	now := time.Now()
 	os.Chtimes(path, now, now) // asked for
 	first, rest, _ := bytes.Cut(data, []byte("\n"))
-	head := strings.SplitN(string(first), "\t", 5)
-	if len(head) < 5 || head[0] != stateFormat || head[1] != b.run.kas {
+	head := strings.SplitN(string(first), "\t", 4)
+	if len(head) < 4 || head[0] != stateFormat {
 		return nil
 	}
-	s := &state{config: head[2], clean: head[3] == "true", objects: map[string]*objectState{}, tables: map[string]elf.Identity{}}
-	if json.Unmarshal([]byte(head[4]), &s.summary) != nil {
+	s := &state{config: head[1], clean: head[2] == "true", objects: map[string]*objectState{}, tables: map[string]elf.Identity{}}
+	if json.Unmarshal([]byte(head[3]), &s.summary) != nil {
 		return nil
 	}
 	for len(rest) > 0 {

@@ -204,6 +204,9 @@ func TestReuse(t *testing.T) {
 	}
 	declared[row]++
 
+	damaged := bytes.Clone(original)
+	damaged[section(t, original, ".debug_info").Offset+4] = 99 // the version of the first unit
+
 	for _, step := range []struct {
 		what    string
 		do      func()
@@ -233,6 +236,8 @@ func TestReuse(t *testing.T) {
 		{"the new module is gone", func() { os.Remove(a.path("modules/kernel/crypto/twin.ko")) }, nil},
 		{"a module is damaged", func() { a.write(lm75, original[:len(original)/2]) }, nil},
 		{"the damaged module is there still", func() {}, []string{}},
+		{"a module's declarations are damaged", times(lm75, damaged), nil},
+		{"the damaged declarations are there still", func() {}, []string{}},
 		{"a module is whole", func() { a.write(lm75, original) }, nil},
 		{"vmlinux is written again", func() { a.write("vmlinux", a.read("vmlinux")) }, []string{}},
 		{"vmlinux has another name", func() {
@@ -247,6 +252,8 @@ func TestReuse(t *testing.T) {
 		{"no line", func() { a.alias = "line: none" }, nil},
 		{"all names", func() { a.alias = "names: all" }, nil},
 		{"some names", func() { a.alias = "names: [\"crc32_*\"]" }, nil},
+		{"one name", func() { a.alias = "names: [nct6775_register]" }, nil},
+		{"another name of the same module", func() { a.alias = "names: [update]" }, nil},
 		{"a shorter limit", func() { a.alias = "max_length: 40" }, nil},
 		{"names that get none", func() { a.alias = "never: {add: [\"^name_\"]}" }, nil},
 		{"duplicates again", func() { a.alias = "" }, nil},
