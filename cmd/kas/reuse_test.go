@@ -252,7 +252,7 @@ func TestReuse(t *testing.T) {
 		{"no line", func() { a.alias = "line: none" }, nil},
 		{"all names", func() { a.alias = "names: all" }, nil},
 		{"some names", func() { a.alias = "names: [\"crc32_*\"]" }, nil},
-		{"one name", func() { a.alias = "names: [nct6775_register]" }, nil},
+		{"one name", func() { os.RemoveAll(a.path("cache")); a.alias = "names: [nct6775_register]" }, nil},
 		{"another name of the same module", func() { a.alias = "names: [update]" }, nil},
 		{"a shorter limit", func() { a.alias = "max_length: 40" }, nil},
 		{"names that get none", func() { a.alias = "never: {add: [\"^name_\"]}" }, nil},
@@ -287,6 +287,9 @@ func TestReuse(t *testing.T) {
 		step.do()
 		a.settle()
 		made := copies(a.check(step.what))
+		if step.what == "another kas" && !slices.Contains(made, copied) {
+			t.Errorf("%s: %s is still the other's", step.what, copied)
+		}
 		for _, m := range made {
 			if step.modules != nil && !slices.Contains(step.modules, strings.TrimPrefix(m, "k/")) {
 				t.Errorf("%s: %s was made anew, which nothing touched", step.what, m)
