@@ -5,11 +5,11 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 KAS         := bin/kas
 
 # gcc for the race detector and the tests that compile; the rest judges what kas writes: binutils of three
-# architectures, LLVM's linker and tools, elfutils' strict ELF checker.
-TOOLS    := gcc readelf nm ld objcopy eu-elflint aarch64-linux-gnu-ld s390x-linux-gnu-ld ld.lld-19 llvm-readelf-19 llvm-nm-19
+# architectures, LLVM's linker and tools, elfutils' strict ELF checker and its addr2line.
+TOOLS    := gcc readelf nm ld objcopy eu-elflint aarch64-linux-gnu-ld s390x-linux-gnu-ld ld.lld-19 llvm-readelf-19 llvm-nm-19 llvm-objcopy-19 eu-addr2line
 PACKAGES := gcc libc6-dev binutils elfutils binutils-aarch64-linux-gnu binutils-s390x-linux-gnu lld-19 llvm-19
 
-.PHONY: all build demo test check kernel-test fuzz tools corpus-cloud-amd64 corpus-cloud-arm64 corpus-s390x corpus-amd64 fixtures clean
+.PHONY: all build demo test check kernel-test bench compare fuzz tools corpus-cloud-amd64 corpus-cloud-arm64 corpus-s390x corpus-amd64 fixtures clean
 
 all: build
 
@@ -36,6 +36,16 @@ kernel-test: tools corpus-cloud-amd64
 corpus-cloud-amd64 corpus-cloud-arm64 corpus-s390x corpus-amd64: corpus-%:
 	bench/corpus.sh $*
 
+# The hot functions and the pipeline stage by stage, on small objects, for benchstat.
+ROUNDS ?= 5
+bench:
+	$(GO) test ./bench ./elf ./elf/dwarf -run '^$$' -bench . -count $(ROUNDS)
+
+# kas beside its peers on real kernels, whole processes in turn: ten minutes. ONLY=run-cloud,emit-all picks rows; RESULT=NAME
+# keeps the table as bench/results/NAME.md.
+compare: build tools corpus-cloud-amd64 corpus-amd64
+	$(GO) run ./bench/compare -rounds $(ROUNDS) $(if $(ONLY),-only $(ONLY)) $(if $(RESULT),-o bench/results/$(RESULT).md)
+
 # FUZZTIME each. Minimizing an input of some kilobytes for Go's default of a minute would stop the fuzzing for as long.
 FUZZTIME ?= 10m
 FUZZ      = $(GO) test -run '^$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 20x -fuzz
@@ -44,6 +54,7 @@ fuzz:
 	$(FUZZ) FuzzRewrite ./elf
 	$(FUZZ) FuzzLocate ./elf/dwarf
 	$(FUZZ) FuzzClassify ./stages
+	$(FUZZ) FuzzNeverWords ./stages
 	$(FUZZ) FuzzLoad ./configs
 
 # Builds the committed fixtures again; needs the compilers that their Makefiles name.

@@ -12,7 +12,7 @@ import (
 )
 
 // tools are the programs that are measured beside kas or prepare its work.
-var tools = []string{"sh", "awk", "cp", "find", "xargs", "llvm-nm-19", "llvm-objcopy-19", "objcopy", "eu-addr2line"}
+var tools = []string{"sh", "awk", "cp", "find", "xargs", "llvm-nm-19", "llvm-objcopy-19", "objcopy", "eu-addr2line", "taskset"}
 
 // peers are those of them whose versions matter.
 var peers = []string{"llvm-nm-19", "llvm-objcopy-19", "objcopy", "eu-addr2line", "cp"}
