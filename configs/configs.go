@@ -113,13 +113,9 @@ func (e Errors) Error() string {
 // Load reads the configuration at path and checks it against the file system. The error, if any, is of type Errors and
 // holds every problem there is.
 func Load(path string) (*Plan, error) {
-	data, err := os.ReadFile(path)
+	data, err := read(path)
 	if err != nil {
-		var pe *fs.PathError
-		if errors.As(err, &pe) {
-			err = pe.Err // the path stands in front of the message anyway
-		}
-		return nil, Errors{{File: path, Msg: err.Error()}}
+		return nil, err
 	}
 	l := newLoader(path)
 	p := l.parse(data)
@@ -128,6 +124,37 @@ func Load(path string) (*Plan, error) {
 		return nil, errs
 	}
 	return p, nil
+}
+
+// Policy reads what a configuration says for all its builds, and looks at none of them: the hooks of kbuild know their
+// tree. Without a path it is the defaults. The error is of type Errors.
+func Policy(path string) (Build, error) {
+	if path == "" {
+		return defaults(), nil
+	}
+	data, err := read(path)
+	if err != nil {
+		return Build{}, err
+	}
+	l := newLoader(path)
+	l.policyOnly = true
+	l.parse(data)
+	if errs := l.errors(); len(errs) > 0 {
+		return Build{}, errs
+	}
+	return l.base, nil
+}
+
+func read(path string) ([]byte, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		var pe *fs.PathError
+		if errors.As(err, &pe) {
+			err = pe.Err // the path stands in front of the message anyway
+		}
+		return nil, Errors{{File: path, Msg: err.Error()}}
+	}
+	return data, nil
 }
 
 // At returns the error msg at the position of the build's key, or of the build itself if it does not have the key.
@@ -148,6 +175,9 @@ type loader struct {
 	combo    string // what is being expanded, for the messages
 	budget   int    // nodes still to be visited: aliases can make a small file huge
 	env      func(string) (string, bool)
+
+	policyOnly bool  // builds are not looked at
+	base       Build // what holds for all builds
 
 	top   rawFile
 	paths []buildPaths // of the plan's builds, by index

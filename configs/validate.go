@@ -31,7 +31,7 @@ func (l *loader) parse(data []byte) *Plan {
 	case f.Version.node != nil && f.Version.n != 1:
 		l.errorf(f.Version.node, "version %d is not supported; this kas reads version 1", f.Version.n)
 	}
-	if !f.has("builds") && !f.has("matrix") {
+	if !f.has("builds") && !f.has("matrix") && !l.policyOnly {
 		l.errorf(f.node, "nothing to do: builds or matrix is missing")
 	}
 	for _, key := range []string{"builds", "matrix"} {
@@ -43,13 +43,12 @@ func (l *loader) parse(data []byte) *Plan {
 	set(&p.OnError, f.OnError)
 	l.out(p, f.Out)
 
-	base := Build{
-		Alias:  Alias{Separator: "@", Line: "opening", Symbols: "text"},
-		Emit:   Emit{Unaliased: "skip"},
-		Stages: choices("stages"),
-		file:   l.file,
-	}
+	base := defaults()
+	base.file = l.file
 	l.options(&base, &f.place, f.Alias, f.Emit, f.Stages)
+	if l.base = base; l.policyOnly {
+		return p
+	}
 	for i := range f.Builds {
 		l.build(p, base, &f.Builds[i])
 	}
@@ -58,6 +57,15 @@ func (l *loader) parse(data []byte) *Plan {
 	}
 	l.uniqueNames(p)
 	return p
+}
+
+// defaults is a build for which a configuration says nothing.
+func defaults() Build {
+	return Build{
+		Alias:  Alias{Separator: "@", Line: "opening", Symbols: "text"},
+		Emit:   Emit{Unaliased: "skip"},
+		Stages: choices("stages"),
+	}
 }
 
 // build checks a raw build and adds it to the plan, with base giving the values it does not set.

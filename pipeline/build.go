@@ -34,6 +34,9 @@ type Build struct {
 	Stats   Stats
 	Timings []Timing
 
+	// Bears says whether the copy of a module is to bear the alias of a symbol; nil: of every symbol that has one.
+	Bears func(*Object, *Symbol) bool
+
 	// Skipped says that the last run had made everything; the stages after scan did nothing.
 	Skipped bool
 
@@ -131,6 +134,7 @@ type Symbol struct {
 	Duplicate int32
 
 	Letter byte // nm's
+	Local  bool // its binding
 }
 
 // Ref names a symbol of a build: indices into Objects and its Symbols.

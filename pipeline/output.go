@@ -184,7 +184,12 @@ func (w *output) CopyEdited(fd int, offset, size int64, unit int, change func(b 
 }
 
 // Lock takes an output folder for this process until unlock is called; another run on it is refused.
-func Lock(dir string) (unlock func(), err error) {
+func Lock(dir string) (unlock func(), err error) { return lock(dir, unix.LOCK_NB) }
+
+// LockWait is Lock, but waits for the other to end.
+func LockWait(dir string) (unlock func(), err error) { return lock(dir, 0) }
+
+func lock(dir string, how int) (unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -192,7 +197,8 @@ func Lock(dir string) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	_, err = retry(func() (int, error) { return 0, unix.Flock(int(f.Fd()), unix.LOCK_EX|how) })
+	if err != nil {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, errors.New("another run is writing to " + dir)
@@ -200,6 +206,14 @@ func Lock(dir string) (unlock func(), err error) {
 		return nil, err
 	}
 	return func() { f.Close() }, nil
+}
+
+func retry(call func() (int, error)) (int, error) {
+	for {
+		if n, err := call(); err != unix.EINTR {
+			return n, err
+		}
+	}
 }
 
 // Symlink makes a symbolic link to target at path, in place of what is there, by way of a temporary name.

@@ -69,6 +69,7 @@ type Options struct {
 	Cache string
 	Kas   string
 	Fresh bool // use nothing that the last run left
+	All   bool // run all stages, even if nothing has changed: who looks at the build needs its symbols
 }
 
 // Result is what a run leaves. Errors are in the order of builds, stages and objects.
@@ -86,6 +87,7 @@ type run struct {
 	cache   string
 	kas     string
 	fresh   bool
+	all     bool
 
 	mu     sync.Mutex
 	errors []*Error
@@ -101,7 +103,7 @@ func Run(ctx context.Context, plan *configs.Plan, stages []Stage, o Options) (*R
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	r := &run{workers: semaphore.NewWeighted(int64(jobs)), jobs: jobs, events: o.Events, cache: o.Cache, kas: o.Kas, fresh: o.Fresh}
+	r := &run{workers: semaphore.NewWeighted(int64(jobs)), jobs: jobs, events: o.Events, cache: o.Cache, kas: o.Kas, fresh: o.Fresh, all: o.All}
 	if plan.OnError == "stop" {
 		r.stop = cancel
 	}

@@ -109,7 +109,7 @@ func (b *Build) Unchanged(ctx context.Context) bool {
 		return false
 	}
 	b.last = b.loadState()
-	if b.upToDate(ctx) {
+	if !b.run.all && b.upToDate(ctx) {
 		return true
 	}
 	// What is written from here on is none of what the file tells, and a run that is killed leaves no other.

@@ -19,16 +19,24 @@ import (
 
 // Emit writes a copy of each module that has aliases, with them in its symbol table, and the symbol list of vmlinux.
 // The inputs are only read.
-func Emit(ctx context.Context, b *pipeline.Build) error {
+func Emit(ctx context.Context, b *pipeline.Build) error { return emit(ctx, b, true) }
+
+// EmitModules is Emit without the list of vmlinux.
+func EmitModules(ctx context.Context, b *pipeline.Build) error { return emit(ctx, b, false) }
+
+func emit(ctx context.Context, b *pipeline.Build, vmlinux bool) error {
 	objects := b.Every(func(o *pipeline.Object) bool {
-		return o.Readable() && (o.Vmlinux || aliased(o) || b.Config.Emit.Unaliased == "link")
+		if o.Vmlinux && !vmlinux {
+			return false
+		}
+		return o.Readable() && (o.Vmlinux || aliased(b, o) || b.Config.Emit.Unaliased == "link")
 	})
 	err := b.Each(ctx, objects, func(o *pipeline.Object) error {
 		var err error
 		switch {
 		case o.Vmlinux:
 			err = emitVmlinux(b, o)
-		case aliased(o):
+		case aliased(b, o):
 			err = emitModule(b, o)
 		default:
 			err = linkModule(b, o)
@@ -44,8 +52,22 @@ func Emit(ctx context.Context, b *pipeline.Build) error {
 	return sweep(b)
 }
 
-func aliased(o *pipeline.Object) bool {
-	return slices.ContainsFunc(o.Duplicates, func(d pipeline.Duplicate) bool { return d.Alias != "" })
+// aliased says whether the copy of an object bears aliases.
+func aliased(b *pipeline.Build, o *pipeline.Object) bool {
+	return len(aliases(b, o)) > 0
+}
+
+// aliases is what the copy of an object bears.
+func aliases(b *pipeline.Build, o *pipeline.Object) []elf.Alias {
+	var all []elf.Alias
+	for i := range o.Duplicates {
+		d := &o.Duplicates[i]
+		s := &o.Symbols[d.Symbol]
+		if d.Alias != "" && (b.Bears == nil || b.Bears(o, s)) {
+			all = append(all, elf.Alias{Original: s.ID, Name: d.Alias})
+		}
+	}
+	return all
 }
 
 // forget takes back the aliases of an object that could not be written: nothing bears them.
@@ -76,37 +98,29 @@ func uncompressed(name string) string {
 }
 
 func emitModule(b *pipeline.Build, o *pipeline.Object) error {
-	path := outputPath(b, o)
-	return b.Make(o, path, aliasKey(o), func() (int64, error) { return writeModule(o, path) })
+	path, list := outputPath(b, o), aliases(b, o)
+	return b.Make(o, path, aliasKey(list), func() (int64, error) { return writeModule(o, list, path) })
 }
 
-// writeModule writes the copy of a module that bears its aliases, or, if it has none, is as it was.
-func writeModule(o *pipeline.Object, path string) (int64, error) {
+// writeModule writes the copy of a module that bears the aliases, or, if there are none, is as it was.
+func writeModule(o *pipeline.Object, list []elf.Alias, path string) (int64, error) {
 	f, err := o.OpenTables()
 	if err != nil {
 		return 0, err
 	}
 	defer f.Close()
-	var aliases []elf.Alias
-	for i := range o.Duplicates {
-		if d := &o.Duplicates[i]; d.Alias != "" {
-			aliases = append(aliases, elf.Alias{Original: o.Symbols[d.Symbol].ID, Name: d.Alias})
-		}
-	}
-	plan, err := f.Rewrite(aliases)
+	plan, err := f.Rewrite(list)
 	if err != nil {
 		return 0, err
 	}
 	return pipeline.WriteObject(path, plan)
 }
 
-// aliasKey stands for an object's aliases and what bears them.
-func aliasKey(o *pipeline.Object) string {
+// aliasKey stands for a list of aliases.
+func aliasKey(list []elf.Alias) string {
 	var text []byte
-	for i := range o.Duplicates {
-		if d := &o.Duplicates[i]; d.Alias != "" {
-			text = fmt.Appendf(text, "%d %s\n", o.Symbols[d.Symbol].ID, d.Alias)
-		}
+	for _, a := range list {
+		text = fmt.Appendf(text, "%d %s\n", a.Original, a.Name)
 	}
 	return pipeline.Digest(string(text))
 }
@@ -144,7 +158,7 @@ func sweep(b *pipeline.Build) error {
 			continue
 		}
 		path := outputPath(b, o)
-		if aliased(o) || o.Readable() && b.Config.Emit.Unaliased == "link" {
+		if aliased(b, o) || o.Readable() && b.Config.Emit.Unaliased == "link" {
 			current[path] = true
 		} else if b.Config.Emit.Beside {
 			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -175,25 +189,23 @@ func sweep(b *pipeline.Build) error {
 // emitVmlinux writes vmlinux.syms: what `nm -n` prints, with each alias on a line after its original's. It is the input
 // of scripts/kallsyms, which keeps the first of two names of one address.
 func emitVmlinux(b *pipeline.Build, o *pipeline.Object) error {
-	path := b.Path("vmlinux.syms")
-	return b.Make(o, path, aliasKey(o), func() (int64, error) { return writeSymbolList(o, path) })
+	path, list := b.Path("vmlinux.syms"), aliases(b, o)
+	return b.Make(o, path, aliasKey(list), func() (int64, error) { return writeSymbolList(o, list, path) })
 }
 
-func writeSymbolList(o *pipeline.Object, path string) (int64, error) {
+func writeSymbolList(o *pipeline.Object, list []elf.Alias, path string) (int64, error) {
 	f, err := o.OpenTables()
 	if err != nil {
 		return 0, err
 	}
 	defer f.Close()
-	list, err := nmList(f)
+	symbols, err := nmList(f)
 	if err != nil {
 		return 0, err
 	}
-	aliases := map[elf.SymID]string{}
-	for i := range o.Duplicates {
-		if d := &o.Duplicates[i]; d.Alias != "" {
-			aliases[o.Symbols[d.Symbol].ID] = d.Alias
-		}
+	aliases := make(map[elf.SymID]string, len(list))
+	for _, a := range list {
+		aliases[a.Original] = a.Name
 	}
 	width := 8
 	if f.Is64 {
@@ -201,8 +213,8 @@ func writeSymbolList(o *pipeline.Object, path string) (int64, error) {
 	}
 	return pipeline.WriteFile(path, func(w io.Writer) error {
 		var line []byte
-		for i := range list {
-			s := &list[i]
+		for i := range symbols {
+			s := &symbols[i]
 			if s.undefined {
 				line = fmt.Appendf(line[:0], "%*s %c %s\n", width, "", s.letter, s.name)
 			} else {

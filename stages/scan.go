@@ -22,6 +22,11 @@ func Scan(ctx context.Context, b *pipeline.Build) error {
 	for _, m := range modules {
 		b.Objects = append(b.Objects, pipeline.Object{Name: m.Name, Path: m.Path})
 	}
+	return Read(ctx, b)
+}
+
+// Read is Scan for a build whose objects are listed.
+func Read(ctx context.Context, b *pipeline.Build) error {
 	if b.Unchanged(ctx) {
 		return nil
 	}
@@ -102,7 +107,7 @@ func visibleSymbols(f *elf.File, syms *elf.Symtab) ([]pipeline.Symbol, []string,
 		}
 		names.Write(s.Name)
 		ends = append(ends, names.Len())
-		symbols = append(symbols, pipeline.Symbol{Value: f.CodeAddress(&s), Size: s.Size, ID: id, Section: s.Section, File: file, Letter: f.NMType(&s)})
+		symbols = append(symbols, pipeline.Symbol{Value: f.CodeAddress(&s), Size: s.Size, ID: id, Section: s.Section, File: file, Letter: f.NMType(&s), Local: id < syms.Locals})
 	}
 	// One string holds all names: an object's symbols cost a handful of allocations.
 	all, start := names.String(), 0

@@ -20,7 +20,7 @@ var arrows = map[string]struct {
 	may    []string
 	reason string
 }{
-	"cmd/kas":       {[]string{"configs", "demo", "elf", "elf/dwarf", "pipeline", "registry", "report", "stages", "verify"}, "the command line ties all together"},
+	"cmd/kas":       {[]string{"configs", "demo", "elf", "elf/dwarf", "kbuild", "pipeline", "registry", "report", "stages", "verify"}, "the command line ties all together"},
 	"report":        {[]string{"pipeline"}, "it tells what a run left, whatever its stages did"},
 	"stages":        {[]string{"pipeline", "elf", "elf/dwarf", "registry", "configs"}, "it is what is done to a build; how it is run, read and told is for others"},
 	"pipeline":      {[]string{"configs", "elf"}, "it runs stages without knowing one"},

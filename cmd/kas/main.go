@@ -26,6 +26,9 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // run is the whole tool: arguments in, exit code out.
 func run(args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && hooks[args[0]] != nil {
+		return runHook(args[0], args[1:])
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
@@ -81,7 +84,7 @@ bear the aliases. The inputs are never changed.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w\nsee '%s --help'", err, cmd.CommandPath())
 	})
-	root.AddCommand(newRun(), newCheck(), newVerify(), newDemo(), newInc())
+	root.AddCommand(newRun(), newCheck(), newVerify(), newDemo(), newInc(), newNM(), newLD())
 	return root
 }
 

@@ -1,0 +1,277 @@
+package kbuild
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"kas/configs"
+	"kas/elf"
+	"kas/pipeline"
+	"kas/stages"
+)
+
+// tree is a kernel's build folder, or that of a module out of it.
+type tree struct {
+	dir   string // where the link commands run: their paths are relative to it
+	ext   string // folder of the modules that are built out of the tree (make M=), "" if they are the tree's own
+	state string // folder for what the hooks remember
+}
+
+// treeHere is the tree that a link command runs in.
+func (h *Hook) treeHere() tree {
+	t := tree{dir: "."}
+	if objtree := h.Getenv("objtree"); objtree != "" && objtree != "." {
+		t.dir = objtree
+	}
+	t.ext = h.Getenv("KBUILD_EXTMOD")
+	if out := h.Getenv("KBUILD_EXTMOD_OUTPUT"); out != "" {
+		t.ext = out
+	}
+	t.state = filepath.Join(t.dir, ".kas")
+	if t.ext != "" {
+		t.state = filepath.Join(t.ext, ".kas")
+	}
+	return t
+}
+
+// order is the file in which kbuild lists a folder's modules. It is made anew whenever one of them is.
+func order(dir string) string { return filepath.Join(dir, "modules.order") }
+
+// modules lists the modules' own objects, X.o, of a folder's modules.order, which names X.ko up to 6.1. Those that are not
+// built are left out: make was asked for something else.
+func modules(dir string) ([]string, error) {
+	data, err := os.ReadFile(order(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for line := range strings.Lines(string(data)) {
+		line = strings.TrimSpace(line)
+		if line == "" {
+			continue
+		}
+		path := strings.TrimSuffix(strings.TrimSuffix(line, ".ko"), ".o") + ".o"
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(dir, path)
+		}
+		if _, err := os.Stat(path); err == nil {
+			all = append(all, filepath.Clean(path))
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}
+
+// objects lists what counts: vmlinux, the tree's modules, and those out of it.
+func (t tree) objects(vmlinux string) ([]pipeline.Object, error) {
+	var all []pipeline.Object
+	if vmlinux != "" {
+		all = append(all, pipeline.Object{Name: "vmlinux", Path: vmlinux, Vmlinux: true})
+	}
+	own, err := modules(t.dir)
+	if err != nil {
+		return nil, err
+	}
+	if t.ext != "" {
+		// What is listed there may lie in the tree as well as out of it.
+		ext, err := modules(t.ext)
+		if err != nil {
+			return nil, err
+		}
+		own = append(own, ext...)
+		slices.Sort(own)
+		own = slices.Compact(own)
+	}
+	for _, path := range own {
+		all = append(all, pipeline.Object{Name: path, Path: path})
+	}
+	return all, nil
+}
+
+// vmlinuxObject is what tells the names of vmlinux before it is linked, and the places of its symbols; after a build it
+// may be vmlinux alone that is left. "" if there is neither.
+func (t tree) vmlinuxObject() string {
+	for _, name := range []string{"vmlinux.o", "vmlinux"} {
+		path := filepath.Join(t.dir, name)
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+// aliases runs the stages on a build of the tree's; do sees it with all aliases, before or after modules are written.
+func (h *Hook) aliases(t tree, name, vmlinux string, emit bool, do func(*pipeline.Build) error) error {
+	policy, err := h.policy()
+	if err != nil {
+		return err
+	}
+	policy.Name, policy.Vmlinux = name, vmlinux
+	policy.Emit.Beside = true
+	own := func(o *pipeline.Object) bool { return !o.Vmlinux && (t.ext == "" || below(t.ext, o.Path)) }
+	list := func(ctx context.Context, b *pipeline.Build) error {
+		objects, err := t.objects(vmlinux)
+		if err != nil {
+			return err
+		}
+		b.Objects = objects
+		b.Bears = func(o *pipeline.Object, s *pipeline.Symbol) bool { return own(o) && s.Local }
+		return stages.Read(ctx, b)
+	}
+	plan := []pipeline.Stage{
+		{Name: "scan", Run: list}, {Name: "dedupe", Run: stages.Dedupe}, {Name: "normalize", Run: stages.Normalize}, {Name: "resolve", Run: stages.Resolve},
+	}
+	if emit {
+		plan = append(plan, pipeline.Stage{Name: "emit", Run: stages.EmitModules})
+	}
+	plan = append(plan, pipeline.Stage{Name: "stats", Run: func(_ context.Context, b *pipeline.Build) error { return do(b) }})
+	options, release := h.options(t)
+	defer release()
+	r, err := pipeline.Run(context.Background(), &configs.Plan{Out: t.state, OnError: "continue", Builds: []configs.Build{policy}}, plan, options)
+	if err != nil {
+		return err
+	}
+	return problems(r)
+}
+
+// problems are the errors of a run. That an object has no debugging information costs its aliases their folders, not
+// their truth.
+func problems(r *pipeline.Result) error {
+	without := map[string]bool{}
+	for _, b := range r.Builds {
+		for i := range b.Objects {
+			without[b.Objects[i].Name] = b.Objects[i].NoDebug
+		}
+	}
+	for _, e := range r.Errors {
+		if !without[e.Object] {
+			return e
+		}
+	}
+	return nil
+}
+
+// absolute names a file in the same way whoever names it from wherever.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}
+
+func below(dir, path string) bool {
+	rel, err := filepath.Rel(absolute(dir), absolute(path))
+	return err == nil && filepath.IsLocal(rel)
+}
+
+// token says of which state of the tree the copies are that lie beside its modules. kbuild makes modules.order anew when
+// a module is, and vmlinux.o when something built in is; so these two stand for all, as they do for modpost.
+func (h *Hook) token(t tree) string {
+	var text []byte
+	for _, path := range []string{order(t.dir), order(t.ext), t.vmlinuxObject(), h.Getenv("KAS_CONFIG")} {
+		id, _ := elf.IdentifyTarget(path)
+		text = fmt.Appendf(text, "%v\n", id)
+	}
+	return pipeline.Digest(h.Kas, string(text))
+}
+
+// emitted are the copies of a tree's modules as the hooks made them last.
+type emitted struct {
+	lines []byte // "IDENTITY COPY OBJECT": COPY is 1 if there is one
+}
+
+const emittedFile = "emitted"
+
+// copies brings the copies of the tree's modules up to date, if object or the tree is not as it was when they were made.
+// It is done once for all of them: whoever comes first does it, the others wait.
+func (h *Hook) copies(t tree, object string) (*emitted, error) {
+	if e := h.lastCopies(t, object); e != nil {
+		return e, nil
+	}
+	unlock, err := pipeline.LockWait(t.state)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if e := h.lastCopies(t, object); e != nil {
+		return e, nil
+	}
+	path := filepath.Join(t.state, emittedFile)
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	token := h.token(t)
+	var e emitted
+	err = h.aliases(t, "modules", t.vmlinuxObject(), true, func(b *pipeline.Build) error {
+		globals := []byte{}
+		for i := range b.Objects {
+			o := &b.Objects[i]
+			if o.Vmlinux {
+				continue
+			}
+			made := 0
+			if o.Emitted > 0 {
+				made = 1
+			}
+			e.lines = fmt.Appendf(e.lines, "%v %d %s\n", o.Identity, made, absolute(o.Path))
+			for j := range o.Duplicates {
+				if d := &o.Duplicates[j]; d.Alias != "" && !o.Symbols[d.Symbol].Local {
+					globals = fmt.Appendf(globals, "%s\t%s\t%s\n", absolute(o.Path), o.Symbols[d.Symbol].Name, d.Alias)
+				}
+			}
+		}
+		_, err := pipeline.WriteFile(filepath.Join(t.state, globalsFile), func(w io.Writer) error { _, err := w.Write(globals); return err })
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	_, err = pipeline.WriteFile(path, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "%s\n%s", token, e.lines)
+		return err
+	})
+	return &e, err
+}
+
+// lastCopies are the copies of the last time, nil if they are not of the tree as it is.
+func (h *Hook) lastCopies(t tree, object string) *emitted {
+	data, err := os.ReadFile(filepath.Join(t.state, emittedFile))
+	if err != nil {
+		return nil
+	}
+	token, lines, _ := bytes.Cut(data, []byte("\n"))
+	if string(token) != h.token(t) {
+		return nil
+	}
+	e := &emitted{lines}
+	id, err := elf.IdentifyTarget(object)
+	if known, _, ok := e.find(object); err != nil || !ok || known != fmt.Sprint(id) {
+		return nil
+	}
+	return e
+}
+
+// find returns what is known of an object.
+func (e *emitted) find(object string) (identity string, copied, ok bool) {
+	suffix := []byte(" " + absolute(object))
+	for line := range bytes.Lines(e.lines) {
+		line = bytes.TrimSuffix(line, []byte("\n"))
+		if rest, found := bytes.CutSuffix(line, suffix); found {
+			if id, copied, ok := bytes.Cut(rest, []byte("} ")); ok {
+				return string(id) + "}", string(copied) == "1", true
+			}
+		}
+	}
+	return "", false, false
+}
