@@ -36,8 +36,8 @@ func LD(h Hook) (status int, err error) {
 	}
 	args := slices.Clone(h.Args)
 	if _, copied, ok := copies.find(path); !ok {
-		return 0, fmt.Errorf("%s is not in %s: no aliases are known for it", path, order(t.dir))
-	} else if copied {
+		return 0, notListed(path, t)
+	} else if copied != none {
 		args[object] = path + ".kas"
 	}
 	globals, err := t.globals(path)

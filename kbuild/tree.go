@@ -119,14 +119,14 @@ func (h *Hook) aliases(t tree, name, vmlinux string, emit bool, do func(*pipelin
 	}
 	policy.Name, policy.Vmlinux = name, vmlinux
 	policy.Emit.Beside = true
-	own := func(o *pipeline.Object) bool { return !o.Vmlinux && (t.ext == "" || below(t.ext, o.Path)) }
 	list := func(ctx context.Context, b *pipeline.Build) error {
 		objects, err := t.objects(vmlinux)
 		if err != nil {
 			return err
 		}
 		b.Objects = objects
-		b.Bears = func(o *pipeline.Object, s *pipeline.Symbol) bool { return own(o) && s.Local }
+		b.Own = func(o *pipeline.Object) bool { return o.Vmlinux || t.ext == "" || below(t.ext, o.Path) }
+		b.Bears = func(s *pipeline.Symbol) bool { return s.Local } // of the others see globalsFile
 		return stages.Read(ctx, b)
 	}
 	plan := []pipeline.Stage{
@@ -188,7 +188,7 @@ func (h *Hook) token(t tree) string {
 
 // emitted are the copies of a tree's modules as the hooks made them last.
 type emitted struct {
-	lines []byte // "IDENTITY COPY OBJECT": COPY is 1 if there is one
+	lines []byte // "OBJECT'S IDENTITY COPY'S IDENTITY OBJECT"; the copy's is that of no file if there is none
 }
 
 const emittedFile = "emitted"
@@ -220,11 +220,11 @@ func (h *Hook) copies(t tree, object string) (*emitted, error) {
 			if o.Vmlinux {
 				continue
 			}
-			made := 0
+			copied := elf.Identity{}
 			if o.Emitted > 0 {
-				made = 1
+				copied = identity(o.Path + ".kas")
 			}
-			e.lines = fmt.Appendf(e.lines, "%v %d %s\n", o.Identity, made, absolute(o.Path))
+			e.lines = fmt.Appendf(e.lines, "%v %v %s\n", o.Identity, copied, absolute(o.Path))
 			for j := range o.Duplicates {
 				if d := &o.Duplicates[j]; d.Alias != "" && !o.Symbols[d.Symbol].Local {
 					globals = fmt.Appendf(globals, "%s\t%s\t%s\n", absolute(o.Path), o.Symbols[d.Symbol].Name, d.Alias)
@@ -255,23 +255,31 @@ func (h *Hook) lastCopies(t tree, object string) *emitted {
 		return nil
 	}
 	e := &emitted{lines}
-	id, err := elf.IdentifyTarget(object)
-	if known, _, ok := e.find(object); err != nil || !ok || known != fmt.Sprint(id) {
+	was, copied, ok := e.find(object)
+	if !ok || was != fmt.Sprint(identity(object)) || copied != none && copied != fmt.Sprint(identity(object+".kas")) {
 		return nil
 	}
 	return e
 }
 
-// find returns what is known of an object.
-func (e *emitted) find(object string) (identity string, copied, ok bool) {
+// identity is that of the file, or of what a link there leads to; the zero value if there is none.
+func identity(path string) elf.Identity {
+	id, _ := elf.IdentifyTarget(path)
+	return id
+}
+
+// none is the identity of no file.
+var none = fmt.Sprint(elf.Identity{})
+
+// find returns the identities of an object and its copy, as they were.
+func (e *emitted) find(object string) (was, copied string, ok bool) {
 	suffix := []byte(" " + absolute(object))
 	for line := range bytes.Lines(e.lines) {
-		line = bytes.TrimSuffix(line, []byte("\n"))
-		if rest, found := bytes.CutSuffix(line, suffix); found {
-			if id, copied, ok := bytes.Cut(rest, []byte("} ")); ok {
-				return string(id) + "}", string(copied) == "1", true
+		if rest, found := bytes.CutSuffix(bytes.TrimSuffix(line, []byte("\n")), suffix); found {
+			if was, copied, ok := strings.Cut(string(rest), "} "); ok {
+				return was + "}", copied, true
 			}
 		}
 	}
-	return "", false, false
+	return "", "", false
 }

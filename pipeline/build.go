@@ -34,8 +34,10 @@ type Build struct {
 	Stats   Stats
 	Timings []Timing
 
-	// Bears says whether the copy of a module is to bear the alias of a symbol; nil: of every symbol that has one.
-	Bears func(*Object, *Symbol) bool
+	// Own says of which modules copies are made; the others count, and what lies beside them is not touched. Bears says
+	// whether a copy is to bear the alias of a symbol. nil is yes to all.
+	Own   func(*Object) bool
+	Bears func(*Symbol) bool
 
 	// Skipped says that the last run had made everything; the stages after scan did nothing.
 	Skipped bool

@@ -26,7 +26,7 @@ func EmitModules(ctx context.Context, b *pipeline.Build) error { return emit(ctx
 
 func emit(ctx context.Context, b *pipeline.Build, vmlinux bool) error {
 	objects := b.Every(func(o *pipeline.Object) bool {
-		if o.Vmlinux && !vmlinux {
+		if o.Vmlinux && !vmlinux || !own(b, o) {
 			return false
 		}
 		return o.Readable() && (o.Vmlinux || aliased(b, o) || b.Config.Emit.Unaliased == "link")
@@ -52,6 +52,8 @@ func emit(ctx context.Context, b *pipeline.Build, vmlinux bool) error {
 	return sweep(b)
 }
 
+func own(b *pipeline.Build, o *pipeline.Object) bool { return b.Own == nil || b.Own(o) }
+
 // aliased says whether the copy of an object bears aliases.
 func aliased(b *pipeline.Build, o *pipeline.Object) bool {
 	return len(aliases(b, o)) > 0
@@ -63,7 +65,7 @@ func aliases(b *pipeline.Build, o *pipeline.Object) []elf.Alias {
 	for i := range o.Duplicates {
 		d := &o.Duplicates[i]
 		s := &o.Symbols[d.Symbol]
-		if d.Alias != "" && (b.Bears == nil || b.Bears(o, s)) {
+		if d.Alias != "" && (b.Bears == nil || b.Bears(s)) {
 			all = append(all, elf.Alias{Original: s.ID, Name: d.Alias})
 		}
 	}
@@ -154,7 +156,7 @@ func sweep(b *pipeline.Build) error {
 	current := map[string]bool{}
 	for i := range b.Objects {
 		o := &b.Objects[i]
-		if o.Vmlinux {
+		if o.Vmlinux || !own(b, o) {
 			continue
 		}
 		path := outputPath(b, o)

@@ -1,0 +1,57 @@
+package kbuild
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"kas/pipeline"
+)
+
+// Object makes the copy of a module's object that bears its aliases, X.o.kas of X.o, for a tree in which it is a target of
+// its own. A module without aliases gets a symbolic link to X.o there. What is right already is left alone.
+func Object(h Hook, object string) error {
+	t := h.treeHere()
+	copies, err := h.copies(t, object)
+	if err != nil {
+		return err
+	}
+	_, copied, ok := copies.find(object)
+	if !ok {
+		return notListed(object, t)
+	}
+	target := object + ".kas"
+	if copied != none {
+		return nil
+	}
+	if to, err := os.Readlink(target); err == nil && to == filepath.Base(object) {
+		return nil
+	}
+	if err := os.Remove(target); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return pipeline.Symlink(filepath.Base(object), target)
+}
+
+// Finish adds to a module that was linked from X.o.kas the aliases of its global symbols.
+func Finish(h Hook, module, object string) error {
+	t := h.treeHere()
+	if _, err := h.copies(t, object); err != nil {
+		return err
+	}
+	globals, err := t.globals(object)
+	if err != nil || len(globals) == 0 {
+		return err
+	}
+	return addGlobals(module, globals)
+}
+
+func notListed(object string, t tree) error {
+	where := order(t.dir)
+	if t.ext != "" {
+		where += " or " + order(t.ext)
+	}
+	return fmt.Errorf("%s is not in %s: no aliases are known for it", object, where)
+}
