@@ -62,15 +62,19 @@ func (f *File) Bytes(s *Symbol) []byte {
 	if !s.Defined() {
 		return nil
 	}
-	data, err := f.Data(int(s.Section))
+	section := &f.Sections[s.Section]
 	at := f.CodeAddress(s)
 	if f.Type != Relocatable {
-		at -= f.Sections[s.Section].Addr
+		at -= section.Addr
 	}
-	if err != nil || at >= uint64(len(data)) {
+	if section.NoBits() || section.Type == uint32(stdelf.SHT_NULL) || at >= section.Size {
 		return nil
 	}
-	return data[at:][:min(uint64(len(data))-at, s.Size)]
+	data, err := f.bytes(section.Offset+at, min(section.Size-at, s.Size))
+	if err != nil {
+		return nil
+	}
+	return data
 }
 
 // Symtab is the symbol table of an object.
