@@ -264,7 +264,11 @@ func (b *Build) WriteLines(ctx context.Context, name, header string, n int, line
 			buf := buffers.Get().(*[]byte)
 			defer buffers.Put(buf)
 			failed[i] = protect(func() { *buf = lines((*buf)[:0], i*items, min(n, (i+1)*items)) })
-			<-written[i]
+			select {
+			case <-written[i]:
+			case <-ctx.Done(): // the range before may not have begun
+				failed[i] = ctx.Err()
+			}
 			if failed[i] == nil {
 				_, failed[i] = w.file.Write(*buf)
 			}

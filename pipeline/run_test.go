@@ -314,3 +314,122 @@ func TestParallel(t *testing.T) {
 	}
 	Parallel(2, 0, func(int) { t.Error("called for nothing") })
 }
+
+// within runs f as the one stage of a build.
+func within(t *testing.T, jobs int, f func(context.Context, *Build) error) *Result {
+	t.Helper()
+	r, err := Run(context.Background(), plan(t, 1), []Stage{{"work", f}}, Options{Jobs: jobs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// Split calls f once for each item, in parts that do not depend on the workers.
+func TestSplit(t *testing.T) {
+	for _, n := range []int{0, 1, 2, Parts - 1, Parts, Parts + 1, 1000} {
+		var want []string
+		for _, jobs := range []int{1, 2, 7} {
+			var mu sync.Mutex
+			var parts []string
+			seen := make([]int, n)
+			r := within(t, jobs, func(ctx context.Context, b *Build) error {
+				return b.Split(ctx, n, func(part, from, to int) {
+					for i := from; i < to; i++ {
+						seen[i]++
+					}
+					mu.Lock()
+					parts = append(parts, fmt.Sprintf("%02d %d-%d", part, from, to))
+					mu.Unlock()
+				})
+			})
+			if len(r.Errors) > 0 {
+				t.Fatal(messages(r.Errors))
+			}
+			if i := slices.IndexFunc(seen, func(n int) bool { return n != 1 }); i >= 0 {
+				t.Errorf("%d items, %d workers: item %d was seen %d times", n, jobs, i, seen[i])
+			}
+			slices.Sort(parts)
+			if want == nil {
+				want = parts
+			}
+			if !slices.Equal(parts, want) {
+				t.Errorf("%d items, %d workers: parts %q, want %q", n, jobs, parts, want)
+			}
+		}
+	}
+	r := within(t, 3, func(ctx context.Context, b *Build) error {
+		return b.Split(ctx, 100, func(part, _, _ int) {
+			if part == 50 {
+				panic("a mistake")
+			}
+		})
+	})
+	if len(r.Errors) != 1 || !strings.Contains(r.Errors[0].Error(), "a mistake") {
+		t.Errorf("errors %q", messages(r.Errors))
+	}
+}
+
+// WriteLines writes what a loop over all items would, and nothing if a part of it fails.
+func TestWriteLines(t *testing.T) {
+	for _, n := range []int{0, 1, 2047, 2048, 2049, 30_000} {
+		want := "# head\n"
+		for i := range n {
+			want += fmt.Sprintf("line %d\n", i)
+		}
+		for _, jobs := range []int{1, 2, 7} {
+			var path string
+			r := within(t, jobs, func(ctx context.Context, b *Build) error {
+				path = b.Path("table")
+				return b.WriteLines(ctx, "table", "# head\n", n, func(buf []byte, from, to int) []byte {
+					for i := from; i < to; i++ {
+						buf = fmt.Appendf(buf, "line %d\n", i)
+					}
+					return buf
+				})
+			})
+			got, err := os.ReadFile(path)
+			if err != nil || len(r.Errors) > 0 || string(got) != want {
+				t.Errorf("%d lines, %d workers: %v %v, %d bytes, want %d", n, jobs, err, messages(r.Errors), len(got), len(want))
+			}
+		}
+	}
+	var dir string
+	r := within(t, 3, func(ctx context.Context, b *Build) error {
+		dir = b.Dir
+		return b.WriteLines(ctx, "table", "", 30_000, func(buf []byte, from, to int) []byte {
+			if from <= 9_000 && 9_000 < to {
+				panic("a mistake")
+			}
+			return append(buf, "line\n"...)
+		})
+	})
+	if len(r.Errors) != 1 || !strings.Contains(r.Errors[0].Error(), "a mistake") {
+		t.Errorf("errors %q", messages(r.Errors))
+	}
+	if left := below(t, dir); len(left) != 0 {
+		t.Errorf("left: %q", left)
+	}
+}
+
+// No more builds are under way than keep the workers busy, and what they held is given back.
+func TestBuildsInFlight(t *testing.T) {
+	var running, most atomic.Int32
+	r, err := Run(context.Background(), plan(t, 12), []Stage{list(3), {"work", func(_ context.Context, b *Build) error {
+		most.Store(max(most.Load(), running.Add(1)))
+		defer running.Add(-1)
+		b.Objects[0].Symbols = make([]Symbol, 10)
+		return nil
+	}}}, Options{Jobs: 2})
+	if err != nil || len(r.Errors) > 0 {
+		t.Fatal(err, messages(r.Errors))
+	}
+	if most.Load() > 3 {
+		t.Errorf("%d builds at once with two workers", most.Load())
+	}
+	for _, b := range r.Builds {
+		if len(b.Objects) != 3 || b.Objects[0].Symbols != nil {
+			t.Errorf("%s: %d objects, %d symbols", b.Config.Name, len(b.Objects), len(b.Objects[0].Symbols))
+		}
+	}
+}
