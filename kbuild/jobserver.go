@@ -1,6 +1,7 @@
 package kbuild
 
 import (
+	"io/fs"
 	"os"
 	"runtime"
 	"strings"
@@ -43,6 +44,11 @@ func jobs(makeflags string) (n int, release func()) {
 	if err != nil {
 		return 1, func() {}
 	}
+	// Without the `+` the numbers may be those of any file.
+	if info, err := out.Stat(); err != nil || info.Mode().Type() != fs.ModeNamedPipe || !isPipe(in) {
+		out.Close()
+		return 1, func() {}
+	}
 	tokens := make([]byte, max(cores-1, 0))
 	got, err := syscall.Read(in, tokens)
 	if err != nil || got < 0 {
@@ -53,4 +59,9 @@ func jobs(makeflags string) (n int, release func()) {
 		out.Write(tokens)
 		out.Close()
 	}
+}
+
+func isPipe(fd int) bool {
+	var st syscall.Stat_t
+	return syscall.Fstat(fd, &st) == nil && st.Mode&syscall.S_IFMT == syscall.S_IFIFO
 }

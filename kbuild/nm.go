@@ -98,12 +98,8 @@ func (h *Hook) vmlinuxAliases(file string) (duplicates, error) {
 	var all duplicates
 	err := h.aliases(t, "vmlinux", file, false, func(b *pipeline.Build) error {
 		o := b.Vmlinux()
-		if o.NoDebug {
-			for i := range b.Objects {
-				if !b.Objects[i].NoDebug {
-					return fmt.Errorf("%s was linked without the debugging information that its modules have: give make LD=\"kas ld\", too", file)
-				}
-			}
+		if o.NoDebug && t.hasDebug(b) {
+			return fmt.Errorf("%s was linked without the debugging information that its objects have: give make LD=\"kas ld\", too", file)
 		}
 		for i := range o.Duplicates {
 			d := &o.Duplicates[i]
@@ -116,6 +112,21 @@ func (h *Hook) vmlinuxAliases(file string) (duplicates, error) {
 		err = all.remember(memory, file)
 	}
 	return all, err
+}
+
+// hasDebug says whether the kernel was compiled with debugging information: its modules, or what vmlinux is linked of.
+func (t tree) hasDebug(b *pipeline.Build) bool {
+	for i := range b.Objects {
+		if !b.Objects[i].Vmlinux && !b.Objects[i].NoDebug {
+			return true
+		}
+	}
+	f, err := elf.OpenTables(filepath.Join(t.dir, "vmlinux.o"))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return f.DebugSection(".debug_info") > 0
 }
 
 // firstFile holds the duplicates of the first image, for the passes after it.

@@ -47,7 +47,7 @@ func order(dir string) string { return filepath.Join(dir, "modules.order") }
 
 // modules lists the modules' own objects, X.o, of a folder's modules.order, which names X.ko up to 6.1. Those that are not
 // built are left out: make was asked for something else.
-func modules(dir string) ([]string, error) {
+func (t tree) modules(dir string) ([]string, error) {
 	data, err := os.ReadFile(order(dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -61,40 +61,48 @@ func modules(dir string) ([]string, error) {
 		if line == "" {
 			continue
 		}
-		path := strings.TrimSuffix(strings.TrimSuffix(line, ".ko"), ".o") + ".o"
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(dir, path)
+		object := strings.TrimSuffix(strings.TrimSuffix(line, ".ko"), ".o") + ".o"
+		candidates := []string{object}
+		if !filepath.IsAbs(object) {
+			// Of a folder given by M= the paths are relative to it from 6.13 on, before to the tree.
+			candidates = []string{filepath.Join(dir, object), filepath.Join(t.dir, object)}
 		}
-		if _, err := os.Stat(path); err == nil {
-			all = append(all, filepath.Clean(path))
+		for _, path := range candidates {
+			if _, err := os.Stat(path); err == nil {
+				all = append(all, absolute(path))
+				break
+			}
 		}
 	}
-	slices.Sort(all)
-	return slices.Compact(all), nil
+	return all, nil
 }
 
-// objects lists what counts: vmlinux, the tree's modules, and those out of it.
+// objects lists what counts: vmlinux, the tree's modules, and those out of it, in the order of their names. A module of
+// the tree is named as modules.order does, whatever M= calls its folder.
 func (t tree) objects(vmlinux string) ([]pipeline.Object, error) {
-	var all []pipeline.Object
-	if vmlinux != "" {
-		all = append(all, pipeline.Object{Name: "vmlinux", Path: vmlinux, Vmlinux: true})
-	}
-	own, err := modules(t.dir)
+	paths, err := t.modules(t.dir)
 	if err != nil {
 		return nil, err
 	}
 	if t.ext != "" {
-		// What is listed there may lie in the tree as well as out of it.
-		ext, err := modules(t.ext)
+		more, err := t.modules(t.ext)
 		if err != nil {
 			return nil, err
 		}
-		own = append(own, ext...)
-		slices.Sort(own)
-		own = slices.Compact(own)
+		paths = append(paths, more...)
 	}
-	for _, path := range own {
-		all = append(all, pipeline.Object{Name: path, Path: path})
+	var all []pipeline.Object
+	for _, path := range paths {
+		name := path
+		if rel, err := filepath.Rel(absolute(t.dir), path); err == nil && filepath.IsLocal(rel) {
+			name = rel
+		}
+		all = append(all, pipeline.Object{Name: name, Path: path})
+	}
+	slices.SortFunc(all, func(a, b pipeline.Object) int { return strings.Compare(a.Name, b.Name) })
+	all = slices.CompactFunc(all, func(a, b pipeline.Object) bool { return a.Name == b.Name })
+	if vmlinux != "" {
+		all = append([]pipeline.Object{{Name: "vmlinux", Path: vmlinux, Vmlinux: true}}, all...)
 	}
 	return all, nil
 }

@@ -165,7 +165,7 @@ func runPlan(ctx context.Context, plan *configs.Plan, f runFlags, stderr io.Writ
 	started := time.Now()
 	progress := newProgress(stderr)
 	result, err := pipeline.Run(ctx, plan, stages.All, pipeline.Options{
-		Jobs: cmp.Or(f.jobs, plan.Jobs), Events: progress.events(), Cache: cacheDir(), Kas: programID(), Fresh: f.fresh,
+		Jobs: cmp.Or(f.jobs, plan.Jobs), Events: progress.events(), Cache: stateCache(), Kas: programID(), Fresh: f.fresh,
 	})
 	progress.finish()
 	if stopper := new(pipeline.Error); errors.As(err, &stopper) {
@@ -212,8 +212,8 @@ func collectLess() {
 	}
 }
 
-// cacheDir is where a run leaves what the next one may use, "" if this user has no such place, or this program no name.
-func cacheDir() string {
+// stateCache is where a run leaves what the next one may use, "" if this user has no such place, or this program no name.
+func stateCache() string {
 	dir, err := os.UserCacheDir()
 	if err != nil || programID() == "" {
 		return ""

@@ -1,0 +1,832 @@
+package kbuild
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// vmlinuxAliases are those of an image, by the sources of testdata/hooks.
+var vmlinuxAliases = []string{
+	"name_show init/main.c", "name_show kernel/irq.c", "name_show lib/text.c",
+	"setup init/main.c", "setup kernel/irq.c",
+	"probe kernel/irq.c",     // a module has one
+	"text_length lib/text.c", // global; a module has a local one
+	"reset include/shared.h init/main.c", "reset include/shared.h kernel/irq.c",
+}
+
+// Aliases of modules. setup is in a section that is gone after load.
+var moduleAliases = map[string][]string{
+	"a": {"name_show drivers/a_main.c", "name_show drivers/a_util.c", "probe drivers/a_main.c", "reset include/shared.h drivers/a_main.c",
+		"common_probe drivers/a_main.c", "common_scan drivers/a_util.c", "common_weak drivers/a_main.c"},
+	"b": {"name_show drivers/b_main.c", "text_length drivers/b_util.c", "common_probe drivers/b_main.c", "common_scan drivers/b_util.c", "common_weak drivers/b_main.c"},
+}
+
+// What is none of the hooks' business, and with KAS=0 everything, is byte for byte what the real tool does.
+func TestPassThrough(t *testing.T) {
+	eachSuite(t, linkers, func(t *testing.T, s suite) {
+		k := newKernel(t, s)
+		k.ok(k.run(k.ld, imageArgs(".tmp_vmlinux1")...))
+		k.ok(k.run(k.ld, imageArgs("vmlinux")...))
+		tool := map[string]string{"nm": k.nm, "ld": k.ld}
+		same := func(env []string, hook string, args ...string) {
+			t.Helper()
+			out := output(args)
+			written := func() string {
+				if out == "" || !k.exists(out) {
+					return "nothing"
+				}
+				defer os.Remove(k.path(out))
+				return k.read(out)
+			}
+			real := k.run(tool[hook], args...)
+			realFile := written()
+			kas := k.runEnv(env, "kas", append([]string{hook}, args...)...)
+			kasFile := written()
+			if kas.stdout != real.stdout || kas.stderr != real.stderr || kas.status != real.status {
+				t.Errorf("kas %s %q: exit %d\n%s%s\nwant exit %d\n%s%s", hook, args, kas.status, kas.stdout, kas.stderr, real.status, real.stdout, real.stderr)
+			}
+			if realFile != kasFile {
+				t.Errorf("kas %s %q writes another %s", hook, args, out)
+			}
+		}
+		for _, args := range [][]string{
+			{"--help"}, {"--version"}, {"-V"}, {"--nonsense"}, {},
+			{"vmlinux"}, {".tmp_vmlinux1"}, {"-S", "vmlinux"}, {"-n", "-S", "vmlinux"}, {"vmlinux", "-n"},
+			{"-n", "drivers/a.o"}, {"-n", "vmlinux.o"}, {"-n", "drivers/a.o", "vmlinux"},
+			{"-n", ".tmp_vmlinux8"}, {"-n", "nosuch.o"},
+		} {
+			same(nil, "nm", args...)
+		}
+		for _, args := range [][]string{
+			{"--help"}, {"--version"}, {"-v"}, {"--nonsense"}, {},
+			{"-r", "-o", "part.o", "drivers/a_main.o", "drivers/a_util.o"},
+			{"-r", "-opart.o", "drivers/a_main.o"},
+			imageArgs("setup.elf"), imageArgs("vmlinux"), imageArgs(".tmp_vmlinux2", "--strip-debug", "kallsyms1.o"),
+			imageArgs(".tmp_vmlinux.btf"),
+			{"-o", "whole", "drivers/b_main.o"},                          // what it calls is missing
+			{"-T", "scripts/nosuch.lds", "-r", "-o", "x.o", "vmlinux.o"}, // as is the script
+			{"-o", "drivers/a.ko", "drivers/nosuch.o"},
+		} {
+			same(nil, "ld", args...)
+		}
+		off := []string{"KAS=0"}
+		same(off, "nm", "-n", ".tmp_vmlinux1")
+		same(off, "nm", "-n", "vmlinux")
+		same(off, "nm", "--version")
+		same(off, "ld", imageArgs(".tmp_vmlinux1", "--strip-debug")...)
+		same(off, "ld", module("drivers/a")...)
+		same(off, "ld", "-v")
+		for _, name := range []string{".kas", "drivers/a.o.kas"} {
+			if k.exists(name) {
+				t.Error("there is", name)
+			}
+		}
+	})
+}
+
+// entries are the lines of a list that bear an alias, and the list without them. Each stands after its original.
+func (k *kernel) entries(list string) (aliases []named, addresses []string, rest string) {
+	k.Helper()
+	var kept strings.Builder
+	last := make([]string, 3)
+	for line := range strings.Lines(list) {
+		c := strings.Fields(line)
+		if len(c) != 3 || !isAlias(c[2]) {
+			kept.WriteString(line)
+			last = c
+			continue
+		}
+		if c[0] != last[0] || c[1] != last[1] || !strings.HasPrefix(c[2], last[2]+"@") {
+			k.Errorf("alias %q stands after %q", c, last)
+		}
+		aliases = append(aliases, named{last[2], c[2]})
+		addresses = append(addresses, c[0])
+	}
+	return aliases, addresses, kept.String()
+}
+
+// list takes the list of an image and holds it against the real tool's.
+func (k *kernel) list(image string) (aliases []named, addresses []string) {
+	k.Helper()
+	aliases, addresses, rest := k.entries(k.ok(k.run("kas", "nm", "-n", image)))
+	if want := k.ok(k.run(k.nm, "-n", image)); rest != want {
+		k.Errorf("%s: the list without aliases is\n%s, want\n%s", image, rest, want)
+	}
+	return aliases, addresses
+}
+
+func sorted(list []named) []named {
+	return slices.SortedFunc(slices.Values(list), func(a, b named) int { return strings.Compare(a.alias, b.alias) })
+}
+
+func TestVmlinux(t *testing.T) {
+	eachSuite(t, append(linkers, clang), func(t *testing.T, s suite) {
+		for _, names := range [][]string{
+			{".tmp_vmlinux.kallsyms1", ".tmp_vmlinux.kallsyms2", ".tmp_vmlinux.kallsyms3", "vmlinux"}, // 6.1, which may need a third
+			{".tmp_vmlinux1", ".tmp_vmlinux2", "vmlinux.unstripped"},
+		} {
+			k := newKernel(t, s)
+			first, last := names[0], names[len(names)-1]
+			k.ok(k.run("kas", append([]string{"ld"}, imageArgs(first, "--strip-debug")...)...))
+			plain := filepath.Join(t.TempDir(), "plain")
+			k.ok(k.run(k.ld, imageArgs(plain, "--strip-debug")...))
+			if have, want := k.ok(k.run("nm", "-n", first)), k.ok(k.run("nm", "-n", plain)); have != want {
+				t.Errorf("%s has the symbols\n%s, without kas\n%s", first, have, want)
+			}
+			aliases, addresses := k.list(first)
+			if have, want := sorted(aliases), k.expect(vmlinuxAliases...); !slices.Equal(have, want) {
+				t.Errorf("%s: aliases\n%v, want\n%v", first, have, want)
+			}
+			// Another reader of debugging information says of each address where it is from.
+			places := strings.Fields(k.ok(k.run("llvm-addr2line-19", append([]string{"-e", first}, addresses...)...)))
+			for i, a := range aliases {
+				file, line, _ := strings.Cut(places[i], ":")
+				if from, err := filepath.Rel(filepath.Join(shared, k.cc), file); err == nil {
+					file = from
+				}
+				if !strings.Contains(a.alias, "@"+underscored(file)+"_") || !strings.HasSuffix(a.alias, "_"+line) {
+					t.Errorf("%s is said to be at %s", a.alias, places[i])
+				}
+			}
+			for i, image := range names[1:] {
+				args := imageArgs(image, fmt.Sprintf("kallsyms%d.o", min(i+1, 2)))
+				if image != last {
+					args = append(args, "--strip-debug")
+				}
+				k.ok(k.run("kas", append([]string{"ld"}, args...)...))
+				if have := strings.Contains(k.ok(k.run("readelf", "-SW", image)), ".debug_info"); have != (image == last) {
+					t.Errorf("%s has debugging information: %t", image, have)
+				}
+				again, moved := k.list(image)
+				if !slices.Equal(again, aliases) {
+					t.Errorf("%s: aliases\n%v, those of %s\n%v", image, again, first, aliases)
+				}
+				if slices.Equal(moved, addresses) {
+					t.Errorf("%s: no address moved, so the test is worth nothing", image)
+				}
+			}
+		}
+	})
+}
+
+// Both tools make the same list, however they are chosen.
+func TestTools(t *testing.T) {
+	k := newKernel(t, gnu)
+	for _, link := range []struct {
+		env  []string
+		tool []string
+		real string
+	}{
+		{nil, nil, "ld"},
+		{nil, []string{"--tool", "ld.lld-19"}, "ld.lld-19"},
+		{nil, []string{"--tool=ld -z nodynamic-undefined-weak"}, "ld"},
+		{[]string{"LLVM=-19"}, nil, "ld.lld-19"},
+		{[]string{"CROSS_COMPILE=x86_64-linux-gnu-"}, nil, "x86_64-linux-gnu-ld"},
+		{[]string{"LLVM=0", "CROSS_COMPILE=x86_64-linux-gnu-"}, nil, "x86_64-linux-gnu-ld"},
+		{[]string{"LLVM=-19", "CROSS_COMPILE=x86_64-linux-gnu-"}, nil, "ld.lld-19"}, // as kbuild has it
+	} {
+		have := k.ok(k.runEnv(link.env, "kas", slices.Concat([]string{"ld"}, link.tool, []string{"--version"})...))
+		if want := k.ok(k.run(link.real, "--version")); have != want {
+			t.Errorf("%v %q is %s, want %s", link.env, link.tool, have, want)
+		}
+	}
+	// A folder, and the names without a version, need tools of those names.
+	folder := filepath.Join(t.TempDir(), "llvm")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"ld.lld", "llvm-nm"} {
+		script := "#!/bin/sh\necho " + name + " of a folder: \"$@\"\nexit 5\n"
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, env := range [][]string{{"LLVM=" + folder + "/"}, {"LLVM=1", "PATH=" + folder + ":" + os.Getenv("PATH")}} {
+		for hook, name := range map[string]string{"ld": "ld.lld", "nm": "llvm-nm"} {
+			r := k.runEnv(env, "kas", hook, "a  b", "--tool", "c")
+			if r.stdout != name+" of a folder: a  b --tool c\n" || r.stderr != "" || r.status != 5 {
+				t.Errorf("%v: %+v", env, r)
+			}
+		}
+	}
+
+	k.ok(k.run("kas", append([]string{"ld"}, imageArgs(".tmp_vmlinux1", "--strip-debug")...)...))
+	want, _ := k.list(".tmp_vmlinux1")
+	for _, tool := range []string{"nm", "llvm-nm-19", "x86_64-linux-gnu-nm"} {
+		have, _, rest := k.entries(k.ok(k.run("kas", "nm", "--tool", tool, "-n", ".tmp_vmlinux1")))
+		if !slices.Equal(have, want) {
+			t.Errorf("%s: aliases %v, want %v", tool, have, want)
+		}
+		if real := k.ok(k.run(tool, "-n", ".tmp_vmlinux1")); rest != real {
+			t.Errorf("%s: the rest of the list is\n%s, want\n%s", tool, rest, real)
+		}
+	}
+}
+
+// A link whose images do not belong together ends, with nothing printed that could be taken for a list.
+func TestVmlinuxRefused(t *testing.T) {
+	eachSuite(t, linkers, func(t *testing.T, s suite) {
+		k := newKernel(t, s)
+		ld := func(args []string) {
+			t.Helper()
+			k.ok(k.run("kas", append([]string{"ld"}, args...)...))
+		}
+		nm := func(image string) result { return k.run("kas", "nm", "-n", image) }
+		first, second := imageArgs(".tmp_vmlinux1", "--strip-debug"), imageArgs(".tmp_vmlinux2", "--strip-debug", "kallsyms1.o")
+
+		ld(second)
+		k.refused(nm(".tmp_vmlinux2"), "follows an image that is not known")
+
+		ld(first)
+		k.ok(nm(".tmp_vmlinux1"))
+		k.ok(nm(".tmp_vmlinux2"))
+		more := imageArgs(".tmp_vmlinux2", "--strip-debug", "kallsyms1.o", "lib/more.o")
+		ld(more)
+		k.refused(nm(".tmp_vmlinux2"), "does not hold the symbols of the first image")
+
+		// One symbol fewer.
+		k.partial("vmlinux", "init/main", "kernel/irq")
+		ld(second)
+		k.refused(nm(".tmp_vmlinux2"), "does not hold the symbols of the first image")
+
+		// As many, in another order.
+		k.partial("vmlinux", "kernel/irq", "init/main", "lib/text")
+		ld(second)
+		k.refused(nm(".tmp_vmlinux2"), "does not hold the symbols of the first image")
+
+		k.partial("vmlinux", vmlinuxParts...)
+		ld(second)
+		k.ok(nm(".tmp_vmlinux2"))
+		ld(first)
+		k.refused(nm(".tmp_vmlinux2"), "was linked again")
+
+		k.ok(nm(".tmp_vmlinux1"))
+		k.ok(nm(".tmp_vmlinux2"))
+		k.ok(k.run(k.ld, first...))
+		k.refused(nm(".tmp_vmlinux1"), "without the debugging information")
+		k.refused(nm(".tmp_vmlinux2"), "not known")
+
+		// The last image is on its own.
+		ld(imageArgs("vmlinux", "kallsyms1.o"))
+		k.ok(nm("vmlinux"))
+		k.ok(k.run(k.ld, imageArgs("vmlinux", "--strip-debug")...))
+		k.refused(nm("vmlinux"), "without the debugging information")
+
+		k.write(".tmp_vmlinux1", k.read(".tmp_vmlinux1")[:4000])
+		if r := nm(".tmp_vmlinux1"); r.status == 0 || r.stdout != "" {
+			t.Errorf("of a cut image: %+v", r)
+		}
+		if left := k.leftovers(); left != nil {
+			t.Error("left:", left)
+		}
+	})
+}
+
+// Of a tree without modules the names of vmlinux alone count.
+func TestVmlinuxAlone(t *testing.T) {
+	k := newKernel(t, gnu)
+	if err := os.Remove(k.path("modules.order")); err != nil {
+		t.Fatal(err)
+	}
+	k.ok(k.run("kas", append([]string{"ld"}, imageArgs(".tmp_vmlinux1", "--strip-debug")...)...))
+	have, _ := k.list(".tmp_vmlinux1")
+	var want []string
+	for _, a := range vmlinuxAliases {
+		if !strings.HasPrefix(a, "probe ") && !strings.HasPrefix(a, "text_length ") { // which modules have
+			want = append(want, a)
+		}
+	}
+	if want := k.expect(want...); !slices.Equal(sorted(have), want) {
+		t.Errorf("aliases %v, want %v", sorted(have), want)
+	}
+	// A module that is listed and not built counts as little.
+	k.order("drivers/a.o", "drivers/b.o")
+	for _, name := range []string{"drivers/a.o", "drivers/b.o"} {
+		if err := os.Remove(k.path(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if again, _ := k.list(".tmp_vmlinux1"); !slices.Equal(again, have) {
+		t.Errorf("with modules that are not built: %v, want %v", again, have)
+	}
+}
+
+func TestModules(t *testing.T) {
+	eachSuite(t, append(linkers, clang), func(t *testing.T, s suite) {
+		for _, suffix := range []string{".ko", ".o"} { // 6.1, 6.12
+			k := newKernel(t, s)
+			k.order("drivers/a"+suffix, "drivers/b"+suffix, "drivers/c"+suffix)
+			for _, name := range []string{"a", "b", "c"} {
+				path := "drivers/" + name
+				before, content := k.state(path+".o"), k.read(path+".o")
+				k.linkModule(path)
+				if have, want := k.aliased(path), k.expect(moduleAliases[name]...); !slices.Equal(have, want) {
+					t.Errorf("%s: aliases\n%v, want\n%v", path, have, want)
+				}
+				if k.state(path+".o") != before || k.read(path+".o") != content {
+					t.Errorf("%s.o was written", path)
+				}
+			}
+			for _, name := range []string{"a", "b"} {
+				if out := k.ok(k.run("readelf", "-sW", "drivers/"+name+".o.kas")); !isAlias(out) {
+					t.Errorf("drivers/%s.o.kas bears no aliases", name)
+				}
+			}
+			if k.exists("drivers/c.o.kas") {
+				t.Error("there is a copy of a module without aliases")
+			}
+			kas := k.read("drivers/c.ko")
+			if k.ok(k.runEnv([]string{"KAS=0"}, "kas", append([]string{"ld"}, module("drivers/c")...)...)); k.read("drivers/c.ko") != kas {
+				t.Error("a module without aliases is not what it is without kas")
+			}
+			if left := k.leftovers(); left != nil {
+				t.Error("left:", left)
+			}
+		}
+	})
+}
+
+// What changed is made anew, and nothing else.
+func TestModulesAgain(t *testing.T) {
+	eachSuite(t, linkers, func(t *testing.T, s suite) {
+		k := newKernel(t, s)
+		states := func(names ...string) (all []string) {
+			for _, name := range names {
+				all = append(all, name+" "+k.state(name))
+			}
+			return all
+		}
+		k.linkModule("drivers/a")
+		k.linkModule("drivers/b")
+		copies := states("drivers/a.o.kas", "drivers/b.o.kas", ".kas/emitted")
+		linked := k.read("drivers/a.ko")
+		k.linkModule("drivers/a")
+		k.linkModule("drivers/b")
+		if now := states("drivers/a.o.kas", "drivers/b.o.kas", ".kas/emitted"); !slices.Equal(now, copies) {
+			t.Errorf("nothing changed, but from\n%s\nto\n%s", strings.Join(copies, "\n"), strings.Join(now, "\n"))
+		}
+		if k.read("drivers/a.ko") != linked {
+			t.Error("the second link is another")
+		}
+
+		// b was built again, with what c is made of in place of b_main.
+		k.partial("drivers/b", "drivers/b_util", "drivers/c")
+		k.order("drivers/a.o", "drivers/b.o", "drivers/c.o")
+		k.linkModule("drivers/b")
+		var names []string
+		for _, a := range k.aliased("drivers/b") {
+			names = append(names, a.name)
+		}
+		if want := []string{"common_scan", "lonely", "text_length"}; !slices.Equal(names, want) {
+			t.Errorf("b has aliases of %q, want %q", names, want)
+		}
+		k.linkModule("drivers/a")
+		for _, a := range k.aliased("drivers/a") {
+			if a.name == "common_probe" {
+				t.Error("common_probe is of one module alone, and has an alias")
+			}
+		}
+		k.linkModule("drivers/c")
+		if len(k.aliased("drivers/c")) != 1 {
+			t.Error("lonely is in two modules now, and has no alias")
+		}
+
+		// b is what it was: c shares no name again.
+		k.partial("drivers/b", moduleParts["b"]...)
+		k.order("drivers/a.o", "drivers/b.o", "drivers/c.o")
+		k.linkModule("drivers/c")
+		if have := k.aliased("drivers/c"); have != nil {
+			t.Errorf("lonely is alone again, and c has aliases %v", have)
+		}
+		k.linkModule("drivers/b")
+		if have, want := k.aliased("drivers/b"), k.expect(moduleAliases["b"]...); !slices.Equal(have, want) {
+			t.Errorf("b again: aliases\n%v, want\n%v", have, want)
+		}
+
+		// vmlinux.o was: without the other probe, the module's is alone.
+		k.partial("vmlinux", "init/main", "lib/text")
+		k.linkModule("drivers/a")
+		for _, a := range k.aliased("drivers/a") {
+			if a.name == "probe" {
+				t.Error("probe is in no other object any more, and has an alias")
+			}
+		}
+
+		// A copy that is gone, or is not what was written, is made again.
+		want := k.read("drivers/a.o.kas")
+		if err := os.Remove(k.path("drivers/a.o.kas")); err != nil {
+			t.Fatal(err)
+		}
+		k.linkModule("drivers/a")
+		if k.read("drivers/a.o.kas") != want {
+			t.Error("a copy that was gone is another")
+		}
+		k.write("drivers/a.o.kas", "nonsense")
+		k.linkModule("drivers/a")
+		if k.read("drivers/a.o.kas") != want {
+			t.Error("a copy that was written over stayed")
+		}
+	})
+}
+
+// newMany is a tree whose modules are many that are alike.
+func newMany(t *testing.T) *kernel {
+	t.Helper()
+	k := newKernel(t, gnu)
+	k.order(k.manyObjects()...)
+	return k
+}
+
+func (k *kernel) manyObjects() (all []string) {
+	for i := range many {
+		all = append(all, fmt.Sprintf("drivers/m%d.o", i))
+	}
+	return all
+}
+
+// checkMany asks for the aliases of one of them.
+func (k *kernel) checkMany(i int) {
+	k.Helper()
+	path := fmt.Sprintf("drivers/m%d", i)
+	var have []string
+	for _, s := range k.symbols(path + ".ko") {
+		if isAlias(s.name) {
+			have = append(have, s.name)
+		}
+	}
+	slices.Sort(have)
+	var want []string
+	for _, n := range k.expect("many_probe "+path+".c", "many_show "+path+".c") {
+		want = append(want, n.alias)
+	}
+	if !slices.Equal(have, want) {
+		k.Errorf("%s: aliases %q, want %q", path, have, want)
+	}
+}
+
+// Many links at once: one of them makes the copies, and all links find them.
+func TestAtOnce(t *testing.T) {
+	k := newMany(t)
+	// Each link notes which writing of the list it finds when it comes to the real ld.
+	k.write("ld.sh", `#!/bin/sh
+stat -c '%i %.Y' .kas/emitted drivers/m[0-7].o.kas > $$.seen
+exec ld "$@"
+`)
+	if err := os.Chmod(k.path("ld.sh"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	results := make([]result, many)
+	var all sync.WaitGroup
+	for i := range many {
+		all.Go(func() {
+			results[i] = k.run("kas", append([]string{"ld", "--tool", "./ld.sh"}, module(fmt.Sprintf("drivers/m%d", i))...)...)
+		})
+	}
+	all.Wait()
+	for i, r := range results {
+		k.ok(r)
+		k.checkMany(i)
+	}
+	seen, err := filepath.Glob(k.path("*.seen"))
+	if err != nil || len(seen) != many {
+		t.Fatal(seen, err)
+	}
+	for _, path := range seen[1:] {
+		if k.read(path) != k.read(seen[0]) {
+			t.Errorf("the copies were made more than once:\n%s\n%s", k.read(seen[0]), k.read(path))
+		}
+	}
+	if left := k.leftovers(); left != nil {
+		t.Error("left:", left)
+	}
+}
+
+// What is wrong ends the call with one clear line, and leaves nothing that could be taken for a result.
+func TestBadInput(t *testing.T) {
+	link := func(k *kernel, env ...string) result {
+		return k.runEnv(env, "kas", append([]string{"ld"}, module("drivers/a")...)...)
+	}
+	for _, c := range []struct {
+		name   string
+		spoil  func(k *kernel)
+		env    string
+		reason string
+	}{
+		{"cut", func(k *kernel) { k.write("drivers/b.o", k.read("drivers/b.o")[:1000]) }, "", `drivers/b\.o`},
+		{"empty", func(k *kernel) { k.write("drivers/b.o", "") }, "", `drivers/b\.o`},
+		{"own", func(k *kernel) { k.write("drivers/a.o", k.read("drivers/a.o")[:1000]) }, "", `drivers/a\.o`},
+		{"text", func(k *kernel) { k.write("drivers/a.o", "#!/bin/sh\nexit 0\n") }, "", `drivers/a\.o.*ELF`},
+		{"bitcode", func(k *kernel) { k.write("drivers/a.o", "BC\xc0\xde5\x14\x00\x00\x05\x00\x00\x00") }, "", `drivers/a\.o.*ELF`},
+		{"vmlinux", func(k *kernel) { k.write("vmlinux.o", k.read("vmlinux.o")[:1000]) }, "", `vmlinux`},
+		{"not listed", func(k *kernel) { k.order("drivers/b.o") }, "", `drivers/a\.o is not in modules\.order`},
+		{"no configuration", func(k *kernel) {}, "KAS_CONFIG=nosuch.yaml", `nosuch\.yaml.*no such file`},
+		{"no YAML", func(k *kernel) { k.write("k.yaml", "version: 1\nalias: {separator: [\n") }, "KAS_CONFIG=k.yaml", `k\.yaml:\d+(:\d+)?: `},
+		{"key", func(k *kernel) { k.write("k.yaml", "version: 1\nalias:\n  seperator: '~'\n") }, "KAS_CONFIG=k.yaml", `k\.yaml:3:3: .*seperator`},
+		{"value", func(k *kernel) { k.write("k.yaml", "version: 1\nalias: {line: some}\n") }, "KAS_CONFIG=k.yaml", `k\.yaml:2:15: `},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			k := newKernel(t, gnu)
+			c.spoil(k)
+			k.refused(link(k, c.env), c.reason)
+			if k.exists("drivers/a.ko") {
+				t.Error("there is a module")
+			}
+			if left := k.leftovers(); left != nil {
+				t.Error("left:", left)
+			}
+			copies, err := filepath.Glob(k.path("*/*.kas"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, path := range copies { // those of sound objects
+				k.symbols(path)
+			}
+			// Switched off, kas is not in the way.
+			off := link(k, c.env, "KAS=0")
+			if real := k.run("ld", module("drivers/a")...); off.status != real.status || off.stderr != real.stderr {
+				t.Errorf("with KAS=0: %+v", off)
+			}
+		})
+	}
+
+	t.Run("tools", func(t *testing.T) {
+		t.Parallel()
+		k := newKernel(t, gnu)
+		const none = `the real tool nosuch is not on the path: name it with --tool`
+		k.refused(k.run("kas", append([]string{"ld", "--tool", "nosuch"}, module("drivers/a")...)...), none)
+		k.refused(k.run("kas", "ld", "--tool=nosuch", "--version"), none)
+		k.refused(k.run("kas", "nm", "--tool", "nosuch", "-n", "vmlinux"), none)
+		k.refused(k.run("kas", "nm", "--tool", "nosuch", "vmlinux.o"), none)
+		k.refused(k.run("kas", "nm", "--tool", "./nosuch", "vmlinux.o"), `\./nosuch`)
+		k.refused(k.run("kas", "nm", "--tool", "", "vmlinux.o"), "--tool")
+		k.refused(k.runEnv([]string{"CROSS_COMPILE=nosuch-"}, "kas", "ld", "-v"), "nosuch-ld is not on the path")
+		k.refused(k.runEnv([]string{"LLVM=-1"}, "kas", "nm", "-V"), "llvm-nm-1 is not on the path")
+
+		// The real tool fails where kas waits for it.
+		if r := k.run("kas", append([]string{"ld", "--tool", "false"}, module("drivers/a")...)...); r.status != 1 || r.stdout+r.stderr != "" {
+			t.Errorf("%+v", r)
+		}
+		k.write("die.sh", "kill -KILL $$\n")
+		if r := k.run("kas", append([]string{"ld", "--tool", "sh die.sh"}, module("drivers/a")...)...); r.status != 128+9 {
+			t.Errorf("%+v", r)
+		}
+		bad := append(module("drivers/a"), "--nonsense")
+		kas, real := k.run("kas", append([]string{"ld"}, bad...)...), k.run("ld", bad...)
+		if kas.status != real.status || kas.stdout != real.stdout || kas.stderr != real.stderr {
+			t.Errorf("%+v\nwant\n%+v", kas, real)
+		}
+		// A tool that succeeds and did not link what it was to.
+		k.write("lie.sh", "cp drivers/c.o drivers/a.ko\n")
+		k.refused(k.run("kas", append([]string{"ld", "--tool", "sh lie.sh"}, module("drivers/a")...)...), `drivers/a\.ko`)
+		if k.exists("drivers/a.ko") {
+			t.Error("a module without its aliases was left")
+		}
+	})
+
+	// The list of vmlinux, too.
+	t.Run("nm", func(t *testing.T) {
+		t.Parallel()
+		k := newKernel(t, gnu)
+		k.ok(k.run("kas", append([]string{"ld"}, imageArgs(".tmp_vmlinux1", "--strip-debug")...)...))
+		k.refused(k.runEnv([]string{"KAS_CONFIG=nosuch.yaml"}, "kas", "nm", "-n", ".tmp_vmlinux1"), `nosuch\.yaml`)
+		k.write("drivers/b.o", k.read("drivers/b.o")[:1000])
+		k.refused(k.run("kas", "nm", "-n", ".tmp_vmlinux1"), `drivers/b\.o`)
+		// A tool whose list lacks what has an alias.
+		k.partial("drivers/b", moduleParts["b"]...)
+		k.write("lie.sh", "nm -n \"$2\" | grep -v name_show\n")
+		r := k.run("kas", "nm", "--tool", "sh lie.sh", "-n", ".tmp_vmlinux1")
+		if r.status != 1 || !strings.Contains(r.stderr, "not in the list of the real nm") || strings.Count(r.stderr, "\n") != 1 {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// The policy of KAS_CONFIG is taken, and another one makes other copies.
+func TestPolicy(t *testing.T) {
+	k := newKernel(t, gnu)
+	aliases := func(config, mark string) []string {
+		t.Helper()
+		var env []string
+		if config != "" {
+			env = append(env, "KAS_CONFIG="+config)
+		}
+		k.ok(k.runEnv(env, "kas", append([]string{"ld"}, module("drivers/a")...)...))
+		k.ok(k.run("kas", append([]string{"ld"}, imageArgs(".tmp_vmlinux1", "--strip-debug")...)...))
+		list := k.ok(k.runEnv(env, "kas", "nm", "-n", ".tmp_vmlinux1"))
+		var all []string
+		for _, s := range k.symbols("drivers/a.ko") {
+			if strings.Contains(s.name, mark) {
+				all = append(all, s.name)
+			}
+		}
+		for line := range strings.Lines(list) {
+			if c := strings.Fields(line); strings.Contains(c[2], mark) {
+				all = append(all, c[2])
+			}
+		}
+		return all
+	}
+	want := func(what string, have []string, names ...string) {
+		t.Helper()
+		for _, name := range names {
+			if !slices.Contains(have, name) {
+				t.Errorf("%s: no %s in %q", what, name, have)
+			}
+		}
+	}
+	plain := aliases("", "@")
+	if n := len(vmlinuxAliases) + len(moduleAliases["a"]); len(plain) != n {
+		t.Fatalf("%d aliases, want %d", len(plain), n)
+	}
+	k.write("k.yaml", "version: 1\nalias: {separator: '~'}\n")
+	other := aliases("k.yaml", "~")
+	for i := range plain {
+		plain[i] = strings.Replace(plain[i], "@", "~", 1)
+	}
+	if !slices.Equal(other, plain) {
+		t.Errorf("with another separator\n%q, want\n%q", other, plain)
+	}
+	k.write("k.yaml", "version: 1\nalias: {line: none}\n")
+	want("without lines", aliases("k.yaml", "@"), "name_show@drivers_a_main_c", "name_show@init_main_c", "common_probe@drivers_a_main_c")
+	k.write("k.yaml", "version: 1\nalias: {symbols: all}\n")
+	data := aliases("k.yaml", "@")
+	want("with data", data, k.expect("name_show drivers/a_main.c")[0].alias)
+	if n := strings.Count(strings.Join(data, " "), "state@"); n != 3 {
+		t.Errorf("%d aliases of state, want that of a and two of vmlinux: %q", n, data)
+	}
+	// What the configuration says of a run of its own is nothing to the hooks.
+	k.write("k.yaml", "version: 1\nout: elsewhere\nalias: {separator: '~'}\nemit: {beside: false, unaliased: link}\nbuilds: [{name: x, vmlinux: nosuch}]\n")
+	if again := aliases("k.yaml", "~"); !slices.Equal(again, plain) {
+		t.Errorf("with a whole configuration\n%q, want\n%q", again, plain)
+	}
+	if k.exists("elsewhere") || k.exists("drivers/c.o.kas") {
+		t.Error("the configuration's output was made")
+	}
+	if again := aliases("", "@"); len(again) != len(plain) {
+		t.Errorf("without a configuration again: %q", again)
+	}
+}
+
+// make M=DIR: only the modules there are written; those of the tree and vmlinux count.
+func TestExternal(t *testing.T) {
+	for _, inside := range []bool{false, true} { // where make runs: in the tree, from 6.13 in DIR
+		k := newKernel(t, gnu)
+		tree := k.dir
+		k.linkModule("drivers/a")
+		before := k.state("drivers/a.o.kas") + k.state(".kas/emitted")
+		ext := filepath.Join(t.TempDir(), "ext")
+		if err := os.CopyFS(filepath.Join(ext, "scripts"), os.DirFS(k.path("scripts"))); err != nil {
+			t.Fatal(err)
+		}
+		k.partial(filepath.Join(ext, "many"), "drivers/m0", "lib/more")
+		if err := os.Rename(k.path("drivers/m.mod.o"), filepath.Join(ext, "m.mod.o")); err != nil {
+			t.Fatal(err)
+		}
+		name := filepath.Join(ext, "many")
+		k.env = append(k.env, "KBUILD_EXTMOD="+ext)
+		listed := name + ".o"
+		if inside {
+			k.env = append(k.env, "objtree="+tree)
+			k.dir, name, listed = ext, "many", "many.o"
+		}
+		if err := os.WriteFile(filepath.Join(ext, "modules.order"), []byte(listed+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		args := append(slices.Clone(ldFlags), "-r", "-T", "scripts/module.lds", "-o", name+".ko", name+".o", filepath.Join(ext, "m.mod.o"))
+		k.ok(k.run("kas", append([]string{"ld"}, args...)...))
+		var have []string
+		for _, s := range k.symbols(name + ".ko") {
+			if isAlias(s.name) {
+				have = append(have, s.name)
+			}
+		}
+		// The tree has name_show and common_scan, too; many_show and many_probe are here alone.
+		k.dir = tree
+		want := []string{k.expect("name_show lib/more.c")[0].alias, k.expect("common_scan lib/more.c")[0].alias}
+		if !slices.Equal(have, want) {
+			t.Errorf("inside %t: aliases %q, want %q", inside, have, want)
+		}
+		if k.state("drivers/a.o.kas")+k.state(".kas/emitted") != before || k.exists("drivers/b.ko") {
+			t.Errorf("inside %t: the tree was written to", inside)
+		}
+		if !k.exists(filepath.Join(ext, "many.o.kas")) || !k.exists(filepath.Join(ext, ".kas/emitted")) {
+			t.Errorf("inside %t: nothing of it lies in the module's folder", inside)
+		}
+	}
+}
+
+// make M=drivers: a folder of the tree, whose modules are the tree's. Up to 6.12 its modules.order names them from where make
+// runs, as it does in a whole build.
+func TestPartOfTree(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		absolute bool // M=$PWD/drivers
+		whole    bool // the whole tree was built before
+	}{
+		{"relative", false, true},
+		{"absolute", true, true},
+		{"relative alone", false, false},
+		{"absolute alone", true, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			k := newKernel(t, gnu)
+			folder := "drivers"
+			if c.absolute {
+				folder = k.path(folder)
+			}
+			k.write("drivers/modules.order", folder+"/a.o\n"+folder+"/b.o\n")
+			if !c.whole {
+				if err := os.Remove(k.path("modules.order")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			args := append(slices.Clone(ldFlags), "-r", "--build-id=sha1", "-T", "scripts/module.lds", "-o", folder+"/a.ko", folder+"/a.o", folder+"/a.mod.o")
+			k.ok(k.runEnv([]string{"KBUILD_EXTMOD=" + folder}, "kas", append([]string{"ld"}, args...)...))
+			if have, want := k.aliased("drivers/a"), k.expect(moduleAliases["a"]...); !slices.Equal(have, want) {
+				t.Errorf("aliases\n%v, want\n%v", have, want)
+			}
+		})
+	}
+}
+
+// A list that cannot be written is not a list.
+func TestFull(t *testing.T) {
+	k := newKernel(t, gnu)
+	k.ok(k.run("kas", append([]string{"ld"}, imageArgs("vmlinux")...)...))
+	if r := k.run("sh", "-c", "kas nm -n vmlinux >/dev/full"); r.status != 1 || !strings.Contains(r.stderr, "no space left") {
+		t.Errorf("%+v", r)
+	}
+}
+
+// A kernel without debugging information: the file symbols tell its local symbols apart, in every pass in the same way.
+func TestNoDebug(t *testing.T) {
+	k := newKernel(t, gnu)
+	for _, part := range slices.Concat(vmlinuxParts, moduleParts["a"], moduleParts["b"], []string{"drivers/c"}) {
+		k.ok(k.run(k.cc, slices.Concat(cFlags, []string{part + ".o", part + ".c", "-g0"})...))
+	}
+	k.partial("vmlinux", vmlinuxParts...)
+	k.partial("drivers/a", moduleParts["a"]...)
+	k.partial("drivers/b", moduleParts["b"]...)
+	var first []named
+	for i, image := range []string{".tmp_vmlinux1", ".tmp_vmlinux2", "vmlinux"} {
+		k.ok(k.run("kas", append([]string{"ld"}, imageArgs(image, fmt.Sprintf("kallsyms%d.o", min(i+1, 2)))...)...))
+		aliases, _ := k.list(image)
+		if first == nil {
+			first = aliases
+		}
+		if !slices.Equal(aliases, first) {
+			t.Errorf("%s: aliases\n%v, those of the first image\n%v", image, aliases, first)
+		}
+	}
+	all := map[string]bool{}
+	for _, name := range []string{"a", "b", "c"} {
+		k.linkModule("drivers/" + name)
+		first = append(first, k.aliased("drivers/"+name)...)
+	}
+	for _, a := range first {
+		if all[a.alias] {
+			t.Errorf("%s is there twice", a.alias)
+		}
+		all[a.alias] = true
+	}
+	for _, alias := range []string{"name_show@main_c", "name_show@irq_c", "name_show@text_c", "name_show@a_main_c", "name_show@b_main_c"} {
+		if !all[alias] {
+			t.Errorf("no %s in %v", alias, all)
+		}
+	}
+}
+
+// The same file in vmlinux and in modules, from which each list and each module is made on its own: no alias is there twice.
+func TestSameSource(t *testing.T) {
+	k := newKernel(t, gnu)
+	k.partial("vmlinux", "init/main", "lib/more")
+	k.partial("drivers/a", "drivers/a_main", "lib/more")
+	k.partial("drivers/b", "drivers/b_main", "lib/more")
+	k.ok(k.run("kas", append([]string{"ld"}, imageArgs(".tmp_vmlinux1", "--strip-debug")...)...))
+	all, _ := k.list(".tmp_vmlinux1")
+	for _, name := range []string{"drivers/a", "drivers/b"} {
+		k.linkModule(name)
+		all = append(all, k.aliased(name)...)
+	}
+	seen := map[string]bool{}
+	more := 0
+	for _, a := range all {
+		if seen[a.alias] {
+			t.Errorf("%s is there twice", a.alias)
+		}
+		seen[a.alias] = true
+		if strings.HasPrefix(a.alias, "name_show@lib_more_c_") {
+			more++
+		}
+	}
+	if more != 3 {
+		t.Errorf("%d aliases of name_show of lib/more.c, want 3: %v", more, all)
+	}
+}

@@ -1,0 +1,497 @@
+package kbuild
+
+import (
+	"bytes"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// A call of the test binary by the name of kas is a call of a hook, as cmd/kas makes it; one by the name of tokens tells
+// how many tokens the jobserver of the make around it has.
+func TestMain(m *testing.M) {
+	switch filepath.Base(os.Args[0]) {
+	case "kas":
+		hook := map[string]func(Hook) (int, error){"nm": NM, "ld": LD}[os.Args[1]]
+		status, err := hook(Hook{Args: os.Args[2:], Getenv: os.Getenv, Kas: "test"})
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "kas: %s: %v\n", os.Args[1], err)
+			status = 1
+		}
+		os.Exit(status)
+	case "tokens":
+		fmt.Println(countTokens())
+		os.Exit(0)
+	}
+	os.Exit(testMain(m))
+}
+
+// shared is a folder for what all tests use: bin, and the objects of each compiler.
+var shared string
+
+func testMain(m *testing.M) int {
+	var err error
+	if shared, err = os.MkdirTemp("", "kas-hooks-"); err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(shared)
+	own, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	bin := filepath.Join(shared, "bin")
+	if err := os.Mkdir(bin, 0o755); err != nil {
+		panic(err)
+	}
+	for _, name := range []string{"kas", "tokens"} {
+		if err := os.Symlink(own, filepath.Join(bin, name)); err != nil {
+			panic(err)
+		}
+	}
+	os.Setenv("PATH", bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	os.Setenv("LC_ALL", "C")
+	// The tests may run below a make, even one of a kernel.
+	for _, name := range []string{"LLVM", "CROSS_COMPILE", "KAS", "KAS_CONFIG", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "objtree", "KBUILD_EXTMOD", "KBUILD_EXTMOD_OUTPUT"} {
+		os.Unsetenv(name)
+	}
+	return m.Run()
+}
+
+// suite is a set of tools that builds a kernel.
+type suite struct {
+	name, cc, ld, nm string
+	env              []string // by which the hooks take these tools
+}
+
+var (
+	gnu     = suite{"gnu", "gcc", "ld", "nm", nil}
+	lld     = suite{"lld", "gcc", "ld.lld-19", "llvm-nm-19", []string{"LLVM=-19"}}
+	clang   = suite{"clang", "clang-19", "ld.lld-19", "llvm-nm-19", []string{"LLVM=-19"}}
+	linkers = []suite{gnu, lld}
+)
+
+// eachSuite runs a test with each set of tools. All but clang are always there.
+func eachSuite(t *testing.T, suites []suite, test func(t *testing.T, s suite)) {
+	for _, s := range suites {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			if _, err := exec.LookPath(clang.cc); err != nil && s.name == clang.name {
+				t.Skip(err)
+			}
+			test(t, s)
+		})
+	}
+}
+
+var (
+	vmlinuxParts = []string{"init/main", "kernel/irq", "lib/text"}
+	moduleParts  = map[string][]string{"a": {"drivers/a_main", "drivers/a_util"}, "b": {"drivers/b_main", "drivers/b_util"}}
+)
+
+const many = 8 // modules made of drivers/many.c
+
+var ldFlags = []string{"-m", "elf_x86_64", "-z", "noexecstack"}
+
+// objects are compiled once for all tests: a copy of testdata/hooks with an object beside each source.
+var objects = map[string]func() (string, error){
+	"gcc":      sync.OnceValues(func() (string, error) { return compileAll("gcc", "-fno-ipa-icf") }),
+	"clang-19": sync.OnceValues(func() (string, error) { return compileAll("clang-19", "--target=x86_64-linux-gnu") }),
+}
+
+var cFlags = []string{"-g", "-O2", "-Iinclude", "-ffreestanding", "-fno-pic", "-fno-pie", "-mcmodel=kernel", "-fcf-protection=none", "-fno-stack-protector",
+	"-fno-asynchronous-unwind-tables", "-fno-common", "-fno-inline", "-c", "-o"}
+
+func compileAll(cc string, flags ...string) (string, error) {
+	dir := filepath.Join(shared, cc)
+	if err := os.CopyFS(dir, os.DirFS("testdata/hooks")); err != nil {
+		return "", err
+	}
+	source, err := os.ReadFile(filepath.Join(dir, "drivers/many.c"))
+	if err != nil {
+		return "", err
+	}
+	if err := os.Remove(filepath.Join(dir, "drivers/many.c")); err != nil {
+		return "", err
+	}
+	for i := range many {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("drivers/m%d.c", i)), source, 0o644); err != nil {
+			return "", err
+		}
+	}
+	flags = append(flags, cFlags...)
+	var calls [][]string
+	sources, err := filepath.Glob(filepath.Join(dir, "*/*.c"))
+	if err != nil {
+		return "", err
+	}
+	for _, path := range sources {
+		path, _ = filepath.Rel(dir, path)
+		if path != "drivers/mod.c" {
+			calls = append(calls, append(slices.Clone(flags), strings.TrimSuffix(path, ".c")+".o", path))
+		}
+	}
+	for _, name := range []string{"a", "b", "c", "m"} {
+		calls = append(calls, append(slices.Clone(flags), "drivers/"+name+".mod.o", "drivers/mod.c", "-DNAME="+name))
+	}
+	for i, size := range []string{"4096", "8192"} {
+		calls = append(calls, append(slices.Clone(flags), fmt.Sprintf("kallsyms%d.o", i+1), "kallsyms.S", "-DSIZE="+size))
+	}
+	errs := make([]error, len(calls))
+	var all sync.WaitGroup
+	free := make(chan bool, 4)
+	for i, args := range calls {
+		free <- true
+		all.Go(func() {
+			c := exec.Command(cc, args...)
+			c.Dir = dir
+			if out, err := c.CombinedOutput(); err != nil {
+				errs[i] = fmt.Errorf("%v: %w\n%s", c, err, out)
+			}
+			<-free
+		})
+	}
+	all.Wait()
+	return dir, errors.Join(errs...)
+}
+
+// parts are linked once for all tests, too.
+var parts = map[string]func() (string, error){
+	gnu.name:   sync.OnceValues(func() (string, error) { return linkParts(gnu) }),
+	lld.name:   sync.OnceValues(func() (string, error) { return linkParts(lld) }),
+	clang.name: sync.OnceValues(func() (string, error) { return linkParts(clang) }),
+}
+
+func linkParts(s suite) (string, error) {
+	from, err := objects[s.cc]()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(shared, "parts", s.name)
+	if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
+		return "", err
+	}
+	// kbuild compiles a module of one file, as c is, to its object.
+	for object, of := range map[string][]string{"vmlinux": vmlinuxParts, "drivers/a": moduleParts["a"], "drivers/b": moduleParts["b"]} {
+		c := exec.Command(s.ld, partialArgs(object, of...)...)
+		c.Dir = dir
+		if out, err := c.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("%v: %w\n%s", c, err, out)
+		}
+	}
+	return dir, nil
+}
+
+func partialArgs(object string, parts ...string) []string {
+	args := append(slices.Clone(ldFlags), "-r", "-o", object+".o")
+	for _, p := range parts {
+		args = append(args, p+".o")
+	}
+	return args
+}
+
+// kernel is a small tree, built as far as kbuild is when the first image is linked.
+type kernel struct {
+	*testing.T
+	suite
+	dir string // where commands run
+	env []string
+}
+
+func newKernel(t *testing.T, s suite) *kernel {
+	t.Helper()
+	from, err := parts[s.name]()
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &kernel{t, s, filepath.Join(t.TempDir(), "tree"), slices.Clone(s.env)}
+	if err := os.CopyFS(k.dir, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	k.order("drivers/a.o", "drivers/b.o", "drivers/c.o")
+	return k
+}
+
+// partial links parts to one object with the real ld.
+func (k *kernel) partial(object string, parts ...string) {
+	k.Helper()
+	k.ok(k.run(k.ld, partialArgs(object, parts...)...))
+}
+
+// order writes modules.order anew, which kbuild does whenever a module changed.
+func (k *kernel) order(lines ...string) { k.write("modules.order", strings.Join(lines, "\n")+"\n") }
+
+func (k *kernel) path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(k.dir, name)
+}
+
+func (k *kernel) write(name, text string) {
+	k.Helper()
+	// Never the same file: within a tick of the clock, its times would tell nothing.
+	temp := k.path(name) + ".new"
+	if err := os.WriteFile(temp, []byte(text), 0o644); err != nil {
+		k.Fatal(err)
+	}
+	if err := os.Rename(temp, k.path(name)); err != nil {
+		k.Fatal(err)
+	}
+}
+
+func (k *kernel) read(name string) string {
+	k.Helper()
+	data, err := os.ReadFile(k.path(name))
+	if err != nil {
+		k.Fatal(err)
+	}
+	return string(data)
+}
+
+func (k *kernel) exists(name string) bool {
+	_, err := os.Lstat(k.path(name))
+	return err == nil
+}
+
+// state is what tells one writing of a file from another.
+func (k *kernel) state(name string) string {
+	k.Helper()
+	var s syscall.Stat_t
+	if err := syscall.Lstat(k.path(name), &s); err != nil {
+		k.Fatal(name, err)
+	}
+	return fmt.Sprint(s.Ino, s.Size, s.Mtim, s.Mode)
+}
+
+// result is how a call ended.
+type result struct {
+	call, stdout, stderr string
+	status               int
+}
+
+func (k *kernel) run(program string, args ...string) result {
+	k.Helper()
+	return k.runEnv(nil, program, args...)
+}
+
+func (k *kernel) runEnv(env []string, program string, args ...string) result {
+	k.Helper()
+	c := exec.Command(program, args...)
+	c.Dir = k.dir
+	c.Env = slices.Concat(os.Environ(), k.env, env)
+	var stdout, stderr bytes.Buffer
+	c.Stdout, c.Stderr = &stdout, &stderr
+	var exit *exec.ExitError
+	if err := c.Run(); err != nil && !errors.As(err, &exit) {
+		k.Fatal(err)
+	}
+	return result{c.String(), stdout.String(), stderr.String(), c.ProcessState.ExitCode()}
+}
+
+// ok takes the standard output of a call that must succeed.
+func (k *kernel) ok(r result) string {
+	k.Helper()
+	if r.status != 0 {
+		k.Fatalf("%s: exit %d\n%s", r.call, r.status, r.stderr)
+	}
+	return r.stdout
+}
+
+// refused asks whether a hook ended a call with one line that matches the pattern, and printed nothing else.
+func (k *kernel) refused(r result, pattern string) {
+	k.Helper()
+	if r.status != 1 || r.stdout != "" || !regexp.MustCompile(`^kas: (nm|ld): [^\n]*`+pattern+`[^\n]*\n$`).MatchString(r.stderr) {
+		k.Errorf("%s: exit %d, want 1 and one line with %q\nstdout: %s\nstderr: %s", r.call, r.status, pattern, r.stdout, r.stderr)
+	}
+}
+
+// imageArgs are the arguments with which link-vmlinux.sh links an image of vmlinux.
+func imageArgs(name string, more ...string) []string {
+	args := append(slices.Clone(ldFlags), "-z", "max-page-size=0x1000")
+	var objects []string
+	for _, m := range more {
+		if strings.HasSuffix(m, ".o") {
+			objects = append(objects, m)
+		} else {
+			args = append(args, m)
+		}
+	}
+	args = append(args, "--script=vmlinux.lds", "-o", name, "--whole-archive", "vmlinux.o", "--no-whole-archive", "--start-group", "--end-group")
+	return append(args, objects...)
+}
+
+// module are the arguments of a module's final link.
+func module(name string) []string {
+	mod := name
+	if i := strings.LastIndex(name, "/m"); i >= 0 { // drivers/m0
+		mod = name[:i] + "/m"
+	}
+	return append(slices.Clone(ldFlags), "-r", "--build-id=sha1", "-T", "scripts/module.lds", "-o", name+".ko", name+".o", mod+".mod.o")
+}
+
+func (k *kernel) linkModule(name string) {
+	k.Helper()
+	k.ok(k.run("kas", append([]string{"ld"}, module(name)...)...))
+}
+
+func isAlias(name string) bool { return strings.Contains(name, "@") }
+
+// elfSymbol is a row of readelf's symbol table.
+type elfSymbol struct{ value, size, kind, bind, visibility, section, name string }
+
+func (k *kernel) symbols(path string) []elfSymbol {
+	k.Helper()
+	var all []elfSymbol
+	for line := range strings.Lines(k.ok(k.run("readelf", "-sW", path))) {
+		c := strings.Fields(line)
+		if len(c) < 7 || !strings.HasSuffix(c[0], ":") || c[0] == "Num:" {
+			continue
+		}
+		s := elfSymbol{c[1], c[2], c[3], c[4], c[5], c[6], ""}
+		if len(c) > 7 {
+			s.name = c[7]
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// relocations are readelf's, without the numbers of symbols.
+func (k *kernel) relocations(path string) []string {
+	k.Helper()
+	var all []string
+	for line := range strings.Lines(k.ok(k.run("readelf", "-rW", path))) {
+		c := strings.Fields(line)
+		if len(c) > 2 && c[0] == "Relocation" {
+			all = append(all, c[2])
+		} else if len(c) > 4 {
+			all = append(all, strings.Join(append(c[:1:1], c[2:]...), " "))
+		}
+	}
+	return all
+}
+
+// contents maps each section that holds no table of the linker's to what is in it.
+func (k *kernel) contents(path string) map[string]string {
+	k.Helper()
+	f, err := elf.Open(k.path(path))
+	if err != nil {
+		k.Fatal(err)
+	}
+	defer f.Close()
+	all := map[string]string{}
+	for i, s := range f.Sections {
+		if s.Type == elf.SHT_PROGBITS || s.Type == elf.SHT_NOTE && s.Name != ".note.gnu.build-id" {
+			data, err := s.Data()
+			if err != nil {
+				k.Fatal(err)
+			}
+			all[fmt.Sprint(i, s.Name, s.Flags)] = string(data)
+		}
+	}
+	return all
+}
+
+// named is an alias with the name it stands for.
+type named struct{ name, alias string }
+
+// aliased holds a linked module against the same link without kas, and returns its aliases.
+func (k *kernel) aliased(name string) []named {
+	k.Helper()
+	linked := k.path(name + ".ko")
+	plain := filepath.Join(k.TempDir(), "plain.ko")
+	args := module(name)
+	args[slices.Index(args, "-o")+1] = plain
+	k.ok(k.run(k.ld, args...))
+
+	var found []named
+	var rest []elfSymbol
+	last := ""
+	for _, s := range k.symbols(linked) {
+		if !isAlias(s.name) {
+			rest = append(rest, s)
+			last = s.name
+			continue
+		}
+		if len(rest) == 0 || !strings.HasPrefix(s.name, last+"@") {
+			k.Fatalf("%s: %s does not stand right after its original but after %s", linked, s.name, last)
+		}
+		original := rest[len(rest)-1]
+		if original.name = s.name; original != s {
+			k.Errorf("%s: alias is\n%+v, its original\n%+v", linked, s, original)
+		}
+		found = append(found, named{last, s.name})
+	}
+	if want := k.symbols(plain); !slices.Equal(rest, want) {
+		k.Errorf("%s: without aliases the symbols are\n%+v, want\n%+v", linked, rest, want)
+	}
+	if have, want := k.relocations(linked), k.relocations(plain); !slices.Equal(have, want) {
+		k.Errorf("%s: relocations\n%s, want\n%s", linked, have, want)
+	}
+	have, want := k.contents(linked), k.contents(plain)
+	for section := range want {
+		if have[section] != want[section] {
+			k.Errorf("%s: section %s differs", linked, section)
+		}
+	}
+	if len(have) != len(want) {
+		k.Errorf("%s: %d sections, want %d", linked, len(have), len(want))
+	}
+	slices.SortFunc(found, func(a, b named) int { return strings.Compare(a.alias, b.alias) })
+	return found
+}
+
+// expect spells aliases as they must be: "NAME FILE" each, or "NAME HEADER FILE", with the line that the source has for it.
+func (k *kernel) expect(list ...string) []named {
+	k.Helper()
+	var all []named
+	for _, item := range list {
+		name, place, _ := strings.Cut(item, " ")
+		file, _, _ := strings.Cut(place, " ")
+		all = append(all, named{name, fmt.Sprintf("%s@%s_%d", name, underscored(place), k.opening(file, name))})
+	}
+	slices.SortFunc(all, func(a, b named) int { return strings.Compare(a.alias, b.alias) })
+	return all
+}
+
+// opening is the line that defines a function. It is all on one line: compilers differ in what they take for its first.
+func (k *kernel) opening(file, name string) int {
+	k.Helper()
+	for i, line := range strings.Split(k.read(file), "\n") {
+		if strings.Contains(line, "int "+name+"(") && strings.HasSuffix(line, "}") || strings.Contains(line, " "+name+"(") && strings.Contains(line, "int __attribute__") {
+			return i + 1
+		}
+	}
+	k.Fatalf("%s does not define %s", file, name)
+	return 0
+}
+
+func underscored(path string) string {
+	return regexp.MustCompile(`[^A-Za-z0-9]`).ReplaceAllString(path, "_")
+}
+
+// leftovers are the files below the tree that a whole call does not leave.
+func (k *kernel) leftovers() []string {
+	k.Helper()
+	var all []string
+	err := filepath.WalkDir(k.dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && strings.HasPrefix(e.Name(), ".") && strings.HasSuffix(e.Name(), ".tmp") {
+			all = append(all, path)
+		}
+		return err
+	})
+	if err != nil {
+		k.Fatal(err)
+	}
+	return all
+}
