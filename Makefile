@@ -15,6 +15,7 @@ all: build
 
 build:
 	$(GO) build -o $(KAS) ./cmd/kas
+	ln -sf kas bin/kas-nm && ln -sf kas bin/kas-ld
 
 demo: build
 	$(KAS) demo

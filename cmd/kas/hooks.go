@@ -41,7 +41,10 @@ LLVM and CROSS_COMPILE. KAS=0 in the environment switches the hook off;
 KAS_CONFIG names a configuration whose alias: section is the policy. Everything
 after --tool TOOL is the tool's, --help too.
 
-  make NM="kas nm" LD="kas ld"`
+  make NM=kas-nm LD=kas-ld
+
+kas-nm and kas-ld are links to kas: some of kbuild's scripts take $(NM) for one
+word. NM="kas nm" LD="kas ld" will do where LTO is off.`
 
 func newNM() *cobra.Command {
 	return newHook("nm", "stands for $(NM) in a kernel's build: adds aliases to vmlinux's list",

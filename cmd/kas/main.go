@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -22,7 +23,16 @@ const (
 	exitInterrupted = 130 // as shells count SIGINT
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() { os.Exit(run(arguments(os.Args), os.Stdout, os.Stderr)) }
+
+// arguments are those of the command. Called as kas-nm or kas-ld it is that hook: kbuild's scripts for LTO take $(NM) for a
+// single word.
+func arguments(argv []string) []string {
+	if name, ok := strings.CutPrefix(filepath.Base(argv[0]), "kas-"); ok && hooks[name] != nil {
+		return append([]string{name}, argv[1:]...)
+	}
+	return argv[1:]
+}
 
 // run is the whole tool: arguments in, exit code out.
 func run(args []string, stdout, stderr io.Writer) int {
