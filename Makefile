@@ -6,7 +6,7 @@ KAS         := bin/kas
 
 # gcc for the race detector and the tests that compile; the rest judges what kas writes: binutils of three
 # architectures, LLVM's linker and tools, elfutils' strict ELF checker and its addr2line.
-TOOLS    := gcc readelf nm ld objcopy eu-elflint aarch64-linux-gnu-ld s390x-linux-gnu-ld ld.lld-19 llvm-readelf-19 llvm-nm-19 llvm-objcopy-19 eu-addr2line
+TOOLS    := gcc readelf nm ld objcopy eu-elflint aarch64-linux-gnu-ld s390x-linux-gnu-ld ld.lld-19 llvm-readelf-19 llvm-nm-19 llvm-objcopy-19 llvm-addr2line-19 eu-addr2line
 PACKAGES := gcc libc6-dev binutils elfutils binutils-aarch64-linux-gnu binutils-s390x-linux-gnu lld-19 llvm-19
 
 .PHONY: all build demo test check kernel-test lab bench compare fuzz tools corpus-cloud-amd64 corpus-cloud-arm64 corpus-s390x corpus-amd64 fixtures clean

@@ -1,0 +1,18 @@
+#!/bin/sh
+# Written for kas's tests: enough to tell what vmlinux would be linked and listed with in Linux 6.12.
+set -e
+LD="$1"
+
+is_enabled() {
+	grep -q "^$1=y" include/config/auto.conf
+}
+
+vmlinux_link() {
+	local ld="${LD}"
+	${ld} -m test -o ${1}
+}
+
+${MAKE} -f "${srctree}/scripts/Makefile.build" obj=init init/version-timestamp.o
+
+vmlinux_link vmlinux
+${NM} -n "vmlinux" | cat
