@@ -81,8 +81,10 @@ $(kas-copies): %.kas: % FORCE
 	+$(call cmd,kas_o)
 
 # A linker orders global symbols as it likes, and an alias must stand after its
-# original: these are added last.
-cmd_ld_ko_o += ; $(KAS_PROGRAM) kbuild finish $@ $(<:.kas=)
+# original: these are added last. Where X.o.kas is a link to X.o, it has no time
+# of its own, so the command itself says that there is a copy.
+cmd_ld_ko_o += ; $(if $(filter %.kas,$(realpath $<)),: copy;) \
+	$(KAS_PROGRAM) kbuild finish $@ $(<:.kas=)
 endif
 `
 
