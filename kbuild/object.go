@@ -13,6 +13,9 @@ import (
 // Object makes the copy of a module's object that bears its aliases, X.o.kas of X.o, for a tree in which it is a target of
 // its own. A module without aliases gets a symbolic link to X.o there. What is right already is left alone.
 func Object(h Hook, object string) error {
+	if h.off() {
+		return link(object)
+	}
 	t := h.treeHere()
 	copies, err := h.copies(t, object)
 	if err != nil {
@@ -22,10 +25,15 @@ func Object(h Hook, object string) error {
 	if !ok {
 		return notListed(object, t)
 	}
-	target := object + ".kas"
 	if copied != none {
 		return nil
 	}
+	return link(object)
+}
+
+// link stands X.o itself in the place of its copy.
+func link(object string) error {
+	target := object + ".kas"
 	if to, err := os.Readlink(target); err == nil && to == filepath.Base(object) {
 		return nil
 	}
@@ -37,9 +45,16 @@ func Object(h Hook, object string) error {
 
 // Finish adds to a module that was linked from X.o.kas the aliases of its global symbols.
 func Finish(h Hook, module, object string) error {
+	if h.off() {
+		return nil
+	}
 	t := h.treeHere()
-	if _, err := h.copies(t, object); err != nil {
+	copies, err := h.copies(t, object)
+	if err != nil {
 		return err
+	}
+	if _, _, ok := copies.find(object); !ok {
+		return notListed(object, t)
 	}
 	globals, err := t.globals(object)
 	if err != nil || len(globals) == 0 {

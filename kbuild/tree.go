@@ -135,6 +135,12 @@ func (h *Hook) aliases(t tree, name, vmlinux string, emit bool, do func(*pipelin
 		b.Objects = objects
 		b.Own = func(o *pipeline.Object) bool { return o.Vmlinux || t.ext == "" || below(t.ext, o.Path) }
 		b.Bears = func(s *pipeline.Symbol) bool { return s.Local } // of the others see globalsFile
+		b.Also = func(o *pipeline.Object) string {
+			if text := globalsOf(o); len(text) > 0 {
+				return pipeline.Digest(string(text))
+			}
+			return ""
+		}
 		return stages.Read(ctx, b)
 	}
 	plan := []pipeline.Stage{
@@ -201,6 +207,18 @@ type emitted struct {
 
 const emittedFile = "emitted"
 
+// globalsOf is the lines of globalsFile for one module.
+func globalsOf(o *pipeline.Object) []byte {
+	var lines []byte
+	for i := range o.Duplicates {
+		d := &o.Duplicates[i]
+		if s := &o.Symbols[d.Symbol]; d.Alias != "" && !s.Local && !o.Vmlinux {
+			lines = fmt.Appendf(lines, "%s\t%s\t%s\n", absolute(o.Path), s.Name, d.Alias)
+		}
+	}
+	return lines
+}
+
 // copies brings the copies of the tree's modules up to date, if object or the tree is not as it was when they were made.
 // It is done once for all of them: whoever comes first does it, the others wait.
 func (h *Hook) copies(t tree, object string) (*emitted, error) {
@@ -233,11 +251,7 @@ func (h *Hook) copies(t tree, object string) (*emitted, error) {
 				copied = identity(o.Path + ".kas")
 			}
 			e.lines = fmt.Appendf(e.lines, "%v %v %s\n", o.Identity, copied, absolute(o.Path))
-			for j := range o.Duplicates {
-				if d := &o.Duplicates[j]; d.Alias != "" && !o.Symbols[d.Symbol].Local {
-					globals = fmt.Appendf(globals, "%s\t%s\t%s\n", absolute(o.Path), o.Symbols[d.Symbol].Name, d.Alias)
-				}
-			}
+			globals = append(globals, globalsOf(o)...)
 		}
 		_, err := pipeline.WriteFile(filepath.Join(t.state, globalsFile), func(w io.Writer) error { _, err := w.Write(globals); return err })
 		return err

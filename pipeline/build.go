@@ -35,9 +35,11 @@ type Build struct {
 	Timings []Timing
 
 	// Own says of which modules copies are made; the others count, and what lies beside them is not touched. Bears says
-	// whether a copy is to bear the alias of a symbol. nil is yes to all.
+	// whether a copy is to bear the alias of a symbol. nil is yes to all. Also is for what goes into a module later: where
+	// it is not "", there is a copy, and it is made anew when this changes.
 	Own   func(*Object) bool
 	Bears func(*Symbol) bool
+	Also  func(*Object) string
 
 	// Skipped says that the last run had made everything; the stages after scan did nothing.
 	Skipped bool

@@ -54,9 +54,16 @@ func emit(ctx context.Context, b *pipeline.Build, vmlinux bool) error {
 
 func own(b *pipeline.Build, o *pipeline.Object) bool { return b.Own == nil || b.Own(o) }
 
-// aliased says whether the copy of an object bears aliases.
+func also(b *pipeline.Build, o *pipeline.Object) string {
+	if b.Also == nil {
+		return ""
+	}
+	return b.Also(o)
+}
+
+// aliased says whether there is to be a copy of an object, with aliases.
 func aliased(b *pipeline.Build, o *pipeline.Object) bool {
-	return len(aliases(b, o)) > 0
+	return len(aliases(b, o)) > 0 || also(b, o) != ""
 }
 
 // aliases is what the copy of an object bears.
@@ -101,7 +108,7 @@ func uncompressed(name string) string {
 
 func emitModule(b *pipeline.Build, o *pipeline.Object) error {
 	path, list := outputPath(b, o), aliases(b, o)
-	return b.Make(o, path, aliasKey(list), func() (int64, error) { return writeModule(o, list, path) })
+	return b.Make(o, path, aliasKey(list)+also(b, o), func() (int64, error) { return writeModule(o, list, path) })
 }
 
 // writeModule writes the copy of a module that bears the aliases, or, if there are none, is as it was.
