@@ -1,0 +1,424 @@
+#!/bin/sh
+# Builds small kernels with and without the hooks of kas, boots them under qemu and asserts what the running kernel shows:
+#
+#   kbuild/lab/lab.sh all [KIND...]     everything below, in order, for these kernels or all
+#   kbuild/lab/lab.sh deps              install what is needed on Debian 12
+#   kbuild/lab/lab.sh sources KIND...   unpack the kernel's sources
+#   kbuild/lab/lab.sh config KIND...
+#   kbuild/lab/lab.sh build KIND...     the whole build, without hooks
+#   kbuild/lab/lab.sh off KIND...       link it again with the hooks switched off: nothing may differ
+#   kbuild/lab/lab.sh kas KIND...       link it again with the hooks
+#   kbuild/lab/lab.sh fresh KIND...     the whole build again, with the hooks from its beginning; not part of all
+#   kbuild/lab/lab.sh initrd KIND...
+#   kbuild/lab/lab.sh boot KIND...      the kernel without aliases and the one with them
+#   kbuild/lab/lab.sh check KIND...     what must hold, of the files and of the logs of both
+#   kbuild/lab/lab.sh table [KIND...]   the results so far, in Markdown
+#
+# A KIND is VERSION-FLAVOUR, as 6.12-gcc or 6.1-arm64. A step begins with those before it that are not yet done, leaves
+# a stamp and is skipped from then on; to repeat one, remove its stamp. KAS_LAB is the folder of all that is made, 1 GB for
+# each kernel and 1.6 GB for the sources of a version; KAS_PROGRAM is the kas to test; JOBS how many jobs make may run.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+lab=${KAS_LAB:-$root/.cache/lab}
+mkdir -p "$lab"
+lab=$(cd "$lab" && pwd)
+program=${KAS_PROGRAM:-$root/bin/kas}
+jobs=${JOBS:-$(nproc)}
+kinds='6.12-gcc 6.12-clang 6.12-thin 6.12-lto 6.12-arm64 6.1-gcc 6.1-clang 6.1-arm64'
+
+# Nothing of the builder and the hour may differ between two builds that are compared.
+export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 2026' KBUILD_BUILD_USER=lab KBUILD_BUILD_HOST=lab KBUILD_BUILD_VERSION=1
+export LC_ALL=C
+# The hooks read these, and so would the builds that are to be without.
+unset KAS KAS_CONFIG ARCH CROSS_COMPILE LLVM
+
+die() {
+	echo "lab: $*" >&2
+	exit 1
+}
+
+say() { echo "lab: $*"; }
+
+# Sets what the name of a kernel implies: version, flavour, the tree it is built in, and what make and qemu are told.
+kind() {
+	kind=$1 version=${1%%-*} flavour=${1#*-}
+	tree=$lab/$kind src=$lab/src/$version
+	qemu="qemu-system-x86_64 -M pc" console=ttyS0 image=arch/x86/boot/bzImage foreign=
+	case $flavour in
+	gcc) make="ARCH=x86_64" ;;
+	clang | thin | lto) make="ARCH=x86_64 LLVM=-19" ;;
+	arm64)
+		make="ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu-" foreign=arm64
+		qemu="qemu-system-aarch64 -M virt" console=ttyAMA0 image=arch/arm64/boot/Image
+		;;
+	*) die "unknown flavour in $kind; there are gcc, clang, thin, lto, arm64" ;;
+	esac
+	case $version in
+	6.1 | 6.12) ;;
+	*) die "unknown version in $kind; there are 6.1 and 6.12" ;;
+	esac
+	mkdir -p "$tree.lab"
+}
+
+# once STEP: runs the step of the kernel at hand if its stamp is missing.
+once() {
+	[ -e "$tree.lab/$1.done" ] && return
+	say "$kind: $1"
+	"do_$1"
+	: >"$tree.lab/$1.done"
+}
+
+# timed FILE COMMAND...: the command's output goes to FILE.log, its elapsed, user and system seconds to FILE.
+timed() {
+	timed_file=$1
+	shift
+	/usr/bin/time -o "$timed_file.new" -f '%e %U %S' "$@" >"$timed_file.log" 2>&1 || {
+		tail -n 20 "$timed_file.log" >&2
+		die "$kind: failed; the whole output is in $timed_file.log"
+	}
+	mv "$timed_file.new" "$timed_file"
+}
+
+# plain FILE TARGET...: make without hooks. $make is several words.
+plain() {
+	plain_file=$1
+	shift
+	# shellcheck disable=SC2086
+	timed "$plain_file" make -C "$src" O="$tree" $make -j"$jobs" "$@"
+}
+
+# hooked FILE ON TARGET...: make with hooks, which ON=0 switches off.
+hooked() {
+	hooked_file=$1 on=$2
+	shift 2
+	mkdir -p "$lab/bin"
+	ln -sf "$program" "$lab/bin/kas"
+	set -- NM="kas nm" LD="kas ld" "$@"
+	case $flavour in
+	thin | lto)
+		# generate_initcall_order.pl of LTO takes NM for one word.
+		for tool in nm ld; do
+			printf '#!/bin/sh\nexec kas %s "$@"\n' $tool >"$lab/bin/kas-$tool.new"
+			chmod 755 "$lab/bin/kas-$tool.new"
+			mv "$lab/bin/kas-$tool.new" "$lab/bin/kas-$tool"
+		done
+		shift 2
+		set -- NM=kas-nm LD=kas-ld "$@"
+		;;
+	esac
+	# shellcheck disable=SC2086
+	timed "$hooked_file" env KAS="$on" PATH="$lab/bin:$PATH" make -C "$src" O="$tree" $make -j"$jobs" "$@"
+}
+
+do_deps() {
+	sudo=
+	[ "$(id -u)" = 0 ] || sudo=sudo
+	$sudo apt-get -q update
+	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends \
+		linux-source-6.1 linux-source-6.12 gcc libc6-dev make clang-19 lld-19 llvm-19 gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
+		flex bison libelf-dev libssl-dev openssl bc kmod cpio dwarves zstd xz-utils time perl python3 rsync binutils \
+		qemu-system-x86 qemu-system-arm busybox-static
+}
+
+# The sources are unpacked once for all kernels of a version and made read-only: every build is one with O=.
+do_sources() {
+	[ -d "$src" ] && return
+	rm -rf "$src.unpacking"
+	mkdir -p "$src.unpacking"
+	tar -C "$src.unpacking" --strip-components=1 -xf "/usr/src/linux-source-$version.tar.xz"
+	chmod -R a-w "$src.unpacking"
+	chmod u+w "$src.unpacking"
+	mv "$src.unpacking" "$src"
+	chmod u-w "$src"
+}
+
+do_config() {
+	mkdir -p "$tree"
+	set -- common.config modules.config
+	case $flavour in
+	arm64) set -- "$@" arm64.config ;;
+	*) set -- "$@" x86_64.config ;;
+	esac
+	case $kind in
+	*-thin) set -- "$@" thin.config ;;
+	*-lto) set -- "$@" lto.config ;;
+	6.12-gcc) set -- "$@" dist.config ;;
+	esac
+	(cd "$here" && cat "$@") >"$tree.lab/config"
+	# shellcheck disable=SC2086
+	make -C "$src" O="$tree" $make -s KCONFIG_ALLCONFIG="$tree.lab/config" allnoconfig >"$tree.lab/config.log" 2>&1 ||
+		die "$kind: see $tree.lab/config.log"
+	# An option that does not exist in this version, or that lacks what it depends on, falls away without a word.
+	grep -E '^CONFIG' "$tree.lab/config" | while read -r line; do
+		grep -qxF "$line" "$tree/.config" || echo "$line"
+	done >"$tree.lab/config.ignored"
+	[ ! -s "$tree.lab/config.ignored" ] || say "$kind: goes without" $(cat "$tree.lab/config.ignored")
+}
+
+# keep FOLDER MAKE...: what is compared and booted later: the kernel, its symbols, the installed modules and those of the
+# lab. MAKE is plain or hooked with what comes before the targets.
+keep() {
+	kept=$tree.lab/$1
+	shift
+	rm -rf "$kept"
+	mkdir -p "$kept/modules"
+	cp "$tree/vmlinux" "$tree/System.map" "$tree/$image" "$kept/"
+	# The last of the kallsyms objects is the one that is linked.
+	cp "$(ls -t "$tree"/.tmp_vmlinux*kallsyms*.o | head -n 1)" "$kept/kallsyms.o"
+	cp "$here"/modules/* "$kept/modules/"
+	"$@" M="$kept/modules" modules
+	"$@" INSTALL_MOD_PATH="$kept/root" INSTALL_MOD_STRIP=1 modules_install
+	"$@" INSTALL_MOD_PATH="$kept/root" INSTALL_MOD_STRIP=1 M="$kept/modules" modules_install
+}
+
+do_build() {
+	plain "$tree.lab/build" all
+	keep without plain "$tree.lab/install"
+}
+
+# What a link makes is made anew, and what is compiled stays.
+forget_links() {
+	find "$tree" \( -name '*.ko' -o -name '*.kas' -o -name 'vmlinux' -o -name '.tmp_vmlinux*' \) -type f -delete
+}
+
+# The first make with hooks links everything whose command names NM or LD; the second is the one to compare with kas.
+do_off() {
+	hooked "$tree.lab/switch" 0 all
+	forget_links
+	hooked "$tree.lab/off" 0 all
+	for f in vmlinux System.map; do
+		cmp "$tree/$f" "$tree.lab/without/$f" || die "$kind: $f differs though the hooks are off"
+	done
+	say "$kind: vmlinux and System.map are the same bytes with the hooks switched off"
+}
+
+do_kas() {
+	forget_links
+	hooked "$tree.lab/kas" 1 all
+	keep with hooked "$tree.lab/install" 1
+}
+
+# The whole build with the hooks from its beginning, in a tree of its own: how long that takes, and that it ends with the
+# same aliases as linking a finished tree again.
+do_fresh() {
+	finished=$tree
+	tree=$lab/$kind.fresh
+	rm -rf "$tree"
+	mkdir -p "$tree"
+	cp "$finished/.config" "$tree/.config"
+	hooked "$finished.lab/fresh" 1 olddefconfig all
+	cmp "$tree/System.map" "$finished.lab/with/System.map" || die "$kind: a fresh build with the hooks has another System.map"
+	rm -rf "$tree"
+	tree=$finished
+}
+
+# busybox for the kernel's machine, unpacked from the package and not installed. A foreign one comes through package
+# lists of its own, so that the machine's stay as they are.
+static_busybox() {
+	[ -n "$foreign" ] || {
+		echo /bin/busybox
+		return
+	}
+	apt=$lab/apt-$foreign
+	mkdir -p "$apt/lists/partial" "$apt/archives/partial"
+	[ -e "$apt/root/bin/busybox" ] || (
+		set -- -q -o "APT::Architecture=$foreign" -o "APT::Architectures=$foreign" -o "APT::Sandbox::User=$(id -un)" \
+			-o "Dir::State::lists=$apt/lists" -o Dir::State::status=/dev/null -o "Dir::Cache=$apt" -o "Dir::Cache::archives=$apt/archives"
+		cd "$apt/archives"
+		apt-get "$@" update
+		apt-get "$@" download busybox-static
+		dpkg-deb -x busybox-static_*.deb "$apt/root"
+	) >&2
+	echo "$apt/root/bin/busybox"
+}
+
+do_initrd() {
+	program_busybox=$(static_busybox)
+	for side in without with; do
+		tmp=$tree.lab/initrd
+		rm -rf "$tmp"
+		mkdir -p "$tmp/bin" "$tmp/lib"
+		cp "$program_busybox" "$tmp/bin/"
+		ln -s busybox "$tmp/bin/sh"
+		cp "$here/init" "$tmp/init"
+		chmod 755 "$tmp/init"
+		cp -r "$tree.lab/$side/root/lib/modules" "$tmp/lib/"
+		rm -f "$tmp"/lib/modules/*/build "$tmp"/lib/modules/*/source
+		(cd "$tmp" && find . | cpio --quiet -o -H newc | gzip -1) >"$tree.lab/$side/initrd.gz"
+	done
+	rm -rf "$tmp"
+}
+
+do_boot() {
+	for side in without with; do
+		(
+			cd "$tree.lab/$side"
+			# shellcheck disable=SC2086
+			timeout 300 $qemu -accel tcg -cpu max -m 512 -smp 2 -nodefaults -display none -no-reboot -serial stdio \
+				-kernel "${image##*/}" -initrd initrd.gz -append "console=$console panic=-1 loglevel=3" </dev/null |
+				tr -d '\r' >boot.log
+			grep -q '^LAB: end' boot.log
+		) || die "$kind: did not come to its end: $tree.lab/$side/boot.log"
+	done
+}
+
+# expect TEXT COMMAND...: notes whether the command succeeds.
+expect() {
+	what=$1
+	shift
+	if "$@" >"$tree.lab/expect.log" 2>&1; then
+		echo "ok   $what"
+	else
+		echo "FAIL $what"
+		sed 's/^/     /' "$tree.lab/expect.log" | head -n 10
+	fi
+}
+
+# value KEY SIDE: what the kernel said.
+value() { sed -n "s/^LAB: $1 //p" "$tree.lab/$2/boot.log" | head -n 1; }
+said() { grep -qE "^LAB: $1" "$tree.lab/with/boot.log"; }
+same_lines() {
+	for side in without with; do
+		grep "^$1" "$tree.lab/$side/boot.log" >"$tree.lab/$side/lines" || :
+	done
+	diff "$tree.lab/without/lines" "$tree.lab/with/lines"
+}
+no() { ! "$@"; }
+aliases() { grep @ "$1" || :; }
+
+checks() {
+	w=$tree.lab/without k=$tree.lab/with
+	expect 'build log: no inconsistent kallsyms data' no grep -i inconsistent "$tree.lab/kas.log"
+	sed 's/^[^ ]* //' "$w/System.map" >"$w/names"
+	grep -v @ "$k/System.map" | sed 's/^[^ ]* //' >"$k/names"
+	expect 'System.map: without aliases, the names and order of the build without kas' cmp "$w/names" "$k/names"
+	# What comes after kallsyms' tables may move with their size: .init.text.
+	for side in without with; do
+		awk '/ _etext$/ { exit } $3 !~ /@/' "$tree.lab/$side/System.map" >"$tree.lab/$side/names"
+	done
+	expect "System.map: none of the $(wc -l <"$w/names") symbols up to _etext moved" cmp "$w/names" "$k/names"
+
+	# The same question to another way of kas: a run over the final vmlinux and its own debugging information.
+	sed 's/\.ko$/.o/' "$tree/modules.order" >"$tree/lab.order"
+	cat >"$tree.lab/run.yaml" <<-END
+		version: 1
+		out: run
+		builds:
+		  - name: lab
+		    vmlinux: with/vmlinux
+		    modules: ../$kind/lab.order
+	END
+	expect 'kas run over the final vmlinux' "$program" run "$tree.lab/run.yaml"
+	aliases "$tree.lab/run/lab/vmlinux.syms" >"$k/run.aliases"
+	aliases "$k/System.map" >"$k/map.aliases"
+	expect "System.map: its $(wc -l <"$k/map.aliases") aliases are those of the final vmlinux's DWARF" diff "$k/run.aliases" "$k/map.aliases"
+	# shellcheck disable=SC2046
+	(cd "$tree" && nm $(sed 's/\.o$/.ko/' lab.order)) 2>/dev/null | sed -n 's/.* \([^ ]*@.*\)/\1/p' | sort >"$k/ko.aliases"
+	awk -F'\t' 'NR > 1 && $3 != "vmlinux" { print $1 }' "$tree.lab/run/lab/aliases.tsv" | sort >"$k/run.aliases"
+	expect "modules: their $(wc -l <"$k/ko.aliases") aliases are those that the run finds" diff "$k/run.aliases" "$k/ko.aliases"
+	expect 'System.map: the two load_elf_binary of one line, by unit' grep -q ' load_elf_binary@fs_binfmt_elf_c_.*compat_binfmt_elf_c_' "$k/System.map"
+
+	expect 'boot: no error' no grep '^ERR:' "$k/boot.log"
+	expect 'boot: all that must not differ is as without kas' same_lines SAME:
+	expect 'boot: duplicates have their addresses and order' same_lines DUP:
+	expect "kallsyms: aliases of vmlinux at their originals: $(value aliases_vmlinux with)" said 'aliases_vmlinux [1-9]'
+	expect "kallsyms: aliases of loaded modules: $(value aliases_modules with)" said 'aliases_modules [1-9]'
+	expect 'no alias without kas' grep -q '^LAB: aliases_vmlinux 0$' "$w/boot.log"
+	# 6.1 says EADDRNOTAVAIL, 6.12 EINVAL; both note the reason in error_log.
+	case $flavour in
+	lto) ;; # no two functions of vmlinux share a name there: the linker has numbered them
+	*) expect 'kprobe_events refuses name_show' said 'rtc name_show refused: .*not unique' ;;
+	esac
+	expect 'kprobe_events takes the alias' said 'rtc name_show@drivers_rtc[^ ]* accepted'
+	expect 'its function runs: hit' said 'rtc trace hit alias: \(name_show[.0-9]*\+0x'
+	expect 'stack trace: the original name' said 'rtc trace  => name_show[.0-9]*$'
+	expect 'kprobes/list: the original name' said 'rtc list .* name_show[.0-9]*\+0x'
+	expect 'kprobe_events refuses led_delay_on_show of two modules' said 'led led_delay_on_show refused: .*not unique'
+	expect 'a module: takes the alias' said 'led led_delay_on_show@drivers_leds_trigger_ledtrig_timer[^ ]* accepted'
+	expect 'a module: takes MODULE:ALIAS' said 'led ledtrig_timer:led_delay_on_show@drivers_leds_trigger_ledtrig_timer[^ ]* accepted'
+	expect 'a module: hit, original names' said 'led trace hit alias: \(led_delay_on_show\+0x[^ ]* \[ledtrig_timer\]'
+	# 6.1 does not count MODULE:NAME: it takes the first of the two without a word.
+	[ "$version" = 6.1 ] || expect 'two in one module: refuses MODULE:NAME' said 'twin lab_twins:value_show refused: .*not unique'
+	expect 'two in one module: the alias is hit' said 'twin trace hit alias: \(value_show\+0x'
+	expect 'no trace, list or filter shows an alias' no grep -E '^LAB: [a-z]+ (trace|list) .*@|^SAME:.*@' "$k/boot.log"
+	if grep -q '^CONFIG_LIVEPATCH=y' "$tree/.config"; then
+		expect 'livepatch: the original by position' grep -q '^SAME: livepatch  name_show.*: patched' "$k/boot.log"
+		expect 'livepatch: the first of two in a module' grep -q '^SAME: livepatch lab_twins value_show,1: patched two' "$k/boot.log"
+		expect 'livepatch: the second of two in a module' grep -q '^SAME: livepatch lab_twins value_show,2: one patched' "$k/boot.log"
+	fi
+	if grep -q '^CONFIG_MODULE_SIG_ALL=y' "$tree/.config"; then
+		expect 'signatures: every module verified (taint)' test "$(value tainted with)" = "$(value tainted without)"
+	fi
+}
+
+do_check() {
+	checks >"$tree.lab/result"
+	cat "$tree.lab/result"
+	! grep -q ^FAIL "$tree.lab/result" || die "$kind: failed"
+}
+
+# The seconds of a step: elapsed, and of processors.
+seconds() { [ ! -e "$tree.lab/$1" ] || awk '{ printf "%.1f (%.1f)", $1, $2 + $3 }' "$tree.lab/$1"; }
+rodata() { size -A "$tree.lab/$1/kallsyms.o" | awk '$1 == ".rodata" { print $2 }'; }
+
+# change BEFORE AFTER: in thousands of bytes, and by how much.
+change() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.1f, %+.1f", a / 1000, (b - a) / 1000 }'; }
+
+table() {
+	echo '| kernel | modules loaded | aliases in vmlinux | in loaded modules | build, s (cpu) | with kas | link, hooks off, s (cpu) | link, kas, s (cpu) | kallsyms, kB | modules, kB | checks |'
+	echo '| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |'
+	for k in $1; do
+		kind "$k"
+		[ -e "$tree.lab/result" ] || continue
+		failed=$(grep -c ^FAIL "$tree.lab/result" || :)
+		echo "| $(value release with | sed 's/-lab.*//') $flavour | $(value modules with | sed 's/ .*//') |" \
+			"$(value aliases_vmlinux with) | $(value aliases_modules with) |" \
+			"$(seconds build) | $(seconds fresh) | $(seconds off) | $(seconds kas) |" \
+			"$(change "$(rodata without)" "$(rodata with)") |" \
+			"$(change "$(value modules_bytes without)" "$(value modules_bytes with)") |" \
+			"$(grep -c ^ok "$tree.lab/result") hold$([ "$failed" = 0 ] || echo ", $failed fail") |"
+	done
+}
+
+steps='sources config build off kas initrd boot check'
+
+# upto STEP: the step of the kernel at hand, after all before it.
+upto() {
+	for each in $steps; do
+		once "$each"
+		[ "$each" != "$1" ] || return 0
+	done
+}
+
+step=${1:-}
+[ $# -eq 0 ] || shift
+case $step in
+deps) do_deps ;;
+table) table "${*:-$kinds}" ;;
+all)
+	do_deps
+	failed=
+	for k in ${*:-$kinds}; do
+		"$0" check "$k" || failed="$failed $k"
+	done
+	table "${*:-$kinds}"
+	[ -z "$failed" ] || die "failed:$failed"
+	;;
+fresh)
+	for k in "$@"; do
+		kind "$k"
+		upto kas
+		once fresh
+	done
+	;;
+sources | config | build | off | kas | initrd | boot | check)
+	[ $# -gt 0 ] || die "which kernel? there are $kinds"
+	for k in "$@"; do
+		kind "$k"
+		upto "$step"
+	done
+	;;
+*) die "usage: lab.sh all|deps|sources|config|build|off|kas|fresh|initrd|boot|check|table [KIND...]" ;;
+esac
