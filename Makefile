@@ -37,8 +37,8 @@ kernel-test: tools corpus-cloud-amd64
 corpus-cloud-amd64 corpus-cloud-arm64 corpus-s390x corpus-amd64: corpus-%:
 	bench/corpus.sh $*
 
-# Builds small kernels with and without the hooks, boots them under qemu and asserts what they show: hours, and 3 GB for
-# each. KINDS="6.12-gcc 6.1-gcc" picks kernels; KAS_LAB is the folder (docs/kbuild.md).
+# Builds small kernels with and without the hooks, boots them under qemu and asserts what they show: hours, 1 GB for
+# each kernel. KINDS="6.12-gcc 6.1-gcc" picks kernels; KAS_LAB is the folder (docs/kbuild.md).
 lab: build
 	kbuild/lab/lab.sh all $(KINDS)
 

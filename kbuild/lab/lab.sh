@@ -106,7 +106,7 @@ do_deps() {
 	[ "$(id -u)" = 0 ] || sudo=sudo
 	$sudo apt-get -q update
 	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends \
-		linux-source-6.1 linux-source-6.12 gcc libc6-dev make clang-19 lld-19 llvm-19 gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
+		linux-source-6.1 linux-source-6.12 gcc libc6-dev make clang-19 lld-19 llvm-19 gcc-aarch64-linux-gnu \
 		flex bison libelf-dev libssl-dev openssl bc kmod cpio dwarves zstd xz-utils time perl python3 rsync binutils \
 		qemu-system-x86 qemu-system-arm busybox-static
 }
