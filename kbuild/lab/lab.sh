@@ -158,8 +158,8 @@ keep() {
 	cp "$(ls -t "$tree"/.tmp_vmlinux*kallsyms*.o | head -n 1)" "$kept/kallsyms.o"
 	cp "$here"/modules/* "$kept/modules/"
 	"$@" M="$kept/modules" modules
-	"$@" INSTALL_MOD_PATH="$kept/root" INSTALL_MOD_STRIP=1 modules_install
-	"$@" INSTALL_MOD_PATH="$kept/root" INSTALL_MOD_STRIP=1 M="$kept/modules" modules_install
+	"$@" INSTALL_MOD_PATH="$kept/installed" INSTALL_MOD_STRIP=1 modules_install
+	"$@" INSTALL_MOD_PATH="$kept/installed" INSTALL_MOD_STRIP=1 M="$kept/modules" modules_install
 }
 
 do_build() {
@@ -212,15 +212,15 @@ static_busybox() {
 	}
 	apt=$lab/apt-$foreign
 	mkdir -p "$apt/lists/partial" "$apt/archives/partial"
-	[ -e "$apt/root/bin/busybox" ] || (
+	[ -e "$apt/unpacked/bin/busybox" ] || (
 		set -- -q -o "APT::Architecture=$foreign" -o "APT::Architectures=$foreign" -o "APT::Sandbox::User=$(id -un)" \
 			-o "Dir::State::lists=$apt/lists" -o Dir::State::status=/dev/null -o "Dir::Cache=$apt" -o "Dir::Cache::archives=$apt/archives"
 		cd "$apt/archives"
 		apt-get "$@" update
 		apt-get "$@" download busybox-static
-		dpkg-deb -x busybox-static_*.deb "$apt/root"
+		dpkg-deb -x busybox-static_*.deb "$apt/unpacked"
 	) >&2
-	echo "$apt/root/bin/busybox"
+	echo "$apt/unpacked/bin/busybox"
 }
 
 do_initrd() {
@@ -233,7 +233,7 @@ do_initrd() {
 		ln -s busybox "$tmp/bin/sh"
 		cp "$here/init" "$tmp/init"
 		chmod 755 "$tmp/init"
-		cp -r "$tree.lab/$side/root/lib/modules" "$tmp/lib/"
+		cp -r "$tree.lab/$side/installed/lib/modules" "$tmp/lib/"
 		rm -f "$tmp"/lib/modules/*/build "$tmp"/lib/modules/*/source
 		(cd "$tmp" && find . | cpio --quiet -o -H newc | gzip -1) >"$tree.lab/$side/initrd.gz"
 	done
