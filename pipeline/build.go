@@ -77,10 +77,8 @@ type Object struct {
 	opened time.Time // before scan read it
 
 	// For the next run: see state.go.
-	outputKey, output string
-	made              elf.Identity
-	noteKey           string
-	note              []byte
+	product product
+	remark  remark
 }
 
 // Open opens the object again after scan. One that was changed or replaced meanwhile is refused: what is remembered of
@@ -143,6 +141,14 @@ type Symbol struct {
 
 // Ref names a symbol of a build: indices into Objects and its Symbols.
 type Ref struct{ Object, Symbol int32 }
+
+// Compare orders by objects and tables.
+func (r Ref) Compare(o Ref) int {
+	if r.Object != o.Object {
+		return int(r.Object) - int(o.Object)
+	}
+	return int(r.Symbol) - int(o.Symbol)
+}
 
 // Names is every name of a build with the symbols that carry it: by the bytes of the names, then in the order of objects
 // and tables.

@@ -221,17 +221,12 @@ const Parts = 64
 // Split divides n items into Parts consecutive ranges and calls f for each that is not empty, in parallel like Each. f may
 // write only to what belongs to its part or its items.
 func (b *Build) Split(ctx context.Context, n int, f func(part, from, to int)) error {
-	var mu sync.Mutex
-	var failed error
-	err := b.spread(ctx, min(Parts, n), func(i int) {
-		parts := min(Parts, n)
-		if p := protect(func() { f(i, n*i/parts, n*(i+1)/parts) }); p != nil {
-			mu.Lock()
-			failed = p
-			mu.Unlock()
-		}
+	parts := min(Parts, n)
+	failed := make([]error, parts)
+	err := b.spread(ctx, parts, func(i int) {
+		failed[i] = protect(func() { f(i, n*i/parts, n*(i+1)/parts) })
 	})
-	return cmp.Or(failed, err)
+	return cmp.Or(append(failed, err)...)
 }
 
 // WriteTable writes a file of the build as a whole, as WriteFile does.
@@ -241,8 +236,8 @@ func (b *Build) WriteTable(name string, write func(io.Writer) error) error {
 	return err
 }
 
-// WriteLines writes a file of the build as a whole that consists of n items, as WriteTable does. lines appends the text of a range of them to a buffer; it is
-// called in parallel, and the ranges are written in order.
+// WriteLines writes a file of the build as a whole that consists of n items, as WriteTable does. lines appends the text of
+// a range of them to a buffer; it is called in parallel, and the ranges are written in order.
 func (b *Build) WriteLines(ctx context.Context, name, header string, n int, lines func(buf []byte, from, to int) []byte) error {
 	const items = 2048
 	ranges := (n + items - 1) / items

@@ -66,12 +66,22 @@ type summary struct {
 
 // objectState is what is known of one object.
 type objectState struct {
-	identity  elf.Identity // the zero value if the object may have changed unnoticed
-	outputKey string       // what output depends on, beside the object
-	output    string       // path of what was made from it, "" if nothing was
-	made      elf.Identity // of the output
-	noteKey   string       // what note depends on, beside the object
-	note      []byte
+	identity elf.Identity // the zero value if the object may have changed unnoticed
+	product
+	remark
+}
+
+// product is what was made from an object.
+type product struct {
+	key  string // what it depends on, beside the object
+	path string // "" if nothing was made
+	made elf.Identity
+}
+
+// remark is what was found in an object.
+type remark struct {
+	about string // what it depends on, beside the object
+	note  []byte
 }
 
 // Digest makes a short key of whatever a result depends on.
@@ -136,7 +146,7 @@ func (b *Build) upToDate(ctx context.Context) bool {
 				changed.Store(true)
 				break
 			}
-			if id, err := elf.IdentifyTarget(o.Path); err != nil || id != known.identity || known.output != "" && identityOf(known.output) != known.made {
+			if id, err := elf.IdentifyTarget(o.Path); err != nil || id != known.identity || known.path != "" && identityOf(known.path) != known.made {
 				changed.Store(true)
 			}
 		}
@@ -157,7 +167,7 @@ func (b *Build) strays() bool {
 		own[path] = true
 	}
 	for _, o := range b.last.objects {
-		own[o.output] = true
+		own[o.path] = true
 	}
 	found := errors.New("found")
 	return filepath.WalkDir(b.Dir, func(path string, e fs.DirEntry, err error) error {
@@ -182,13 +192,13 @@ func (b *Build) known(o *Object) *objectState {
 // Note returns what the last run noted about the object, if that was in its present state and for the same key; else it
 // calls read for it. What it returns is noted for the next run, unless it is nil.
 func (b *Build) Note(o *Object, key string, read func() ([]byte, error)) ([]byte, error) {
-	if k := b.known(o); k != nil && k.noteKey == key {
-		o.noteKey, o.note = key, k.note
+	if k := b.known(o); k != nil && k.about == key {
+		o.remark = k.remark
 		return k.note, nil
 	}
 	note, err := read()
 	if err == nil && note != nil {
-		o.noteKey, o.note = key, note
+		o.remark = remark{key, note}
 	}
 	return note, err
 }
@@ -196,15 +206,15 @@ func (b *Build) Note(o *Object, key string, read func() ([]byte, error)) ([]byte
 // Make has write make output from the object, unless the last run made it from the object in its present state and for
 // the same key, and it is still there as it was.
 func (b *Build) Make(o *Object, output, key string, write func() (int64, error)) error {
-	if k := b.known(o); k != nil && k.output == output && k.outputKey == key && k.made != (elf.Identity{}) && identityOf(output) == k.made {
-		o.outputKey, o.output, o.made = key, output, k.made
+	if k := b.known(o); k != nil && k.path == output && k.key == key && k.made != (elf.Identity{}) && identityOf(output) == k.made {
+		o.product = k.product
 		o.Emitted = k.made.Size
 		return nil
 	}
 	n, err := write()
 	if err == nil {
 		o.Emitted = n
-		o.outputKey, o.output, o.made = key, output, identityOf(output)
+		o.product = product{key, output, identityOf(output)}
 	}
 	return err
 }
@@ -243,10 +253,10 @@ func (b *Build) saveState(clean bool) error {
 			}
 			line = strconv.AppendQuote(append(line[:0], "object\t"...), o.Name)
 			line = appendIdentity(line, id)
-			line = fmt.Appendf(line, "\t%s\t%q", o.outputKey, o.output)
-			line = appendIdentity(line, o.made)
-			line = append(append(line, '\t'), o.noteKey...)
-			line = append(append(line, '\t'), o.note...)
+			line = fmt.Appendf(line, "\t%s\t%q", o.product.key, o.product.path)
+			line = appendIdentity(line, o.product.made)
+			line = append(append(line, '\t'), o.remark.about...)
+			line = append(append(line, '\t'), o.remark.note...)
 			if _, err := w.Write(append(line, '\n')); err != nil {
 				return err
 			}
@@ -310,7 +320,7 @@ func (s *state) add(line []byte) bool {
 		s.tables[path] = c.identity()
 	case "object":
 		name := c.quoted()
-		o := &objectState{identity: c.identity(), outputKey: c.text(), output: c.quoted(), made: c.identity(), noteKey: c.text()}
+		o := &objectState{identity: c.identity(), product: product{c.text(), c.quoted(), c.identity()}, remark: remark{about: c.text()}}
 		o.note = c.rest
 		s.objects[name] = o
 	default:

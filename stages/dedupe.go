@@ -1,7 +1,6 @@
 package stages
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"sort"
@@ -135,10 +134,8 @@ func sortNames(b *pipeline.Build, list []named, depth int, sizes []int32) []int3
 			return -1
 		case x.key > y.key:
 			return 1
-		case x.ref.Object != y.ref.Object:
-			return cmp.Compare(x.ref.Object, y.ref.Object)
 		}
-		return cmp.Compare(x.ref.Symbol, y.ref.Symbol)
+		return x.ref.Compare(y.ref)
 	})
 	for len(list) > 0 {
 		n := 1

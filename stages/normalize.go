@@ -142,7 +142,7 @@ func merge(ctx context.Context, b *pipeline.Build, wanted func(base string) bool
 	}
 	b.Stats.Renamed = len(moves)
 	slices.SortFunc(moves, func(x, y renamed) int {
-		return cmp.Or(strings.Compare(x.base, y.base), cmp.Compare(x.ref.Object, y.ref.Object), cmp.Compare(x.ref.Symbol, y.ref.Symbol))
+		return cmp.Or(strings.Compare(x.base, y.base), x.ref.Compare(y.ref))
 	})
 	// Both are in the order of the names: each base with moves grows the group of that name, or the name that stood alone.
 	named := len(groups)
@@ -191,9 +191,7 @@ func join(members []pipeline.Ref, moves []renamed) []pipeline.Ref {
 	for _, m := range moves {
 		all = append(all, m.ref)
 	}
-	slices.SortFunc(all, func(x, y pipeline.Ref) int {
-		return cmp.Or(cmp.Compare(x.Object, y.Object), cmp.Compare(x.Symbol, y.Symbol))
-	})
+	slices.SortFunc(all, pipeline.Ref.Compare)
 	return all
 }
 
