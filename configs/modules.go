@@ -49,7 +49,7 @@ func (b *Build) ModuleFiles() ([]ModuleFile, error) {
 	slices.SortStableFunc(all, func(a, b ModuleFile) int { return strings.Compare(a.Name, b.Name) })
 	paths := map[string]string{}
 	for _, f := range all {
-		name := uncompressed(f.Name)
+		name := Uncompressed(f.Name)
 		if other, ok := paths[name]; ok {
 			return nil, fmt.Errorf("two modules have the name %s: %s and %s", name, other, f.Path)
 		}
@@ -58,8 +58,8 @@ func (b *Build) ModuleFiles() ([]ModuleFile, error) {
 	return all, nil
 }
 
-// uncompressed takes the suffix of a compression from a module's name: what is written for it bears none.
-func uncompressed(name string) string {
+// Uncompressed takes the suffix of a compression from a module's name: what is written for it bears none.
+func Uncompressed(name string) string {
 	if ext := path.Ext(name); ext == ".xz" || ext == ".zst" || ext == ".gz" {
 		return strings.TrimSuffix(name, ext)
 	}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"kas/configs"
 	"kas/elf"
 	"kas/pipeline"
 )
@@ -63,17 +64,20 @@ func also(b *pipeline.Build, o *pipeline.Object) string {
 
 // aliased says whether there is to be a copy of an object, with aliases.
 func aliased(b *pipeline.Build, o *pipeline.Object) bool {
-	return len(aliases(b, o)) > 0 || also(b, o) != ""
+	return slices.ContainsFunc(o.Duplicates, func(d pipeline.Duplicate) bool { return borne(b, o, &d) }) || also(b, o) != ""
+}
+
+// borne says whether the copy of an object bears the alias of its duplicate.
+func borne(b *pipeline.Build, o *pipeline.Object, d *pipeline.Duplicate) bool {
+	return d.Alias != "" && (b.Bears == nil || b.Bears(&o.Symbols[d.Symbol]))
 }
 
 // aliases is what the copy of an object bears.
 func aliases(b *pipeline.Build, o *pipeline.Object) []elf.Alias {
 	var all []elf.Alias
 	for i := range o.Duplicates {
-		d := &o.Duplicates[i]
-		s := &o.Symbols[d.Symbol]
-		if d.Alias != "" && (b.Bears == nil || b.Bears(s)) {
-			all = append(all, elf.Alias{Original: s.ID, Name: d.Alias})
+		if d := &o.Duplicates[i]; borne(b, o, d) {
+			all = append(all, elf.Alias{Original: o.Symbols[d.Symbol].ID, Name: d.Alias})
 		}
 	}
 	return all
@@ -91,19 +95,9 @@ func forget(o *pipeline.Object) {
 // outputPath is where the copy of a module goes: modules/**/X.o.kas, or beside the input.
 func outputPath(b *pipeline.Build, o *pipeline.Object) string {
 	if b.Config.Emit.Beside {
-		return uncompressed(o.Path) + ".kas"
+		return configs.Uncompressed(o.Path) + ".kas"
 	}
-	return b.Path(filepath.Join("modules", uncompressed(o.Name)+".kas"))
-}
-
-// uncompressed takes the suffix of a compression from a module's name: what is written is a plain object.
-func uncompressed(name string) string {
-	for _, suffix := range [...]string{".xz", ".zst", ".gz"} {
-		if rest, ok := strings.CutSuffix(name, suffix); ok {
-			return rest
-		}
-	}
-	return name
+	return b.Path(filepath.Join("modules", configs.Uncompressed(o.Name)+".kas"))
 }
 
 func emitModule(b *pipeline.Build, o *pipeline.Object) error {
@@ -138,7 +132,7 @@ func aliasKey(list []elf.Alias) string {
 // plain copy.
 func linkModule(b *pipeline.Build, o *pipeline.Object) error {
 	target := outputPath(b, o)
-	if uncompressed(o.Path) != o.Path {
+	if configs.Uncompressed(o.Path) != o.Path {
 		return emitModule(b, o)
 	}
 	from, err := filepath.Abs(filepath.Dir(target))

@@ -67,7 +67,7 @@ func fileSymbol(o *pipeline.Object, d *pipeline.Duplicate) pipeline.Location {
 		return pipeline.Location{}
 	}
 	file = path.Base(file)
-	if module := strings.TrimPrefix(uncompressed(o.Name), "kernel/"); !o.Vmlinux && stem(module) == stem(file) && ofOneFile(o) {
+	if module := strings.TrimPrefix(configs.Uncompressed(o.Name), "kernel/"); !o.Vmlinux && stem(module) == stem(file) && ofOneFile(o) {
 		file = path.Join(path.Dir(module), file)
 	}
 	return pipeline.Location{File: file, Unit: file, Source: "file symbol"}
