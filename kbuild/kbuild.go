@@ -19,7 +19,8 @@ type Hook struct {
 	Args   []string // as make gave them, without the name of the hook
 	Getenv func(string) string
 
-	Kas string // tells this program from every other: pipeline.Options
+	// Kas tells this program from every other: pipeline.Options. A call that is passed through does not ask.
+	Kas func() string
 }
 
 // off says whether the hooks are switched off: then the tool is what it would be without kas.
@@ -113,5 +114,5 @@ func (h *Hook) policy() (configs.Build, error) {
 // options are those of a run within make: as many workers as its jobserver has tokens for.
 func (h *Hook) options(t tree) (pipeline.Options, func()) {
 	jobs, release := jobs(h.Getenv("MAKEFLAGS"))
-	return pipeline.Options{Jobs: jobs, Cache: filepath.Join(t.state, "cache"), Kas: h.Kas, All: true}, release
+	return pipeline.Options{Jobs: jobs, Cache: filepath.Join(t.state, "cache"), Kas: h.Kas(), All: true}, release
 }

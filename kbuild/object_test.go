@@ -19,7 +19,7 @@ func object(t *testing.T, name string, env ...string) (id elf.Identity, linked b
 		}
 		return ""
 	}
-	if err := Object(Hook{Getenv: getenv, Kas: "this one"}, name); err != nil {
+	if err := Object(Hook{Getenv: getenv, Kas: func() string { return "this one" }}, name); err != nil {
 		t.Fatal(err)
 	}
 	id, err := elf.Identify(name + ".kas")
@@ -71,7 +71,7 @@ func TestObject(t *testing.T) {
 	if _, linked := object(t, "drivers/b.o"); linked {
 		t.Error("without KAS=0 there is none")
 	}
-	if err := Object(Hook{Getenv: func(string) string { return "" }, Kas: "this one"}, "drivers/nosuch.o"); err == nil || !strings.Contains(err.Error(), "is not in modules.order") {
+	if err := Object(Hook{Getenv: func(string) string { return "" }, Kas: func() string { return "this one" }}, "drivers/nosuch.o"); err == nil || !strings.Contains(err.Error(), "is not in modules.order") {
 		t.Errorf("of an object that is not listed: %v", err)
 	}
 }

@@ -197,7 +197,7 @@ func (h *Hook) token(t tree) string {
 		id, _ := elf.IdentifyTarget(path)
 		text = fmt.Appendf(text, "%v\n", id)
 	}
-	return pipeline.Digest(h.Kas, string(text))
+	return pipeline.Digest(h.Kas(), string(text))
 }
 
 // emitted are the copies of a tree's modules as the hooks made them last.

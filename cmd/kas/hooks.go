@@ -15,7 +15,7 @@ var hooks = map[string]func(kbuild.Hook) (int, error){"nm": kbuild.NM, "ld": kbu
 
 // runHook is one call of a hook. It returns only if the hook did not become the real tool.
 func runHook(name string, args []string) int {
-	status, err := hooks[name](kbuild.Hook{Args: args, Getenv: os.Getenv, Kas: programID()})
+	status, err := hooks[name](kbuild.Hook{Args: args, Getenv: os.Getenv, Kas: programID})
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "kas: %s: %v\n", name, err)
 		return exitFailed

@@ -15,8 +15,8 @@ func newKbuild() *cobra.Command {
 		Use:   "kbuild",
 		Short: "make aliases an option of a kernel's configuration",
 		Long: `A kernel's source tree gets ` + kbuild.Option + `, with which its build gives the
-aliases to vmlinux and to the modules, as make NM="kas nm" LD="kas ld" does for
-a tree that is not to be changed.`,
+aliases to vmlinux and to the modules, as make NM=kas-nm LD=kas-ld does for a tree
+that is not to be changed.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -25,34 +25,30 @@ a tree that is not to be changed.`,
 }
 
 func newKbuildInstall() *cobra.Command {
-	var dry bool
-	cmd := &cobra.Command{
-		Use:   "install TREE",
-		Short: "add the option to a kernel's source tree",
-		Long: `Kas kbuild install adds ` + kbuild.Option + ` to a source tree, 6.1 or later: an
+	return newKbuildChange(kbuild.Install, "has "+kbuild.Option, "install TREE", "add the option to a kernel's source tree",
+		`Kas kbuild install adds `+kbuild.Option+` to a source tree, 6.1 or later: an
 entry in init/Kconfig, a rule for X.o.kas in scripts/Makefile.modfinal, the hooks
 in scripts/link-vmlinux.sh, and what make clean has to remove in Makefile. With
 the option off, the tree builds as before, without kas. It writes nothing if one
-of these files is not as it is known. To repeat it changes nothing.`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return changeTree(args[0], kbuild.Install, "has "+kbuild.Option, dry, cmd.OutOrStdout())
-		},
-	}
-	cmd.Flags().BoolVar(&dry, "dry-run", false, "print the changes for patch -p1 and write nothing")
-	return cmd
+of these files is not as it is known. To repeat it changes nothing.`)
 }
 
 func newKbuildRemove() *cobra.Command {
+	return newKbuildChange(kbuild.Remove, "has no "+kbuild.Option, "remove TREE", "restore a source tree as it was before install",
+		`Kas kbuild remove takes out what install put in: every file is again what it was,
+byte for byte. What was edited meanwhile is told and left alone.`)
+}
+
+// newKbuildChange is a command that makes the changes of plan, after which the tree has or has no option.
+func newKbuildChange(plan func(string) (kbuild.Changes, error), has, use, short, long string) *cobra.Command {
 	var dry bool
 	cmd := &cobra.Command{
-		Use:   "remove TREE",
-		Short: "restore a source tree as it was before install",
-		Long: `Kas kbuild remove takes out what install put in: every file is again what it was,
-byte for byte. What was edited meanwhile is told and left alone.`,
-		Args: cobra.ExactArgs(1),
+		Use:   use,
+		Short: short,
+		Long:  long,
+		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return changeTree(args[0], kbuild.Remove, "has no "+kbuild.Option, dry, cmd.OutOrStdout())
+			return changeTree(args[0], plan, has, dry, cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "print the changes for patch -p1 and write nothing")
@@ -108,7 +104,7 @@ func newKbuildFinish() *cobra.Command {
 
 // inBuild does a part of a kernel's build.
 func inBuild(do func(kbuild.Hook) error) error {
-	if err := do(kbuild.Hook{Getenv: os.Getenv, Kas: programID()}); err != nil {
+	if err := do(kbuild.Hook{Getenv: os.Getenv, Kas: programID}); err != nil {
 		return failure{err}
 	}
 	return nil

@@ -70,7 +70,7 @@ func (f *profileFlags) start() (end func() error, err error) {
 }
 
 // writeBench writes a line for each stage of each build and one for the whole run, for benchstat: nanoseconds on the
-// clock, and of a stage that goes through the objects' bytes, as much.
+// clock.
 func writeBench(w io.Writer, r *pipeline.Result, jobs int, took time.Duration) error {
 	if jobs <= 0 {
 		jobs = runtime.GOMAXPROCS(0)

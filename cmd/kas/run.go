@@ -162,10 +162,11 @@ func runPlan(ctx context.Context, plan *configs.Plan, f runFlags, stderr io.Writ
 		fmt.Fprintf(stderr, "kas: %s: skipped, none of its files is here\n", name)
 	}
 	collectLess()
+	kas := programID()
 	started := time.Now()
 	progress := newProgress(stderr)
 	result, err := pipeline.Run(ctx, plan, stages.All, pipeline.Options{
-		Jobs: cmp.Or(f.jobs, plan.Jobs), Events: progress.events(), Cache: stateCache(), Kas: programID(), Fresh: f.fresh,
+		Jobs: cmp.Or(f.jobs, plan.Jobs), Events: progress.events(), Cache: stateCache(kas), Kas: kas, Fresh: f.fresh,
 	})
 	progress.finish()
 	if stopper := new(pipeline.Error); errors.As(err, &stopper) {
@@ -213,9 +214,9 @@ func collectLess() {
 }
 
 // stateCache is where a run leaves what the next one may use, "" if this user has no such place, or this program no name.
-func stateCache() string {
+func stateCache(kas string) string {
 	dir, err := os.UserCacheDir()
-	if err != nil || programID() == "" {
+	if err != nil || kas == "" {
 		return ""
 	}
 	return filepath.Join(dir, "kas")
