@@ -1,6 +1,7 @@
 package kbuild
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/rogpeppe/go-internal/diff"
 )
 
 // Option is the kernel's configuration option that Install adds.
@@ -331,107 +334,11 @@ func (c Change) stage() error {
 // Diff writes the changes for patch -p1.
 func (list Changes) Diff(w io.Writer) error {
 	for _, c := range list {
-		if _, err := io.WriteString(w, unified(c.File, c.Before, c.After)); err != nil {
+		text := diff.Diff("a/"+c.File, []byte(c.Before), "b/"+c.File, []byte(c.After))
+		_, hunks, _ := bytes.Cut(text, []byte("\n")) // the first line names the files again
+		if _, err := w.Write(hunks); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// diffLine is a line of a diff: kind is ' ', '-' or '+'.
-type diffLine struct {
-	kind byte
-	text string
-}
-
-// diffLines finds the fewest lines that differ. What is equal at both ends is left out first: the rest is small.
-func diffLines(a, b []string) []diffLine {
-	list := make([]diffLine, 0, len(b))
-	for len(a) > 0 && len(b) > 0 && a[0] == b[0] {
-		list, a, b = append(list, diffLine{' ', a[0]}), a[1:], b[1:]
-	}
-	tail := 0
-	for tail < min(len(a), len(b)) && a[len(a)-1-tail] == b[len(b)-1-tail] {
-		tail++
-	}
-	end := a[len(a)-tail:]
-	a, b = a[:len(a)-tail], b[:len(b)-tail]
-	// common[i][j] is how many lines a[i:] and b[j:] have in common.
-	common := make([][]int, len(a)+1)
-	for i := range common {
-		common[i] = make([]int, len(b)+1)
-	}
-	for i := len(a) - 1; i >= 0; i-- {
-		for j := len(b) - 1; j >= 0; j-- {
-			if a[i] == b[j] {
-				common[i][j] = common[i+1][j+1] + 1
-			} else {
-				common[i][j] = max(common[i+1][j], common[i][j+1])
-			}
-		}
-	}
-	for i, j := 0, 0; i < len(a) || j < len(b); {
-		switch {
-		case i < len(a) && j < len(b) && a[i] == b[j]:
-			list, i, j = append(list, diffLine{' ', a[i]}), i+1, j+1
-		case i < len(a) && (j == len(b) || common[i+1][j] >= common[i][j+1]):
-			list, i = append(list, diffLine{'-', a[i]}), i+1
-		default:
-			list, j = append(list, diffLine{'+', b[j]}), j+1
-		}
-	}
-	for _, l := range end {
-		list = append(list, diffLine{' ', l})
-	}
-	return list
-}
-
-// unified is a diff of one file with three lines around each change.
-func unified(name, before, after string) string {
-	const around = 3
-	list := diffLines(splitLines(before), splitLines(after))
-	var out strings.Builder
-	fmt.Fprintf(&out, "--- a/%s\n+++ b/%s\n", name, name)
-	la, lb := 1, 1 // number of the line at i
-	for i := 0; i < len(list); {
-		if list[i].kind == ' ' {
-			i, la, lb = i+1, la+1, lb+1
-			continue
-		}
-		from := max(i-around, 0)
-		to, last := i, i // the hunk ends where no change follows soon
-		for ; to < len(list) && to <= last+2*around; to++ {
-			if list[to].kind != ' ' {
-				last = to
-			}
-		}
-		to = min(last+around+1, len(list))
-		na, nb := 0, 0
-		var body strings.Builder
-		for _, l := range list[from:to] {
-			if l.kind != '+' {
-				na++
-			}
-			if l.kind != '-' {
-				nb++
-			}
-			body.WriteByte(l.kind)
-			body.WriteString(l.text)
-			if !strings.HasSuffix(l.text, "\n") {
-				body.WriteString("\n\\ No newline at end of file\n")
-			}
-		}
-		la, lb = la-(i-from), lb-(i-from)
-		fmt.Fprintf(&out, "@@ -%d,%d +%d,%d @@\n%s", la, na, lb, nb, body.String())
-		i, la, lb = to, la+na, lb+nb
-	}
-	return out.String()
-}
-
-func splitLines(s string) []string {
-	lines := strings.SplitAfter(s, "\n")
-	if lines[len(lines)-1] == "" {
-		lines = lines[:len(lines)-1]
-	}
-	return lines
 }
