@@ -7,6 +7,7 @@ package elf
 import (
 	stdelf "debug/elf"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 )
 
@@ -313,6 +314,45 @@ func (f *File) Modinfo(key string) string {
 			return string(entry[len(key)+1:])
 		}
 		at += uint64(len(entry)) + 1
+	}
+	return ""
+}
+
+// BuildID returns the GNU build ID of the object in hexadecimal, "" if it has none.
+func (f *File) BuildID() string {
+	for i := range f.Sections {
+		if f.Sections[i].Type != uint32(stdelf.SHT_NOTE) {
+			continue
+		}
+		notes, err := f.Data(i)
+		if err != nil {
+			continue
+		}
+		if id := noteBuildID(notes, f.u32); id != "" {
+			return id
+		}
+	}
+	return ""
+}
+
+// RunningBuildID is BuildID for the notes of the kernel that runs here, /sys/kernel/notes.
+func RunningBuildID(notes []byte) string { return noteBuildID(notes, binary.NativeEndian.Uint32) }
+
+// noteBuildID looks for NT_GNU_BUILD_ID among notes: three words (the sizes of name and description, a type), then both,
+// each padded to four bytes (gABI "Note Section").
+func noteBuildID(notes []byte, u32 func([]byte) uint32) string {
+	const header, buildID = 12, 3
+	padded := func(n uint32) uint64 { return (uint64(n) + 3) &^ 3 }
+	for len(notes) >= header {
+		nameSize, descSize, kind := u32(notes), u32(notes[4:]), u32(notes[8:])
+		desc := header + padded(nameSize)
+		if desc+uint64(descSize) > uint64(len(notes)) {
+			return ""
+		}
+		if kind == buildID && string(notes[header:header+uint64(nameSize)]) == "GNU\x00" {
+			return hex.EncodeToString(notes[desc : desc+uint64(descSize)])
+		}
+		notes = notes[min(desc+padded(descSize), uint64(len(notes))):]
 	}
 	return ""
 }

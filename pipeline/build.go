@@ -24,6 +24,7 @@ type Build struct {
 	Toolchain string // gcc, llvm or "" if neither the configuration nor the objects tell
 	LTO       string // none, thin, full, or "" likewise
 	Release   string // kernel release, "" if no object tells
+	BuildID   string // of vmlinux, in hexadecimal
 
 	// Set by dedupe: every name and who carries it, in the order of the names.
 	Names Names
@@ -60,6 +61,7 @@ type Object struct {
 	Size      int64
 	Arch      string
 	Release   string
+	BuildID   string // of vmlinux
 	Toolchain string
 	Headers   uint64 // offset of the section headers
 	Sections  []Section

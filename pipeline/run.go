@@ -236,9 +236,16 @@ func (b *Build) WriteTable(name string, write func(io.Writer) error) error {
 	return err
 }
 
+// Head is what a file of lines begins with. It may tell of the lines, which Add shows it in their order: so it is written
+// again when all are there, in the same length.
+type Head interface {
+	Bytes() []byte
+	Add(lines []byte)
+}
+
 // WriteLines writes a file of the build as a whole that consists of n items, as WriteTable does. lines appends the text of
-// a range of them to a buffer; it is called in parallel, and the ranges are written in order.
-func (b *Build) WriteLines(ctx context.Context, name, header string, n int, lines func(buf []byte, from, to int) []byte) error {
+// a range of them to a buffer; it is called in parallel, and the ranges are written in order. head may be nil.
+func (b *Build) WriteLines(ctx context.Context, name string, head Head, n int, lines func(buf []byte, from, to int) []byte) error {
 	const items = 2048
 	ranges := (n + items - 1) / items
 	written := make([]chan struct{}, ranges+1) // closed when the range before is in the file, or never will be
@@ -249,8 +256,10 @@ func (b *Build) WriteLines(ctx context.Context, name, header string, n int, line
 	path := b.Path(name)
 	b.tables = append(b.tables, path)
 	_, err := writeFile(path, func(w *output) error {
-		if _, err := w.file.WriteString(header); err != nil {
-			return err
+		if head != nil {
+			if _, err := w.file.Write(head.Bytes()); err != nil {
+				return err
+			}
 		}
 		failed := make([]error, ranges)
 		err := b.spread(ctx, ranges, func(i int) {
@@ -267,8 +276,15 @@ func (b *Build) WriteLines(ctx context.Context, name, header string, n int, line
 			if failed[i] == nil {
 				_, failed[i] = w.file.Write(*buf)
 			}
+			if failed[i] == nil && head != nil {
+				head.Add(*buf)
+			}
 		})
-		return cmp.Or(append(failed, err)...)
+		if err := cmp.Or(append(failed, err)...); err != nil || head == nil {
+			return err
+		}
+		_, err = w.file.WriteAt(head.Bytes(), 0)
+		return err
 	})
 	return err
 }

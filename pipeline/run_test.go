@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -370,10 +371,16 @@ func TestSplit(t *testing.T) {
 	}
 }
 
+// countingHead tells of the lines below it how many they are.
+type countingHead struct{ lines int }
+
+func (h *countingHead) Bytes() []byte { return fmt.Appendf(nil, "# %06d lines\n", h.lines) }
+func (h *countingHead) Add(b []byte)  { h.lines += bytes.Count(b, []byte("\n")) }
+
 // WriteLines writes what a loop over all items would, and nothing if a part of it fails.
 func TestWriteLines(t *testing.T) {
 	for _, n := range []int{0, 1, 2047, 2048, 2049, 30_000} {
-		want := "# head\n"
+		want := fmt.Sprintf("# %06d lines\n", n)
 		for i := range n {
 			want += fmt.Sprintf("line %d\n", i)
 		}
@@ -381,7 +388,7 @@ func TestWriteLines(t *testing.T) {
 			var path string
 			r := within(t, jobs, func(ctx context.Context, b *Build) error {
 				path = b.Path("table")
-				return b.WriteLines(ctx, "table", "# head\n", n, func(buf []byte, from, to int) []byte {
+				return b.WriteLines(ctx, "table", &countingHead{}, n, func(buf []byte, from, to int) []byte {
 					for i := from; i < to; i++ {
 						buf = fmt.Appendf(buf, "line %d\n", i)
 					}
@@ -397,7 +404,7 @@ func TestWriteLines(t *testing.T) {
 	var dir string
 	r := within(t, 3, func(ctx context.Context, b *Build) error {
 		dir = b.Dir
-		return b.WriteLines(ctx, "table", "", 30_000, func(buf []byte, from, to int) []byte {
+		return b.WriteLines(ctx, "table", nil, 30_000, func(buf []byte, from, to int) []byte {
 			if from <= 9_000 && 9_000 < to {
 				panic("a mistake")
 			}

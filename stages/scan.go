@@ -62,6 +62,9 @@ func scanObject(o *pipeline.Object) error {
 	o.Arch = f.Arch()
 	o.Symbols, o.Files = symbols, files
 	o.Release = release(f, syms)
+	if o.Vmlinux {
+		o.BuildID = f.BuildID()
+	}
 	o.Toolchain = commentToolchain(f.Comments())
 	o.Sections = make([]pipeline.Section, len(f.Sections))
 	for i := range f.Sections {
@@ -155,6 +158,9 @@ func settleArch(ctx context.Context, b *pipeline.Build) {
 		}
 		if b.Release == "" {
 			b.Release = o.Release
+		}
+		if o.Vmlinux {
+			b.BuildID = o.BuildID
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"kas/configs"
 	"kas/pipeline"
 	"kas/registry"
 )
@@ -36,15 +37,10 @@ func Stats(ctx context.Context, b *pipeline.Build) error {
 		}
 		return buf
 	}
-	if err := b.WriteLines(ctx, "modules.symbfreq", "", b.Names.Len(), frequencies); err != nil {
+	if err := b.WriteLines(ctx, "modules.symbfreq", nil, b.Names.Len(), frequencies); err != nil {
 		return err
 	}
-	a := b.Config.Alias
-	header := registry.AppendHeader(nil, registry.Header{
-		Arch: b.Arch, Toolchain: b.Toolchain, LTO: b.LTO, Release: b.Release,
-		Policy: strings.Join([]string{"separator=" + a.Separator, "line=" + a.Line, "symbols=" + a.Symbols}, " "),
-	})
-	return b.WriteLines(ctx, "symbols.kas", string(header), b.Names.Len(), func(buf []byte, from, to int) []byte {
+	return b.WriteLines(ctx, "symbols.kas", registry.NewHead(RegistryHeader(b)), b.Names.Len(), func(buf []byte, from, to int) []byte {
 		var records []registry.Record
 		for i := from; i < to; i++ {
 			records = appendRecords(records[:0], b, b.Names.At(i))
@@ -52,6 +48,26 @@ func Stats(ctx context.Context, b *pipeline.Build) error {
 		}
 		return buf
 	})
+}
+
+// RegistryHeader says which build the symbols are of.
+func RegistryHeader(b *pipeline.Build) registry.Header {
+	return registry.Header{
+		Arch: b.Arch, Toolchain: b.Toolchain, LTO: b.LTO, Release: b.Release, BuildID: b.BuildID,
+		Policy: Policy(&b.Config.Alias), Symbols: len(b.Names.Refs),
+	}
+}
+
+// Policy is what a registry says of the choices that decide which symbols get an alias and how it is spelled.
+func Policy(a *configs.Alias) string {
+	names := "duplicates"
+	switch {
+	case a.Names.All:
+		names = "all"
+	case len(a.Names.Globs) > 0:
+		names = strings.Join(a.Names.Globs, ",")
+	}
+	return strings.Join([]string{"separator=" + a.Separator, "line=" + a.Line, "symbols=" + a.Symbols, "names=" + names}, " ")
 }
 
 func count(b *pipeline.Build) {
@@ -170,6 +186,11 @@ func appendRecords(records []registry.Record, b *pipeline.Build, members []pipel
 			d := &o.Duplicates[s.Duplicate-1]
 			r.Base, r.Alias = b.Groups[d.Group].Base, d.Alias
 			r.File, r.Line, r.Unit, r.Source = d.Location.File, d.Location.Line, d.Location.Unit, source(d)
+		} else if strings.IndexByte(s.Name, '.') >= 0 {
+			// Alone with its base name: who brings another of that name must find it.
+			if base, _, _ := classify(s.Name, o.Sections[s.Section].Code, b.Toolchain, b.LTO); base != s.Name {
+				r.Base = base
+			}
 		}
 		records = append(records, r)
 	}

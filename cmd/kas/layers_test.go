@@ -23,7 +23,7 @@ var arrows = map[string]struct {
 	"cmd/kas":       {[]string{"configs", "demo", "elf", "elf/dwarf", "kbuild", "pipeline", "registry", "report", "stages", "verify"}, "the command line ties all together"},
 	"report":        {[]string{"pipeline"}, "it tells what a run left, whatever its stages did"},
 	"stages":        {[]string{"pipeline", "elf", "elf/dwarf", "registry", "configs"}, "it is what is done to a build; how it is run, read and told is for others"},
-	"kbuild":        {[]string{"configs", "pipeline", "stages", "elf"}, "it is a run within a kernel's build"},
+	"kbuild":        {[]string{"configs", "pipeline", "stages", "elf", "registry"}, "it is a run within a kernel's build"},
 	"pipeline":      {[]string{"configs", "elf"}, "it runs stages without knowing one"},
 	"bench":         {[]string{"configs", "pipeline", "stages", "elf"}, "it measures what a run does"},
 	"bench/compare": {nil, "it starts kas as users do, and measures it from outside"},
@@ -45,9 +45,9 @@ var doors = map[string][]string{
 	"github.com/sourcegraph/conc":       {"pipeline"},
 	"golang.org/x/sync/semaphore":       {"pipeline"},
 	"github.com/dustin/go-humanize":     {"report"},
-	"github.com/klauspost/compress":     {"elf", "verify"}, // verify proves with code of its own
+	"github.com/klauspost/compress":     {"elf", "registry", "verify"}, // verify proves with code of its own
 	"github.com/mikelolasagasti/xz":     {"elf", "verify"},
-	"golang.org/x/sys/unix":             {"elf", "pipeline", "verify"},
+	"golang.org/x/sys/unix":             {"elf", "pipeline", "registry", "verify"},
 	"debug/elf":                         {"elf", "elf/dwarf"}, // its constants: its readers have panicked on damaged files
 	"debug/dwarf":                       {"elf", "elf/dwarf"},
 	"github.com/rogpeppe/go-internal":   {"kbuild"}, // its diff; the rest is for tests
