@@ -242,10 +242,9 @@ func (f *File) Based(base string) iter.Seq[Record] {
 	}
 }
 
-// Holding yields the symbols one of whose columns ends with text, in the order of the file: objects, sections, aliases,
-// files. It looks at all lines, as fast as memory is read.
+// Holding yields the symbols whose lines hold text, in the order of the file.
 func (f *File) Holding(text string) iter.Seq[Record] {
-	key := []byte(text + "\t")
+	key := []byte(text)
 	return func(yield func(Record) bool) {
 		for at := 0; at < len(f.lines); {
 			i := bytes.Index(f.lines[at:], key)
@@ -253,11 +252,86 @@ func (f *File) Holding(text string) iter.Seq[Record] {
 				return
 			}
 			begin := bytes.LastIndexByte(f.lines[:at+i], '\n') + 1
-			end := begin + bytes.IndexByte(f.lines[begin:], '\n')
+			end := at + i + bytes.IndexByte(f.lines[at+i:], '\n')
 			if !yield(parseRecord(f.lines[begin:end])) {
 				return
 			}
 			at = end + 1
+		}
+	}
+}
+
+// Located yields the symbols of which a place in the source is known.
+func (f *File) Located() iter.Seq[Record] {
+	return func(yield func(Record) bool) {
+		for line := range f.from(0) {
+			if line[len(line)-1] != '\t' && !yield(parseRecord(line)) {
+				return
+			}
+		}
+	}
+}
+
+// Of yields the symbols of the objects whose paths end with this one.
+func (f *File) Of(object string) iter.Seq[Record] {
+	end := []byte(object + "\t")
+	return func(yield func(Record) bool) {
+		for line := range f.from(0) {
+			rest := line[bytes.IndexByte(line, '\t')+1:]
+			n := bytes.IndexByte(rest, '\t') + 1
+			if bytes.HasSuffix(rest[:n], end) && PathEndsWith(string(rest[:n-1]), object) && !yield(parseRecord(line)) {
+				return
+			}
+		}
+	}
+}
+
+// At yields the symbols that an address of an object lies in; of an object of several sections it is one in section.
+// Of symbols within symbols those that begin last are meant.
+func (f *File) At(object, section string, address uint64) iter.Seq[Record] {
+	start := []byte(object + "\t")
+	if section != "" {
+		start = append(append(start, section...), '\t')
+	}
+	// Numbers without leading zeros are in the order of their lengths and texts: most are refused without being read.
+	wanted := strconv.AppendUint(nil, address, 16)
+	compare := func(a, b []byte) int {
+		if len(a) != len(b) {
+			return len(a) - len(b)
+		}
+		return bytes.Compare(a, b)
+	}
+	return func(yield func(Record) bool) {
+		var last []byte
+		var found [][]byte
+		for line := range f.from(0) {
+			rest := line[bytes.IndexByte(line, '\t')+1:]
+			if !bytes.HasPrefix(rest, start) {
+				continue
+			}
+			rest = rest[len(start):]
+			if section == "" {
+				rest = rest[bytes.IndexByte(rest, '\t')+1:]
+			}
+			n := bytes.IndexByte(rest, '\t')
+			begin := rest[:n]
+			if compare(begin, wanted) > 0 || compare(begin, last) < 0 {
+				continue
+			}
+			size, _, _ := bytes.Cut(rest[n+1:], []byte("\t"))
+			length, _ := strconv.ParseUint(string(size), 10, 64)
+			if from, _ := strconv.ParseUint(string(begin), 16, 64); address-from >= max(length, 1) {
+				continue
+			}
+			if compare(begin, last) > 0 {
+				last, found = begin, nil
+			}
+			found = append(found, line)
+		}
+		for _, line := range found {
+			if !yield(parseRecord(line)) {
+				return
+			}
 		}
 	}
 }

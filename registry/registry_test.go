@@ -205,8 +205,13 @@ func TestFind(t *testing.T) {
 		{"based", "name_show m.ko, name_show vmlinux, name_show.llvm.77 n.ko", slices.Collect(f.Based("name_show"))},
 		{"based, kept suffix", "name_show.cold m.ko", slices.Collect(f.Based("name_show.cold"))},
 		{"prefixed", "name_show.cold m.ko, name_show.llvm.77 n.ko", slices.Collect(f.Prefixed("name_show."))},
-		{"holding a file", "name_show vmlinux", slices.Collect(f.Holding("a.c"))},
-		{"holding an object", "name_show m.ko, name_show.cold m.ko", slices.Collect(f.Holding("\tm.ko"))},
+		{"holding", "name_show vmlinux", slices.Collect(f.Holding("a.c"))},
+		{"located", "name_show vmlinux", slices.Collect(f.Located())},
+		{"of an object", "name_show m.ko, name_show.cold m.ko", slices.Collect(f.Of("m.ko"))},
+		{"of no object", "", slices.Collect(f.Of(".ko"))},
+		{"at", "name_show vmlinux", slices.Collect(f.At("vmlinux", "", 0xffffffff8100011f))},
+		{"at none", "", slices.Collect(f.At("vmlinux", "", 0xffffffff81000120))},
+		{"at an offset", "name_show.cold m.ko", slices.Collect(f.At("m.ko", ".text.unlikely", 9))},
 	} {
 		if got := names(c.got); got != c.want {
 			t.Errorf("%s: %s, want %s", c.what, got, c.want)

@@ -1,0 +1,401 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"kas/configs"
+	"kas/registry"
+)
+
+// registryFile is the name that a run gives to a build's registry.
+const registryFile = "symbols.kas"
+
+const lookupLong = `Kas lookup finds symbols in the registries of kernels (symbols.kas). A PATTERN is
+
+  name_show                          a name; its suffix of LTO may be left out
+  name_show@drivers_pnp_card_c_186   an alias
+  name_show@drivers/pnp/card.c       NAME@FILE, with as many of its folders as
+                                     are wanted, and :LINE
+  'name_show@drivers*'               a glob over names and aliases
+  drivers/pnp/card.c:186             a file, or FILE:LINE
+  0xffffffff816807f0                 an address in vmlinux, as it was linked
+  _text+0x6807f0                     so many bytes after a symbol
+  xfs.ko                             an object
+
+Places are known of symbols that have an alias; with names: all of every
+function.`
+
+const registryHelp = "registry, or a folder that holds some; may be repeated (default: KAS_REGISTRY, the output\n" +
+	"of kas.yaml here, or that of the running kernel: /lib/modules/RELEASE/build/" + registryFile + ")"
+
+type lookupFlags struct {
+	registries []string
+	object     string
+	long       bool
+	matrix     bool
+	json       bool
+}
+
+func newLookup() *cobra.Command {
+	var f lookupFlags
+	cmd := &cobra.Command{
+		Use:               "lookup PATTERN...",
+		Short:             "find symbols and their aliases by name, place, address or object",
+		Long:              lookupLong,
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: completeSymbols,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return lookup(args, f, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	cmd.Flags().StringArrayVarP(&f.registries, "registry", "r", nil, registryHelp)
+	cmd.Flags().StringVar(&f.object, "object", "", "only symbols of this object (vmlinux, xfs.ko)")
+	cmd.Flags().BoolVarP(&f.long, "long", "l", false, "all that the registry says of each symbol")
+	cmd.Flags().BoolVar(&f.matrix, "matrix", false, "one function after the other, with its name in each registry")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
+	return cmd
+}
+
+// match is a symbol that was found, and the registry that has it.
+type match struct {
+	registry.Record
+	build string
+}
+
+func lookup(patterns []string, f lookupFlags, stdout, stderr io.Writer) error {
+	all, err := openRegistries(f.registries)
+	if err != nil {
+		return err
+	}
+	defer registry.CloseAll(all)
+	labels := labels(all)
+	var found []match
+	missing := false
+	for _, pattern := range patterns {
+		n := len(found)
+		for i, r := range all {
+			records, err := r.Lookup(pattern)
+			if err != nil {
+				return err
+			}
+			for _, record := range records {
+				if f.object == "" || registry.PathEndsWith(record.Object, f.object) {
+					found = append(found, match{record, labels[i]})
+				}
+			}
+		}
+		if len(found) == n {
+			missing = true
+			fmt.Fprintf(stderr, "kas: nothing is known of %s in %s\n", pattern, strings.Join(paths(all), ", "))
+			hint(all, pattern, stderr)
+		}
+	}
+	print := printTable
+	switch {
+	case f.json:
+		print = printJSON
+	case f.matrix:
+		print = printMatrix
+	case f.long:
+		print = printLong
+	}
+	if err := print(stdout, found, labels); err != nil {
+		return failure{err}
+	}
+	if missing {
+		return errReported
+	}
+	return nil
+}
+
+// hint says which places of the file are known where FILE:LINE is not.
+func hint(all []*registry.Registry, pattern string, stderr io.Writer) {
+	file, line, ok := registry.CutLine(pattern)
+	if !ok {
+		return
+	}
+	for _, r := range all {
+		records, err := r.Lookup(file)
+		if err != nil || len(records) == 0 {
+			continue
+		}
+		slices.SortFunc(records, func(a, b registry.Record) int { return cmp.Compare(distance(a.Line, line), distance(b.Line, line)) })
+		fmt.Fprintf(stderr, "kas: nearest is %s at line %d\n", cmp.Or(records[0].Alias, records[0].Name), records[0].Line)
+		return
+	}
+}
+
+func distance(a, b int64) int64 { return max(a-b, b-a) }
+
+// openRegistries opens those that are named, or else finds those that are meant.
+func openRegistries(names []string) ([]*registry.Registry, error) {
+	files, err := registryFiles(names)
+	if err != nil {
+		return nil, err
+	}
+	all, err := registry.OpenAll(files)
+	if err == nil && len(all) == 0 {
+		err = fmt.Errorf("%s: overlays alone: name their registry, too", strings.Join(files, ", "))
+	}
+	if err != nil {
+		return nil, failure{err}
+	}
+	return all, nil
+}
+
+func registryFiles(names []string) ([]string, error) {
+	if len(names) == 0 {
+		names = filepath.SplitList(os.Getenv("KAS_REGISTRY"))
+	}
+	var files []string
+	for _, name := range names {
+		info, err := os.Stat(name)
+		if err != nil || !info.IsDir() {
+			files = append(files, name) // what is wrong with it the reader says
+			continue
+		}
+		inside := registriesBelow(name)
+		if len(inside) == 0 {
+			return nil, fmt.Errorf("%s: no %s in this folder", name, registryFile)
+		}
+		files = append(files, inside...)
+	}
+	if len(files) > 0 {
+		return files, nil
+	}
+	if plan, err := configs.Load(defaultConfig); err == nil {
+		if files := registriesBelow(plan.Out); len(files) > 0 {
+			return files, nil
+		}
+	}
+	looked := []string{"."}
+	if release, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
+		modules := "/lib/modules/" + strings.TrimSpace(string(release))
+		looked = append(looked, filepath.Join(modules, "build"), modules, filepath.Join("/usr/lib/debug", modules))
+	}
+	for _, dir := range looked {
+		if files := registriesIn(dir); len(files) > 0 {
+			return files, nil
+		}
+	}
+	return nil, fmt.Errorf("no %s found: name one with --registry", registryFile)
+}
+
+// registriesBelow finds the registries of a folder: its own, or those of the builds in it.
+func registriesBelow(dir string) []string {
+	if own := registriesIn(dir); len(own) > 0 {
+		return own
+	}
+	var all []string
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		all = append(all, registriesIn(filepath.Join(dir, e.Name()))...)
+	}
+	return all
+}
+
+func registriesIn(dir string) []string {
+	for _, name := range []string{registryFile, registryFile + ".zst"} {
+		path := filepath.Join(dir, name)
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+			return []string{path}
+		}
+	}
+	return nil
+}
+
+func paths(all []*registry.Registry) []string {
+	var paths []string
+	for _, r := range all {
+		paths = append(paths, r.Path)
+	}
+	return paths
+}
+
+// labels are what registries are called in a table: the folder that a run made for the build.
+func labels(all []*registry.Registry) []string {
+	labels := make([]string, len(all))
+	for i, r := range all {
+		path, err := filepath.Abs(r.Path)
+		if err != nil {
+			path = r.Path
+		}
+		labels[i] = filepath.Base(filepath.Dir(path))
+	}
+	for i, l := range labels {
+		if slices.Contains(labels[:i], l) {
+			return paths(all)
+		}
+	}
+	return labels
+}
+
+// printTable prints a line for each symbol that fits a terminal: what to call it, whose it is, where it is.
+func printTable(w io.Writer, found []match, labels []string) error {
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	for _, m := range found {
+		if len(labels) > 1 {
+			fmt.Fprintf(t, "%s\t", m.build)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s", cmp.Or(m.Alias, m.Name), m.Object, address(&m.Record))
+		if remarks := remarks(&m.Record); remarks != "" {
+			fmt.Fprintf(t, "\t%s", remarks)
+		}
+		fmt.Fprintln(t)
+	}
+	return t.Flush()
+}
+
+// address is that of a symbol of vmlinux, and of another the place in its section.
+func address(r *registry.Record) string {
+	if r.Object == registry.Vmlinux {
+		return fmt.Sprintf("%x", r.Address)
+	}
+	return fmt.Sprintf("%s+%#x", r.Section, r.Address)
+}
+
+// remarks say what the other columns do not.
+func remarks(r *registry.Record) string {
+	var all []string
+	switch {
+	case r.Alias == "" && r.Count > 1:
+		all = append(all, fmt.Sprintf("one of %d", r.Count))
+	case r.Alias != "" && r.Name != r.BaseName():
+		all = append(all, "is "+r.Name)
+	}
+	if r.Late() {
+		all = append(all, "late alias")
+	}
+	return strings.Join(all, ", ")
+}
+
+func printLong(w io.Writer, found []match, _ []string) error {
+	for i, m := range found {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		for _, f := range [][2]string{
+			{"name", m.Name}, {"alias", m.Alias}, {"object", m.Object}, {"section", m.Section}, {"address", fmt.Sprintf("%x", m.Address)},
+			{"size", fmt.Sprint(m.Size)}, {"type", string(rune(m.Type))}, {"place", declared(&m.Record)}, {"told by", m.Source},
+			{"symbols of this name", fmt.Sprint(m.Count)}, {"position in its object", fmt.Sprint(m.Position)}, {"registry", m.build},
+		} {
+			if f[1] == "" {
+				continue
+			}
+			if _, err := fmt.Fprintf(w, "%-24s%s\n", f[0], f[1]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// declared is FILE:LINE, and the unit where it is another.
+func declared(r *registry.Record) string {
+	s := r.File
+	if r.Line > 0 {
+		s += fmt.Sprintf(":%d", r.Line)
+	}
+	if r.Unit != r.File {
+		s += " in " + r.Unit
+	}
+	return s
+}
+
+// printMatrix prints each function once, by where the source declares it, with what it is called in each registry.
+func printMatrix(w io.Writer, found []match, labels []string) error {
+	type function struct{ base, file, unit string }
+	var order []function
+	rows := map[function]map[string][]match{}
+	for _, m := range found {
+		k := function{m.BaseName(), m.File, m.Unit}
+		if rows[k] == nil {
+			rows[k] = map[string][]match{}
+			order = append(order, k)
+		}
+		rows[k][m.build] = append(rows[k][m.build], m)
+	}
+	slices.SortStableFunc(order, func(a, b function) int {
+		return cmp.Or(strings.Compare(a.base, b.base), strings.Compare(a.file, b.file), strings.Compare(a.unit, b.unit))
+	})
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	for _, k := range order {
+		where := "place unknown"
+		if k.file != "" {
+			where = declared(&registry.Record{File: k.file, Unit: k.unit})
+		}
+		fmt.Fprintf(t, "%s, %s\n", k.base, where)
+		for _, label := range labels {
+			if rows[k][label] == nil {
+				fmt.Fprintf(t, "  %s\t-\n", label)
+			}
+			for _, m := range rows[k][label] {
+				fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", label, m.Name, m.Object, cmp.Or(m.Alias, remarks(&m.Record)))
+			}
+		}
+	}
+	return t.Flush()
+}
+
+// symbolJSON is a symbol as programs read it.
+type symbolJSON struct {
+	Registry string `json:"registry"`
+	Name     string `json:"name"`
+	Alias    string `json:"alias,omitempty"`
+	Late     bool   `json:"late,omitempty"`
+	Object   string `json:"object"`
+	Module   string `json:"module,omitempty"`
+	Section  string `json:"section"`
+	Address  string `json:"address"` // hexadecimal: a number of JSON may lose bits
+	Size     uint64 `json:"size"`
+	Type     string `json:"type"`
+	Count    int    `json:"count"`
+	Position int    `json:"position"`
+	Base     string `json:"base"`
+	File     string `json:"file,omitempty"`
+	Line     int64  `json:"line,omitempty"`
+	Unit     string `json:"unit,omitempty"`
+	Source   string `json:"source,omitempty"`
+}
+
+func printJSON(w io.Writer, found []match, _ []string) error {
+	all := make([]symbolJSON, 0, len(found))
+	for _, m := range found {
+		all = append(all, symbolJSON{
+			Registry: m.build, Name: m.Name, Alias: m.Alias, Late: m.Late(), Object: m.Object, Module: m.Module(), Section: m.Section,
+			Address: fmt.Sprintf("%x", m.Address), Size: m.Size, Type: string(rune(m.Type)), Count: m.Count, Position: m.Position,
+			Base: m.BaseName(), File: m.File, Line: m.Line, Unit: m.Unit, Source: m.Source,
+		})
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(all)
+}
+
+// completeSymbols completes names and aliases in the shell.
+func completeSymbols(cmd *cobra.Command, _ []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+	names, err := cmd.Flags().GetStringArray("registry")
+	all, openErr := openRegistries(names)
+	if err := errors.Join(err, openErr); err != nil || toComplete == "" {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	defer registry.CloseAll(all)
+	const most = 500
+	var words []string
+	for _, r := range all {
+		words = append(words, r.Complete(toComplete, most)...)
+	}
+	slices.Sort(words)
+	return slices.Compact(words), cobra.ShellCompDirectiveNoFileComp
+}

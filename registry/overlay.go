@@ -1,0 +1,129 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+)
+
+// Registry is the symbols of one kernel: what its build exported, and what is known of it since then.
+type Registry struct {
+	*File
+	Overlay *File // nil if there is none
+
+	restated map[place]bool // symbols of the file of which the overlay says more
+	added    map[string]int // by name: symbols that the overlay alone has
+}
+
+// place names a symbol within a kernel.
+type place struct {
+	name, object, section string
+	address               uint64
+}
+
+func (r *Record) place() place { return place{r.Name, r.Object, r.Section, r.Address} }
+
+// OpenAll opens registries. An overlay among them joins its registry, wherever that stands in the list.
+func OpenAll(paths []string) (all []*Registry, err error) {
+	defer func() {
+		if err != nil {
+			CloseAll(all)
+			all = nil
+		}
+	}()
+	var overlays []*File
+	for _, path := range paths {
+		f, err := Open(path)
+		switch {
+		case err != nil:
+			for _, o := range overlays {
+				o.Close()
+			}
+			return all, fmt.Errorf("%s: %w", path, err)
+		case f.OverlayOf != "":
+			overlays = append(overlays, f)
+		default:
+			all = append(all, &Registry{File: f})
+		}
+	}
+	var problems []error
+	for _, o := range overlays {
+		i := slices.IndexFunc(all, func(r *Registry) bool { return r.Digest == o.OverlayOf })
+		switch {
+		case i < 0:
+			problems = append(problems, fmt.Errorf("%s: overlay of another registry (%s, %s): name that one, too", o.Path, o.Release, o.OverlayOf))
+		case all[i].Overlay != nil:
+			problems = append(problems, fmt.Errorf("%s: %s has an overlay already: %s", o.Path, all[i].Path, all[i].Overlay.Path))
+		default:
+			all[i].attach(o)
+			continue
+		}
+		o.Close()
+	}
+	return all, errors.Join(problems...)
+}
+
+// CloseAll closes them.
+func CloseAll(all []*Registry) {
+	for _, r := range all {
+		r.Close()
+	}
+}
+
+// Close closes the registry and its overlay.
+func (r *Registry) Close() error {
+	if r.Overlay != nil {
+		r.Overlay.Close()
+	}
+	return r.File.Close()
+}
+
+func (r *Registry) attach(overlay *File) {
+	r.Overlay, r.restated, r.added = overlay, map[place]bool{}, map[string]int{}
+	for o := range overlay.Prefixed("") {
+		r.added[o.Name]++
+		for b := range r.File.Named(o.Name) {
+			if b.place() == o.place() {
+				r.restated[o.place()] = true
+				r.added[o.Name]--
+				break
+			}
+		}
+	}
+}
+
+// Find returns the symbols that find yields of the registry and of its overlay, as they are now: counted over both, and
+// as the overlay tells them where both do.
+func (r *Registry) Find(find func(*File) iter.Seq[Record]) []Record {
+	found := slices.Collect(find(r.File))
+	if r.Overlay == nil {
+		return found
+	}
+	found = slices.DeleteFunc(found, func(b Record) bool { return r.restated[b.place()] })
+	base := len(found)
+	found = slices.AppendSeq(found, find(r.Overlay))
+	for i := range found {
+		f := &found[i]
+		if i < base {
+			f.Count += r.added[f.Name]
+			continue
+		}
+		f.Count = r.added[f.Name]
+		for b := range r.File.Named(f.Name) {
+			f.Count += b.Count
+			break
+		}
+	}
+	return found
+}
+
+// Named returns the symbols of exactly this name.
+func (r *Registry) Named(name string) []Record {
+	return r.Find(func(f *File) iter.Seq[Record] { return f.Named(name) })
+}
+
+// Based returns the symbols whose name without its identity suffix is this one.
+func (r *Registry) Based(base string) []Record {
+	return r.Find(func(f *File) iter.Seq[Record] { return f.Based(base) })
+}

@@ -1,0 +1,250 @@
+package registry
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"iter"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Lookup finds symbols by what is known of one: an alias, a name with or without its suffix, NAME@FILE or NAME@FILE:LINE,
+// a glob over names and aliases, a source file or FILE:LINE, an address, NAME+OFFSET, an object or the name of a module.
+// They come in the order of names, objects and addresses; none is no error.
+func (r *Registry) Lookup(pattern string) ([]Record, error) {
+	found, err := r.lookup(pattern)
+	slices.SortFunc(found, func(a, b Record) int {
+		return cmp.Or(strings.Compare(a.BaseName(), b.BaseName()), strings.Compare(a.Name, b.Name),
+			strings.Compare(a.Object, b.Object), strings.Compare(a.Section, b.Section), cmp.Compare(a.Address, b.Address))
+	})
+	return found, err
+}
+
+func (r *Registry) lookup(pattern string) ([]Record, error) {
+	if pattern == "" {
+		return nil, errors.New("an empty pattern")
+	}
+	if strings.ContainsAny(pattern, "*?[") {
+		return r.glob(pattern)
+	}
+	if found := r.exact(pattern); len(found) > 0 {
+		return found, nil
+	}
+	if name, offset, ok := strings.Cut(pattern, "+"); ok {
+		if more, err := strconv.ParseUint(offset, 0, 64); err == nil {
+			if base, ok := parseAddress(name); ok {
+				return r.at(Vmlinux, "", base+more), nil
+			}
+			return r.offset(name, more)
+		}
+	}
+	if address, ok := parseAddress(pattern); ok {
+		return r.at(Vmlinux, "", address), nil
+	}
+	if found := r.object(pattern); len(found) > 0 {
+		return found, nil
+	}
+	return r.byPlace(pattern), nil
+}
+
+// parseAddress reads an address as kallsyms and people write it: with 0x, or with as many digits as one has.
+func parseAddress(s string) (uint64, bool) {
+	digits, marked := strings.CutPrefix(s, "0x")
+	n, err := strconv.ParseUint(digits, 16, 64)
+	return n, err == nil && (marked || len(digits) == 8 || len(digits) == 16)
+}
+
+// exact finds an alias, a name or a base name. What bears this very name comes alone; the base name is asked next, and
+// then the clones and fragments of a function that is not there itself.
+func (r *Registry) exact(pattern string) []Record {
+	if found := r.Based(pattern); len(found) > 0 {
+		return found
+	}
+	if found := r.Named(pattern); len(found) > 0 {
+		return found
+	}
+	if name, tail, ok := r.cut(pattern); ok {
+		return r.Find(func(f *File) iter.Seq[Record] {
+			return filter(f.Based(name), func(r *Record) bool { return r.Alias == pattern || r.Alias != "" && isAt(r, name, tail) })
+		})
+	}
+	if strings.ContainsAny(pattern, "/:") {
+		return nil
+	}
+	return r.Find(func(f *File) iter.Seq[Record] { return f.Prefixed(pattern + ".") })
+}
+
+// Separator is what stands between name and place in the aliases of this registry.
+func (h *Header) Separator() string {
+	for _, word := range strings.Fields(h.Policy) {
+		if sep, ok := strings.CutPrefix(word, "separator="); ok && sep != "" {
+			return sep
+		}
+	}
+	return "@"
+}
+
+// cut divides NAME@PLACE.
+func (r *Registry) cut(pattern string) (name, tail string, ok bool) {
+	name, tail, ok = strings.Cut(pattern, r.Separator())
+	return name, tail, ok && name != "" && tail != ""
+}
+
+// isAt says whether the symbol's place is meant by the tail of an alias: as it is spelled there, whole or at its
+// beginning, or as FILE or FILE:LINE with as many of its folders as were given.
+func isAt(r *Record, name, tail string) bool {
+	spelled := strings.TrimPrefix(r.Alias, name)
+	for len(spelled) > 0 && !alphanumeric(spelled[0]) {
+		spelled = spelled[1:] // the separator
+	}
+	if rest, ok := strings.CutPrefix(spelled, fold(tail)); ok && (rest == "" || rest[0] == '_') {
+		return true
+	}
+	file, line, _ := CutLine(tail)
+	return (line == 0 || line == r.Line) && (PathEndsWith(r.File, file) || PathEndsWith(r.Unit, file))
+}
+
+func alphanumeric(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
+}
+
+// fold writes a place as aliases do: every byte outside [A-Za-z0-9] is an underscore.
+func fold(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if !alphanumeric(c) {
+			b[i] = '_'
+		}
+	}
+	return string(b)
+}
+
+// CutLine divides FILE:LINE.
+func CutLine(s string) (file string, line int64, ok bool) {
+	if i := strings.LastIndexByte(s, ':'); i > 0 {
+		if n, err := strconv.ParseInt(s[i+1:], 10, 64); err == nil && n > 0 {
+			return s[:i], n, true
+		}
+	}
+	return s, 0, false
+}
+
+// PathEndsWith says whether the path's last parts are those of file.
+func PathEndsWith(path, file string) bool {
+	file = strings.TrimPrefix(file, "./")
+	rest, ok := strings.CutSuffix(path, file)
+	return ok && file != "" && (rest == "" || rest[len(rest)-1] == '/')
+}
+
+func filter(seq iter.Seq[Record], keep func(*Record) bool) iter.Seq[Record] {
+	return func(yield func(Record) bool) {
+		for r := range seq {
+			if keep(&r) && !yield(r) {
+				return
+			}
+		}
+	}
+}
+
+// glob finds names and aliases that match as a shell would; no name holds a slash, so a star takes all. NAME@PLACE
+// takes a place with slashes, too.
+func (r *Registry) glob(pattern string) ([]Record, error) {
+	if _, err := path.Match(pattern, ""); err != nil {
+		return nil, fmt.Errorf("%s: %w", pattern, err)
+	}
+	folded := pattern
+	if name, tail, ok := r.cut(pattern); ok {
+		folded = name + r.Separator() + strings.NewReplacer("/", "_", ".", "_", ":", "_", "-", "_").Replace(tail)
+	}
+	// Every name, and the base of every alias, begins with what stands before the first of these; a pattern that begins with
+	// one is first looked for by the longest text that every match holds.
+	const special = "*?[\\"
+	literal, _, _ := strings.Cut(pattern[:strings.IndexAny(pattern, special)], r.Separator())
+	candidates := func(f *File) iter.Seq[Record] { return f.Prefixed(literal) }
+	if name, _, _ := strings.Cut(pattern, r.Separator()); literal == "" && !strings.ContainsAny(name, "[\\") {
+		parts := strings.FieldsFunc(name, func(c rune) bool { return strings.ContainsRune(special, c) })
+		longest := slices.MaxFunc(append(parts, ""), func(a, b string) int { return len(a) - len(b) })
+		candidates = func(f *File) iter.Seq[Record] { return f.Holding(longest) }
+	}
+	return r.Find(func(f *File) iter.Seq[Record] {
+		return filter(candidates(f), func(r *Record) bool {
+			byName, _ := path.Match(pattern, r.Name)
+			byAlias, _ := path.Match(pattern, r.Alias)
+			byPlace, _ := path.Match(folded, r.Alias)
+			return byName || byAlias || byPlace
+		})
+	}), nil
+}
+
+// at finds the symbols that an address lies in.
+func (r *Registry) at(object, section string, address uint64) []Record {
+	return r.Find(func(f *File) iter.Seq[Record] { return f.At(object, section, address) })
+}
+
+// offset finds what lies so many bytes after a symbol.
+func (r *Registry) offset(name string, offset uint64) ([]Record, error) {
+	from := r.exact(name)
+	if len(from) == 0 {
+		return nil, nil
+	}
+	for i := range from {
+		if f := &from[i]; f.Object != from[0].Object || f.Section != from[0].Section || f.Address != from[0].Address {
+			return nil, fmt.Errorf("%s is %d symbols: %s+%#x says of none of them what lies there", name, len(from), name, offset)
+		}
+	}
+	f := &from[0]
+	if f.Object == Vmlinux {
+		return r.at(f.Object, "", f.Address+offset), nil
+	}
+	return r.at(f.Object, f.Section, f.Address+offset), nil
+}
+
+// object finds the symbols of a module's file, given with as many of its folders as are wanted, or of [MODULE].
+func (r *Registry) object(pattern string) []Record {
+	base := path.Base(pattern)
+	if pattern == Vmlinux || strings.HasSuffix(base, ".ko") || strings.HasSuffix(base, ".o") {
+		return r.Find(func(f *File) iter.Seq[Record] {
+			return f.Of(pattern)
+		})
+	}
+	return nil
+}
+
+// byPlace finds the symbols that are declared in FILE or at FILE:LINE, or compiled there.
+func (r *Registry) byPlace(pattern string) []Record {
+	file, line, _ := CutLine(pattern)
+	return r.Find(func(f *File) iter.Seq[Record] {
+		return filter(f.Located(), func(r *Record) bool {
+			return (line == 0 || line == r.Line) && (PathEndsWith(r.File, file) || PathEndsWith(r.Unit, file))
+		})
+	})
+}
+
+// Complete returns names and aliases that begin with prefix, no more than most.
+func (r *Registry) Complete(prefix string, most int) []string {
+	name, _, _ := strings.Cut(prefix, r.Separator())
+	var words []string
+	for _, found := range r.Find(func(f *File) iter.Seq[Record] { return first(most, f.Prefixed(name)) }) {
+		for _, word := range []string{found.Name, found.Alias} {
+			if word != "" && strings.HasPrefix(word, prefix) {
+				words = append(words, word)
+			}
+		}
+	}
+	slices.Sort(words)
+	return slices.Compact(words)
+}
+
+func first(n int, seq iter.Seq[Record]) iter.Seq[Record] {
+	return func(yield func(Record) bool) {
+		left := n
+		for r := range seq {
+			if left--; left < 0 || !yield(r) {
+				return
+			}
+		}
+	}
+}
