@@ -134,7 +134,7 @@ func (h *Hook) aliases(t tree, name, vmlinux string, emit bool, do func(*pipelin
 		}
 		b.Objects = objects
 		b.Own = func(o *pipeline.Object) bool { return o.Vmlinux || t.ext == "" || below(t.ext, o.Path) }
-		b.Bears = func(s *pipeline.Symbol) bool { return s.Local } // of the others see globalsFile
+		b.Bears = func(o *pipeline.Object, d *pipeline.Duplicate) bool { return o.Symbols[d.Symbol].Local } // of the others see globalsFile
 		b.Also = func(o *pipeline.Object) string {
 			if text := globalsOf(o); len(text) > 0 {
 				return pipeline.Digest(string(text))

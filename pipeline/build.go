@@ -39,8 +39,13 @@ type Build struct {
 	// whether a copy is to bear the alias of a symbol. nil is yes to all. Also is for what goes into a module later: where
 	// it is not "", there is a copy, and it is made anew when this changes.
 	Own   func(*Object) bool
-	Bears func(*Symbol) bool
+	Bears func(*Object, *Duplicate) bool
 	Also  func(*Object) string
+
+	// Of modules that are built after their kernel. Taken says of a name whether a symbol or an alias that is none of the
+	// build's has it; nil is no to all. Roots are source roots beside those that the objects tell.
+	Taken func(name string) bool
+	Roots []string
 
 	// Skipped says that the last run had made everything; the stages after scan did nothing.
 	Skipped bool
@@ -199,6 +204,7 @@ type Duplicate struct {
 	Suffix   string // what its suffix means, "" if it has none
 	Reason   string // why it gets no alias, "" if it gets one
 	Alias    string
+	Has      string // the alias that an earlier run gave it: its object bears that already
 	Location Location
 
 	Plain     bool // alone with its base name: the alias is that name, without the suffix of link-time optimization

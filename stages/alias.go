@@ -109,13 +109,17 @@ func (n *namer) plain() {
 		for j := range o.Duplicates {
 			if d := &o.Duplicates[j]; d.Plain && d.Reason == "" {
 				if n.hasName(int32(i), d) {
-					d.Reason = "has its alias already"
+					d.Reason, d.Has = hasAlready, n.b.Groups[d.Group].Base
+					continue
+				}
+				base := n.b.Groups[d.Group].Base
+				if n.elsewhere(base) {
 					continue
 				}
 				if d.Location.Source == "" {
 					d.Location.Source = "suffix"
 				}
-				n.give(spelling{int32(i), d}, n.b.Groups[d.Group].Base)
+				n.give(spelling{int32(i), d}, base)
 			}
 		}
 	}
@@ -170,7 +174,7 @@ func (n *namer) collide(sets [][]spelling, withLine bool) [][]spelling {
 		set := asked[alias]
 		if owner, ok := n.taken[alias]; ok {
 			set = slices.DeleteFunc(set, func(s spelling) bool { return n.isOwn(s, owner) })
-		} else if len(set) == 1 {
+		} else if len(set) == 1 && !n.elsewhere(alias) {
 			n.give(set[0], alias)
 			continue
 		}
@@ -189,9 +193,14 @@ func (n *namer) isOwn(s spelling, owner pipeline.Ref) bool {
 	if theirs != o || bearer.Section != mine.Section || bearer.Value != mine.Value {
 		return false
 	}
-	s.d.Reason = "has its alias already"
+	s.d.Reason, s.d.Has = hasAlready, bearer.Name
 	return true
 }
+
+const hasAlready = "has its alias already"
+
+// elsewhere says whether the name belongs to a symbol that is none of the build's.
+func (n *namer) elsewhere(name string) bool { return n.b.Taken != nil && n.b.Taken(name) }
 
 func (n *namer) give(s spelling, alias string) {
 	s.d.Alias = alias
@@ -229,7 +238,7 @@ func (n *namer) number(set []spelling) {
 			if taken && n.isOwn(s, owner) {
 				break
 			}
-			if !taken {
+			if !taken && !n.elsewhere(alias) {
 				s.d.Ordinal = true
 				n.give(s, alias)
 				break
@@ -278,6 +287,9 @@ func prove(b *pipeline.Build) error {
 			}
 			if symbols := b.Find(d.Alias); symbols != nil {
 				return fmt.Errorf("not unique: %s, the alias of %s, is a symbol: %s", d.Alias, who(ref), who(symbols[0]))
+			}
+			if b.Taken != nil && b.Taken(d.Alias) {
+				return fmt.Errorf("not unique: %s, the alias of %s, is a symbol or an alias of the kernel", d.Alias, who(ref))
 			}
 			bearer[d.Alias] = ref
 		}

@@ -69,7 +69,7 @@ func aliased(b *pipeline.Build, o *pipeline.Object) bool {
 
 // borne says whether the copy of an object bears the alias of its duplicate.
 func borne(b *pipeline.Build, o *pipeline.Object, d *pipeline.Duplicate) bool {
-	return d.Alias != "" && (b.Bears == nil || b.Bears(&o.Symbols[d.Symbol]))
+	return d.Alias != "" && (b.Bears == nil || b.Bears(o, d))
 }
 
 // aliases is what the copy of an object bears.

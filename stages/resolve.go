@@ -34,7 +34,7 @@ func Resolve(ctx context.Context, b *pipeline.Build) error {
 	for _, o := range needed {
 		all.merge(&found[o].Evidence)
 	}
-	source := findRoots(b.Config.Source, all)
+	source := findRoots(b.Config.Source, b.Roots, all)
 	for _, o := range needed {
 		for i, l := range found[o].Locations {
 			settle(&o.Duplicates[found[o].duplicates[i]], l, source, b.Config.Alias.Line)

@@ -78,11 +78,11 @@ func startsTopLevel(file, root string) bool {
 // roots are the prefixes that turn a path into one relative to the source root, the longest first.
 type roots []string
 
-// findRoots takes the roots of the configuration and those the units give away: of the unit init/main.c, of units
+// findRoots takes the roots of the configuration, what more are known, and those the units give away: of the unit init/main.c, of units
 // compiled below the root, and the folders of compilation, which hold generated files.
-func findRoots(configured []string, e *evidence) roots {
+func findRoots(configured, more []string, e *evidence) roots {
 	all := set{}
-	for _, r := range configured {
+	for _, r := range slices.Concat(configured, more) {
 		all[path.Clean(r)] = true
 	}
 	if len(configured) == 0 {
@@ -91,7 +91,7 @@ func findRoots(configured []string, e *evidence) roots {
 		}
 		// Without init/main.c, as in a build of modules alone: the deepest folder below which every file stands in one
 		// of the kernel's folders.
-		if len(all) == 0 {
+		if len(e.Roots) == 0 {
 			if r := votedRoot(e.Files); r != "" {
 				all[r] = true
 			}

@@ -258,7 +258,7 @@ func TestRoots(t *testing.T) {
 		for _, u := range c.units {
 			e.add(u[0], u[1])
 		}
-		if got := findRoots(c.configured, e).relative(c.file, c.compDir); got != c.relative {
+		if got := findRoots(c.configured, nil, e).relative(c.file, c.compDir); got != c.relative {
 			t.Errorf("%s: %s in %s is %s, want %s", c.name, c.file, c.compDir, got, c.relative)
 		}
 	}

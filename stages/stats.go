@@ -167,6 +167,16 @@ func writeUnaliased(w io.Writer, b *pipeline.Build) error {
 	return buf.Flush()
 }
 
+// Records is what the registry says of the symbols of a build, in its order. An alias that the symbol's object is not to
+// bear is a late one.
+func Records(b *pipeline.Build) []registry.Record {
+	var all []registry.Record
+	for i := range b.Names.Len() {
+		all = appendRecords(all, b, b.Names.At(i))
+	}
+	return all
+}
+
 // appendRecords appends what the registry says of the symbols of one name.
 func appendRecords(records []registry.Record, b *pipeline.Build, members []pipeline.Ref) []registry.Record {
 	var position []int
@@ -184,8 +194,11 @@ func appendRecords(records []registry.Record, b *pipeline.Build, members []pipel
 		}
 		if s.Duplicate > 0 {
 			d := &o.Duplicates[s.Duplicate-1]
-			r.Base, r.Alias = b.Groups[d.Group].Base, d.Alias
+			r.Base, r.Alias = b.Groups[d.Group].Base, cmp.Or(d.Alias, d.Has)
 			r.File, r.Line, r.Unit, r.Source = d.Location.File, d.Location.Line, d.Location.Unit, source(d)
+			if d.Alias != "" && !borne(b, o, d) {
+				r.MakeLate()
+			}
 		} else if strings.IndexByte(s.Name, '.') >= 0 {
 			// Alone with its base name: who brings another of that name must find it.
 			if base, _, _ := classify(s.Name, o.Sections[s.Section].Code, b.Toolchain, b.LTO); base != s.Name {

@@ -3,6 +3,8 @@ package verify
 import (
 	"cmp"
 	"fmt"
+	"hash/crc32"
+	"io"
 	"path"
 	"slices"
 	"strconv"
@@ -352,6 +354,32 @@ func splitRegistry(p *problems, data string, objects map[string]int) [][]int {
 	return lines
 }
 
+// checkDigest recomputes the CRC-32 of symbols.kas, which leaves out the line
+// that holds it, and compares the file's size and its count of symbols.
+func checkDigest(p *problems, data string) {
+	crc := crc32.NewIEEE()
+	digest, count, symbols := "", "", 0
+	for line := range strings.Lines(data) {
+		if value, ok := strings.CutPrefix(line, "#digest\t"); ok && digest == "" {
+			digest = strings.TrimSuffix(value, "\n")
+			continue
+		}
+		if value, ok := strings.CutPrefix(line, "#symbols\t"); ok {
+			count = strings.TrimSuffix(value, "\n")
+		}
+		if !strings.HasPrefix(line, "#") {
+			symbols++
+		}
+		io.WriteString(crc, line)
+	}
+	if want := fmt.Sprintf("crc32=%08x bytes=%012d", crc.Sum32(), len(data)); digest != want {
+		p.add("symbols.kas: the digest is %q, want %q", digest, want)
+	}
+	if count != strconv.Itoa(symbols) {
+		p.add("symbols.kas: %d symbols, and the header says %q", symbols, count)
+	}
+}
+
 func first(line string) string {
 	s, _, _ := strings.Cut(line, "\t")
 	return s
@@ -417,7 +445,7 @@ func (o *object) checkRegistry(p *problems, data string, starts []int, rows []ro
 		// Of several symbols in one place take the one the line describes.
 		chosen, before := at, int32(0)
 		for prev, i := int32(0), at; i != 0; prev, i = i, next[i-1] {
-			if o.describe(i-1, rows).differs(&e) == "" {
+			if o.describe(i-1, rows, &e).differs(&e) == "" {
 				chosen, before = i, prev
 				break
 			}
@@ -427,7 +455,7 @@ func (o *object) checkRegistry(p *problems, data string, starts []int, rows []ro
 		} else {
 			next[before-1] = next[chosen-1]
 		}
-		want := o.describe(chosen-1, rows)
+		want := o.describe(chosen-1, rows, &e)
 		if f := want.differs(&e); f != "" {
 			p.add("symbols.kas: %q at %s+%s: wrong %s", e.name, e.section, e.addr, f)
 		}
@@ -452,12 +480,19 @@ func (o *object) checkRegistry(p *problems, data string, starts []int, rows []ro
 	}
 }
 
-func (o *object) describe(i int32, rows []row) entry {
+// describe returns the line that a symbol should have. One that bears an
+// alias from its build has no row; its line may name that alias, which then
+// is a symbol of the same place.
+func (o *object) describe(i int32, rows []row, got *entry) entry {
 	v := &o.visible[i]
 	e := entry{size: strconv.FormatUint(v.size, 10), letter: string(rune(v.letter))}
 	if v.row > 0 {
 		r := &rows[v.row-1]
 		e.alias, e.file, e.line, e.unit = r.alias, r.file, r.line, r.unit
+	} else if got.alias != "" && slices.ContainsFunc(o.visible, func(x visibleSymbol) bool {
+		return x.name == got.alias && x.sec == v.sec && x.addr == v.addr
+	}) {
+		e.alias, e.file, e.line, e.unit = got.alias, got.file, got.line, got.unit
 	}
 	return e
 }

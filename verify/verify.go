@@ -275,6 +275,7 @@ func (b *build) check(ctx context.Context, each func(int, func(int)) error) erro
 	registry, ok := b.read("symbols.kas")
 	var lines [][]int
 	if ok {
+		checkDigest(&b.problems, registry)
 		lines = splitRegistry(&b.problems, registry, b.index)
 	}
 	return loop(func(o *object, i int) {

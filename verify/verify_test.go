@@ -6,6 +6,7 @@ import (
 	"context"
 	"debug/elf"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"slices"
@@ -184,7 +185,7 @@ func emit(t testing.TB, l layoutOf, beside bool) *emission {
 	e.lines(t, "aliases.tsv", append([]string{aliasHeader}, aliases...))
 	e.lines(t, "unaliased.tsv", append([]string{unaliasedHeader}, unaliased...))
 	e.lines(t, "modules.symbfreq", freq)
-	e.lines(t, "symbols.kas", append([]string{"# kas registry"}, registry...))
+	e.lines(t, "symbols.kas", append(registryHead(registry), registry...))
 	return e
 }
 
@@ -443,6 +444,9 @@ func TestBroken(t *testing.T) {
 		{"symbfreq extra", func(t *T, e *emission) { e.replace(t, "modules.symbfreq", "schedule:1", "scheduled:1") }, "no object has a symbol"},
 		{"symbfreq form", func(t *T, e *emission) { e.replace(t, "modules.symbfreq", "schedule:1", "schedule") }, "is not name:count"},
 
+		{"registry digest", func(t *T, e *emission) { e.replace(t, "symbols.kas", "#digest\tcrc32=", "#digest\tcrc32=0") }, "the digest is"},
+		{"registry header", func(t *T, e *emission) { e.replace(t, "symbols.kas", "#release\t6", "#release\t5") }, "the digest is"},
+		{"registry count", func(t *T, e *emission) { e.replace(t, "symbols.kas", "#symbols\t", "#symbols\t1") }, "symbols, and the header says"},
 		{"registry unsorted", func(t *T, e *emission) { e.edit(t, "symbols.kas", swap("only_here")) }, "does not come after"},
 		{"registry line missing", func(t *T, e *emission) { e.edit(t, "symbols.kas", drop("only_here")) }, `no line for "only_here" at .text+0x0`},
 		{"registry line twice", func(t *T, e *emission) { e.edit(t, "symbols.kas", double("only_here")) }, "one line too many"},
@@ -609,4 +613,14 @@ func TestCheckAlias(t *testing.T) {
 			t.Errorf("%s where the line may be left out: %v", alias, err)
 		}
 	}
+}
+
+// registryHead is the header of a registry with these lines: its digest is the CRC-32 of all but the digest's own line.
+func registryHead(lines []string) []string {
+	release, count := "#release\t6.1.0", fmt.Sprintf("#symbols\t%d", len(lines))
+	others := strings.Join(append([]string{release, count}, lines...), "\n") + "\n"
+	digest := func(size int) string {
+		return fmt.Sprintf("#digest\tcrc32=%08x bytes=%012d", crc32.ChecksumIEEE([]byte(others)), size)
+	}
+	return []string{digest(len(others) + len(digest(0)) + 1), release, count}
 }
