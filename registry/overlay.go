@@ -83,12 +83,9 @@ func (r *Registry) attach(overlay *File) {
 	r.Overlay, r.restated, r.added = overlay, map[place]bool{}, map[string]int{}
 	for o := range overlay.Prefixed("") {
 		r.added[o.Name]++
-		for b := range r.File.Named(o.Name) {
-			if b.place() == o.place() {
-				r.restated[o.place()] = true
-				r.added[o.Name]--
-				break
-			}
+		if r.Has(&o) {
+			r.restated[o.place()] = true
+			r.added[o.Name]--
 		}
 	}
 }
@@ -116,6 +113,16 @@ func (r *Registry) Find(find func(*File) iter.Seq[Record]) []Record {
 		}
 	}
 	return found
+}
+
+// Has says whether the registry itself, without its overlay, has the symbol.
+func (r *Registry) Has(record *Record) bool {
+	for b := range r.File.Named(record.Name) {
+		if b.place() == record.place() {
+			return true
+		}
+	}
+	return false
 }
 
 // Named returns the symbols of exactly this name.

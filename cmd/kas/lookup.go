@@ -350,7 +350,7 @@ func printMatrix(w io.Writer, found []match, labels []string) error {
 
 // symbolJSON is a symbol as programs read it.
 type symbolJSON struct {
-	Registry string `json:"registry"`
+	Registry string `json:"registry,omitempty"`
 	Name     string `json:"name"`
 	Alias    string `json:"alias,omitempty"`
 	Late     bool   `json:"late,omitempty"`
@@ -370,6 +370,12 @@ type symbolJSON struct {
 }
 
 func printJSON(w io.Writer, found []match, _ []string) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(symbolsJSON(found))
+}
+
+func symbolsJSON(found []match) []symbolJSON {
 	all := make([]symbolJSON, 0, len(found))
 	for _, m := range found {
 		all = append(all, symbolJSON{
@@ -378,9 +384,7 @@ func printJSON(w io.Writer, found []match, _ []string) error {
 			Base: m.BaseName(), File: m.File, Line: m.Line, Unit: m.Unit, Source: m.Source,
 		})
 	}
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(all)
+	return all
 }
 
 // completeSymbols completes names and aliases in the shell.

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"kas/kbuild"
+	"kas/pipeline"
+	"kas/registry"
+)
+
+const moduleLong = `Kas module gives the symbols of modules that are built after their kernel their
+aliases: X.ko.kas beside each X.ko (or X.o.kas, before it is linked). Names are
+held against the kernel's registry, its modules, and each other. It tells which
+symbols of the kernel were alone with their names until now, and by what alias
+they can be found (a late one: the running kernel does not bear it, kas lookup
+and kas probe know it).
+
+With --update the modules are noted in an overlay of the registry, so that those
+that come after them reckon with them; the registry itself is never written.`
+
+type moduleFlags struct {
+	registries []string
+	overlay    string
+	vmlinux    string
+	modules    string
+	sources    []string
+	dry        bool
+	json       bool
+}
+
+func newModule() *cobra.Command {
+	var f moduleFlags
+	cmd := &cobra.Command{
+		Use:   "module X.ko...",
+		Short: "give modules built out of the tree their aliases, against a kernel's registry",
+		Long:  moduleLong,
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return module(cmd.Context(), args, f, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	cmd.Flags().StringArrayVarP(&f.registries, "registry", "r", nil, registryHelp)
+	cmd.Flags().StringVar(&f.overlay, "update", "", "overlay of the registry to read and to note the modules in")
+	cmd.Flags().StringVar(&f.vmlinux, "vmlinux", "", "the kernel with its debugging information, for late aliases (default: that of\nan installed debug package, or of the build folder)")
+	cmd.Flags().StringVar(&f.modules, "modules", "", "folder of the kernel's modules with theirs")
+	cmd.Flags().StringArrayVar(&f.sources, "source", nil, "folder that source files are named from, beside those of the modules; may be repeated")
+	cmd.Flags().BoolVar(&f.dry, "dry-run", false, "write nothing, tell all the same")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
+	return cmd
+}
+
+func module(ctx context.Context, modules []string, f moduleFlags, stdout, stderr io.Writer) error {
+	for _, m := range modules {
+		if _, err := os.Stat(m); err != nil {
+			return err
+		}
+	}
+	files, err := registryFiles(f.registries)
+	if err != nil {
+		return err
+	}
+	if f.overlay != "" {
+		unlock, err := pipeline.LockWait(filepath.Dir(f.overlay))
+		if err != nil {
+			return failure{err}
+		}
+		defer unlock()
+		if _, err := os.Stat(f.overlay); err == nil && !slices.Contains(files, f.overlay) {
+			files = append(files, f.overlay)
+		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return failure{err}
+		}
+	}
+	all, err := registry.OpenAll(files)
+	if err != nil {
+		return failure{err}
+	}
+	defer registry.CloseAll(all)
+	if len(all) != 1 {
+		return fmt.Errorf("%d registries: a module belongs to one kernel", len(all))
+	}
+	r := all[0]
+	if f.overlay != "" && r.Overlay == nil {
+		if _, err := os.Stat(f.overlay); err == nil {
+			return fmt.Errorf("--update %s: a registry, not an overlay; it is never written", f.overlay)
+		}
+	}
+	e := kbuild.External{
+		Registry: r, Modules: modules, Sources: f.sources, Emit: !f.dry,
+		Debug: kbuild.FindDebug(r.Release, f.vmlinux, f.modules),
+	}
+	outcome, err := e.Run(ctx)
+	if err != nil {
+		return failure{err}
+	}
+	if f.overlay != "" && !f.dry {
+		if err := kbuild.UpdateOverlay(f.overlay, r, outcome); err != nil {
+			return failure{err}
+		}
+	}
+	if err := printOutcome(stdout, stderr, outcome, f); err != nil {
+		return failure{err}
+	}
+	return nil
+}
+
+func printOutcome(stdout, stderr io.Writer, outcome *kbuild.Outcome, f moduleFlags) error {
+	var aliased, ambiguous []match
+	for _, s := range outcome.Symbols {
+		if s.Alias != "" && !s.Late() {
+			aliased = append(aliased, match{Record: s})
+		}
+	}
+	for _, a := range outcome.Ambiguous {
+		ambiguous = append(ambiguous, match{Record: a.Record})
+	}
+	if f.json {
+		e := json.NewEncoder(stdout)
+		e.SetIndent("", "  ")
+		return e.Encode(struct {
+			Aliases   []symbolJSON `json:"aliases"`
+			Ambiguous []symbolJSON `json:"became_ambiguous"`
+			Written   []string     `json:"written"`
+		}{symbolsJSON(aliased), symbolsJSON(ambiguous), append([]string{}, outcome.Written...)})
+	}
+	if err := printTable(stdout, aliased, nil); err != nil {
+		return err
+	}
+	for _, a := range outcome.Ambiguous {
+		fmt.Fprintf(stderr, "kas: %s\n", a.String())
+	}
+	switch {
+	case len(aliased) == 0:
+		fmt.Fprintln(stderr, "kas: no symbol shares its name: nothing to write")
+	case !f.dry:
+		for _, w := range outcome.Written {
+			fmt.Fprintf(stderr, "kas: wrote %s\n", w)
+		}
+	}
+	return nil
+}
