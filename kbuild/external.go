@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -94,11 +93,12 @@ func (e *External) Run(ctx context.Context) (*Outcome, error) {
 			return nil, fmt.Errorf("%s and %s are both module %s", objects[i-1].Path, objects[i].Path, registry.ModuleName(objects[i].Name))
 		}
 	}
-	known := newKernelNames(e.Registry, policy.Alias.Names, e.Modules)
+	known := newKernelNames(e.Registry, e.Modules, &policy)
 	plan := []pipeline.Stage{
 		{Name: "scan", Run: func(ctx context.Context, b *pipeline.Build) error {
 			b.Objects = objects
-			known.join(b)
+			b.Taken = known.taken
+			b.Bears = func(_ *pipeline.Object, d *pipeline.Duplicate) bool { return known.needed(b, d) }
 			for _, m := range e.Modules {
 				b.Roots = append(b.Roots, absolute(filepath.Dir(m)))
 			}
@@ -127,7 +127,6 @@ func (e *External) Run(ctx context.Context) (*Outcome, error) {
 	}})
 	policy.Name = "module"
 	policy.Arch = e.Registry.Arch
-	policy.Alias.Names = configs.Names{All: true} // known of every function, for modules after this one; borne where it is needed
 	policy.Emit.Beside = true
 	out := filepath.Join(filepath.Dir(e.Modules[0]), ".kas") // nothing is written there
 	r, err := pipeline.Run(ctx, &configs.Plan{Out: out, OnError: "continue", Builds: []configs.Build{policy}}, plan, e.Options)
@@ -195,18 +194,15 @@ type kernelNames struct {
 	carried map[string]bool // by base name
 }
 
-func newKernelNames(r *registry.Registry, names configs.Names, modules []string) *kernelNames {
-	k := &kernelNames{Registry: r, own: map[string]bool{}, wanted: stages.Wanted(names), carried: map[string]bool{}}
+// newKernelNames prepares the policy, too: places and aliases are found of all functions of the modules, so that they are
+// known when another module makes one of them ambiguous; those are borne that are needed now.
+func newKernelNames(r *registry.Registry, modules []string, policy *configs.Build) *kernelNames {
+	k := &kernelNames{Registry: r, own: map[string]bool{}, wanted: stages.Wanted(policy.Alias.Names), carried: map[string]bool{}}
+	policy.Alias.Names = configs.Names{All: true}
 	for _, m := range modules {
 		k.own[registry.ModuleName(m)] = true
 	}
 	return k
-}
-
-// join has a build of modules reckon with what is known.
-func (k *kernelNames) join(b *pipeline.Build) {
-	b.Taken = k.taken
-	b.Bears = func(_ *pipeline.Object, d *pipeline.Duplicate) bool { return k.needed(b, d) }
 }
 
 // others are the symbols of a base name that are not of these modules.
@@ -214,8 +210,12 @@ func (k *kernelNames) others(base string) []registry.Record {
 	return slices.DeleteFunc(k.Based(base), func(r registry.Record) bool { return k.own[r.Module()] })
 }
 
-// needed says whether a symbol of the modules is not alone with its base name, or gets an alias in any case.
+// needed says whether a symbol of the modules is not alone with its base name, or gets an alias in any case; where the
+// build holds the kernel itself, all that have one need it.
 func (k *kernelNames) needed(b *pipeline.Build, d *pipeline.Duplicate) bool {
+	if k == nil {
+		return true
+	}
 	group := &b.Groups[d.Group]
 	if len(group.Members) > 1 || k.wanted(group.Base) {
 		return true
@@ -396,14 +396,126 @@ func UpdateOverlay(path string, r *registry.Registry, outcome *Outcome) error {
 	return err
 }
 
-// RegistryBeside finds the registry that a kernel's development package ships beside its Module.symvers; "" if there is
-// none.
-func RegistryBeside(dir string) string {
-	for _, name := range []string{"symbols.kas", "symbols.kas.zst"} {
-		file := path.Join(dir, name)
-		if _, err := os.Stat(file); err == nil {
-			return file
+// registryFiles are the registry of the kernel that modules out of the tree are built for, and the overlay with those that
+// were registered before: KAS_REGISTRY and KAS_OVERLAY. By default it is what ships beside Module.symvers; a folder in
+// which the kernel itself was built needs none.
+func (h *Hook) registryFiles(t tree) []string {
+	if t.ext == "" {
+		return nil
+	}
+	files := filepath.SplitList(h.Getenv("KAS_REGISTRY"))
+	if len(files) == 0 && t.vmlinuxObject() == "" {
+		for _, name := range []string{"symbols.kas", "symbols.kas.zst"} {
+			if file := filepath.Join(t.dir, name); len(files) == 0 && exists(file) {
+				files = append(files, file)
+			}
 		}
 	}
-	return ""
+	if overlay := h.Getenv("KAS_OVERLAY"); len(files) > 0 && overlay != "" && exists(overlay) {
+		files = append(files, overlay)
+	}
+	return files
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// kernelNames opens the registry of the kernel, nil if the build folder tells itself, and takes its policy.
+func (h *Hook) kernelNames(t tree, policy *configs.Build) (*kernelNames, error) {
+	files := h.registryFiles(t)
+	if len(files) == 0 {
+		return nil, nil
+	}
+	all, err := registry.OpenAll(files)
+	if err != nil {
+		return nil, err
+	}
+	if len(all) != 1 {
+		registry.CloseAll(all)
+		return nil, fmt.Errorf("%s: %d registries: a module belongs to one kernel", strings.Join(files, ", "), len(all))
+	}
+	r := all[0]
+	if err := h.fits(t, r, policy); err != nil {
+		r.Close()
+		return nil, err
+	}
+	policy.Arch = r.Arch
+	modules, err := t.modules(t.ext)
+	if err != nil {
+		r.Close()
+		return nil, err
+	}
+	return newKernelNames(r, modules, policy), nil
+}
+
+// fits refuses a registry of another kernel than the folder's, and takes its policy if there is no other.
+func (h *Hook) fits(t tree, r *registry.Registry, policy *configs.Build) error {
+	if here := t.release(); here != "" && r.Release != "" && here != r.Release {
+		return fmt.Errorf("%s is of %s, and %s is for modules of %s", r.Path, r.Release, absolute(t.dir), here)
+	}
+	its, err := policyOf(&r.Header)
+	if err != nil {
+		return err
+	}
+	if h.Getenv("KAS_CONFIG") == "" {
+		policy.Alias = its.Alias
+	} else if ours := stages.Policy(&policy.Alias); ours != stages.Policy(&its.Alias) {
+		return fmt.Errorf("%s was made by the policy %s, and KAS_CONFIG says %s", r.Path, r.Policy, ours)
+	}
+	return nil
+}
+
+// release is that of the kernel whose modules are built here, as their vermagic will have it; "" if nothing says it.
+// include/config/kernel.release may be another: Debian's is not that of its kernel.
+func (t tree) release() string {
+	text, err := os.ReadFile(filepath.Join(t.dir, "include/generated/utsrelease.h"))
+	if err != nil {
+		return ""
+	}
+	_, rest, _ := strings.Cut(string(text), `UTS_RELEASE "`)
+	release, _, _ := strings.Cut(rest, `"`)
+	return release
+}
+
+// tellAmbiguous says which symbols were alone with their names until the modules out of the tree came.
+func tellAmbiguous(ctx context.Context, b *pipeline.Build, names *kernelNames) error {
+	var all []Ambiguous
+	var err error
+	if names != nil {
+		all, err = names.ambiguous(ctx, b, FindDebug(names.Release, "", ""))
+	} else {
+		all = ambiguousHere(b)
+	}
+	for i := range all {
+		fmt.Fprintf(os.Stderr, "kas: %s\n", &all[i])
+	}
+	return err
+}
+
+// ambiguousHere is ambiguous for a build that holds the kernel, too.
+func ambiguousHere(b *pipeline.Build) []Ambiguous {
+	var all []Ambiguous
+	for g := range b.Groups {
+		var others []pipeline.Ref
+		named := false
+		for _, m := range b.Groups[g].Members {
+			o, s := b.Ref(m)
+			if o.Vmlinux || !b.Own(o) {
+				others = append(others, m)
+			} else {
+				named = named || o.Duplicates[s.Duplicate-1].Alias != ""
+			}
+		}
+		if len(others) == 1 && named {
+			o, s := b.Ref(others[0])
+			d := &o.Duplicates[s.Duplicate-1]
+			r := registry.Record{Name: s.Name, Object: o.Name, Type: s.Letter, Alias: cmp.Or(d.Alias, d.Has)}
+			if r.Code() {
+				all = append(all, Ambiguous{r, d.Reason})
+			}
+		}
+	}
+	return all
 }

@@ -96,7 +96,7 @@ func (h *Hook) vmlinuxAliases(file string) (duplicates, error) {
 		}
 	}
 	var all duplicates
-	err := h.aliases(t, "vmlinux", file, false, func(b *pipeline.Build) error {
+	err := h.aliases(t, "vmlinux", file, false, func(b *pipeline.Build, _ *kernelNames) error {
 		o := b.Vmlinux()
 		if o.NoDebug && t.hasDebug(b) {
 			return fmt.Errorf("%s was linked without the debugging information that its objects have: give make LD=\"kas ld\", too", file)

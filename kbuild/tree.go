@@ -77,10 +77,14 @@ func (t tree) modules(dir string) ([]string, error) {
 	return all, nil
 }
 
-// objects lists what counts: vmlinux, the tree's modules, and those out of it, in the order of their names. A module of
-// the tree is named as modules.order does, whatever M= calls its folder.
-func (t tree) objects(vmlinux string) ([]pipeline.Object, error) {
-	paths, err := t.modules(t.dir)
+// objects lists what counts: vmlinux, the tree's modules if they are to, and those out of it, in the order of their names.
+// A module of the tree is named as modules.order does, whatever M= calls its folder.
+func (t tree) objects(vmlinux string, all bool) ([]pipeline.Object, error) {
+	var paths []string
+	var err error
+	if all {
+		paths, err = t.modules(t.dir)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -91,20 +95,20 @@ func (t tree) objects(vmlinux string) ([]pipeline.Object, error) {
 		}
 		paths = append(paths, more...)
 	}
-	var all []pipeline.Object
+	var objects []pipeline.Object
 	for _, path := range paths {
 		name := path
 		if rel, err := filepath.Rel(absolute(t.dir), path); err == nil && filepath.IsLocal(rel) {
 			name = rel
 		}
-		all = append(all, pipeline.Object{Name: name, Path: path})
+		objects = append(objects, pipeline.Object{Name: name, Path: path})
 	}
-	slices.SortFunc(all, func(a, b pipeline.Object) int { return strings.Compare(a.Name, b.Name) })
-	all = slices.CompactFunc(all, func(a, b pipeline.Object) bool { return a.Name == b.Name })
+	slices.SortFunc(objects, func(a, b pipeline.Object) int { return strings.Compare(a.Name, b.Name) })
+	objects = slices.CompactFunc(objects, func(a, b pipeline.Object) bool { return a.Name == b.Name })
 	if vmlinux != "" {
-		all = append([]pipeline.Object{{Name: "vmlinux", Path: vmlinux, Vmlinux: true}}, all...)
+		objects = append([]pipeline.Object{{Name: "vmlinux", Path: vmlinux, Vmlinux: true}}, objects...)
 	}
-	return all, nil
+	return objects, nil
 }
 
 // vmlinuxObject is what tells the names of vmlinux before it is linked, and the places of its symbols; after a build it
@@ -120,23 +124,42 @@ func (t tree) vmlinuxObject() string {
 }
 
 // aliases runs the stages on a build of the tree's; do sees it with all aliases, before or after modules are written.
-func (h *Hook) aliases(t tree, name, vmlinux string, emit bool, do func(*pipeline.Build) error) error {
+func (h *Hook) aliases(t tree, name, vmlinux string, emit bool, do func(*pipeline.Build, *kernelNames) error) error {
 	policy, err := h.policy()
 	if err != nil {
 		return err
 	}
+	names, err := h.kernelNames(t, &policy)
+	if err != nil {
+		return err
+	}
+	if names != nil {
+		defer names.Close()
+		vmlinux = ""
+	}
 	policy.Name, policy.Vmlinux = name, vmlinux
 	policy.Emit.Beside = true
 	list := func(ctx context.Context, b *pipeline.Build) error {
-		objects, err := t.objects(vmlinux)
+		objects, err := t.objects(vmlinux, names == nil)
 		if err != nil {
 			return err
 		}
 		b.Objects = objects
 		b.Own = func(o *pipeline.Object) bool { return o.Vmlinux || t.ext == "" || below(t.ext, o.Path) }
-		b.Bears = func(o *pipeline.Object, d *pipeline.Duplicate) bool { return o.Symbols[d.Symbol].Local } // of the others see globalsFile
+		if t.ext != "" {
+			b.Roots = append(b.Roots, absolute(t.ext))
+		}
+		if names != nil {
+			b.Taken = names.taken
+			if srctree := h.Getenv("srctree"); srctree != "" {
+				b.Roots = append(b.Roots, absolute(srctree))
+			}
+		}
+		b.Bears = func(o *pipeline.Object, d *pipeline.Duplicate) bool {
+			return o.Symbols[d.Symbol].Local && names.needed(b, d) // of the others see globalsFile
+		}
 		b.Also = func(o *pipeline.Object) string {
-			if text := globalsOf(o); len(text) > 0 {
+			if text := globalsOf(b, o, names); len(text) > 0 {
 				return pipeline.Digest(string(text))
 			}
 			return ""
@@ -149,7 +172,12 @@ func (h *Hook) aliases(t tree, name, vmlinux string, emit bool, do func(*pipelin
 	if emit {
 		plan = append(plan, pipeline.Stage{Name: "emit", Run: stages.EmitModules})
 	}
-	plan = append(plan, pipeline.Stage{Name: "stats", Run: func(_ context.Context, b *pipeline.Build) error { return do(b) }})
+	plan = append(plan, pipeline.Stage{Name: "stats", Run: func(ctx context.Context, b *pipeline.Build) error {
+		if err := do(b, names); err != nil || t.ext == "" {
+			return err
+		}
+		return tellAmbiguous(ctx, b, names)
+	}})
 	options, release := h.options(t)
 	defer release()
 	r, err := pipeline.Run(context.Background(), &configs.Plan{Out: t.state, OnError: "continue", Builds: []configs.Build{policy}}, plan, options)
@@ -193,7 +221,7 @@ func below(dir, path string) bool {
 // a module is, and vmlinux.o when something built in is; so these two stand for all, as they do for modpost.
 func (h *Hook) token(t tree) string {
 	var text []byte
-	for _, path := range []string{order(t.dir), order(t.ext), t.vmlinuxObject(), h.Getenv("KAS_CONFIG")} {
+	for _, path := range append([]string{order(t.dir), order(t.ext), t.vmlinuxObject(), h.Getenv("KAS_CONFIG")}, h.registryFiles(t)...) {
 		id, _ := elf.IdentifyTarget(path)
 		text = fmt.Appendf(text, "%v\n", id)
 	}
@@ -208,11 +236,11 @@ type emitted struct {
 const emittedFile = "emitted"
 
 // globalsOf is the lines of globalsFile for one module.
-func globalsOf(o *pipeline.Object) []byte {
+func globalsOf(b *pipeline.Build, o *pipeline.Object, names *kernelNames) []byte {
 	var lines []byte
 	for i := range o.Duplicates {
 		d := &o.Duplicates[i]
-		if s := &o.Symbols[d.Symbol]; d.Alias != "" && !s.Local && !o.Vmlinux {
+		if s := &o.Symbols[d.Symbol]; d.Alias != "" && !s.Local && !o.Vmlinux && names.needed(b, d) {
 			lines = fmt.Appendf(lines, "%s\t%s\t%s\n", absolute(o.Path), s.Name, d.Alias)
 		}
 	}
@@ -239,7 +267,7 @@ func (h *Hook) copies(t tree, object string) (*emitted, error) {
 	}
 	token := h.token(t)
 	var e emitted
-	err = h.aliases(t, "modules", t.vmlinuxObject(), true, func(b *pipeline.Build) error {
+	err = h.aliases(t, "modules", t.vmlinuxObject(), true, func(b *pipeline.Build, names *kernelNames) error {
 		globals := []byte{}
 		for i := range b.Objects {
 			o := &b.Objects[i]
@@ -251,7 +279,7 @@ func (h *Hook) copies(t tree, object string) (*emitted, error) {
 				copied = identity(o.Path + ".kas")
 			}
 			e.lines = fmt.Appendf(e.lines, "%v %v %s\n", o.Identity, copied, absolute(o.Path))
-			globals = append(globals, globalsOf(o)...)
+			globals = append(globals, globalsOf(b, o, names)...)
 		}
 		_, err := pipeline.WriteFile(filepath.Join(t.state, globalsFile), func(w io.Writer) error { _, err := w.Write(globals); return err })
 		return err
