@@ -14,7 +14,7 @@ import (
 // Normalize merges the names that differ only in what link-time optimization added, drops those that one symbol carries,
 // and gives each object the list of its duplicates.
 func Normalize(ctx context.Context, b *pipeline.Build) error {
-	wanted := wantedNames(b.Config.Alias.Names)
+	wanted := Wanted(b.Config.Alias.Names)
 	groups, err := merge(ctx, b, wanted)
 	if err != nil {
 		return err
@@ -195,8 +195,8 @@ func join(members []pipeline.Ref, moves []renamed) []pipeline.Ref {
 	return all
 }
 
-// wantedNames says which names get an alias although one symbol alone carries them.
-func wantedNames(n configs.Names) func(base string) bool {
+// Wanted says which names get an alias although one symbol alone carries them.
+func Wanted(n configs.Names) func(base string) bool {
 	return func(base string) bool {
 		if n.All {
 			return true

@@ -61,8 +61,8 @@ func newModule() *cobra.Command {
 
 func module(ctx context.Context, modules []string, f moduleFlags, stdout, stderr io.Writer) error {
 	for _, m := range modules {
-		if _, err := os.Stat(m); err != nil {
-			return err
+		if _, err := os.Stat(m); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s: no such file or directory", m)
 		}
 	}
 	files, err := registryFiles(f.registries)

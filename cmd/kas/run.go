@@ -36,6 +36,7 @@ const (
 type runFlags struct {
 	jobs   int
 	fresh  bool
+	dry    bool
 	builds []string
 	out    string
 	json   bool
@@ -62,6 +63,7 @@ func newRun() *cobra.Command {
 	cmd.Flags().StringVar(&f.out, "out", "", "output folder (default: the configuration's)")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print the summary as JSON")
 	cmd.Flags().BoolVar(&f.fresh, "fresh", false, "make everything again, also what the last run made of the same files")
+	cmd.Flags().BoolVar(&f.dry, "dry-run", false, "write nothing; print what each choice of names and symbols would cost")
 	f.profile.add(cmd)
 	return cmd
 }
@@ -111,6 +113,13 @@ func runConfig(ctx context.Context, path string, f runFlags, stdout, stderr io.W
 	plan, err := load(path, f)
 	if err != nil {
 		return err
+	}
+	if f.dry {
+		if f.profile.bench != "" {
+			return errors.New("--benchfmt does not go with --dry-run")
+		}
+		collectLess()
+		return dryRun(ctx, plan, f, stdout, stderr)
 	}
 	end, err := f.profile.start()
 	if err != nil {

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"slices"
+
+	"kas/configs"
+	"kas/pipeline"
+	"kas/report"
+	"kas/stages"
+)
+
+// dryRun tells what each choice of symbols would cost, the configuration's own among them, and writes nothing.
+func dryRun(ctx context.Context, plan *configs.Plan, f runFlags, stdout, stderr io.Writer) error {
+	var costs []report.Cost
+	failed := false
+	for i := range plan.Builds {
+		own := plan.Builds[i].Alias
+		for _, choice := range choices(own) {
+			b := plan.Builds[i]
+			b.Alias.Names, b.Alias.Symbols = choice.Names, choice.Symbols
+			b.Stages = nil
+			for _, s := range stages.All {
+				b.Stages = append(b.Stages, s.Name)
+			}
+			cost := report.Cost{Build: b.Name, Names: namesText(choice.Names), Symbols: choice.Symbols, Own: same(choice, own)}
+			progress := newProgress(stderr)
+			events := progress.events()
+			if !cost.Own {
+				events.Error = nil // what is wrong with an object is told once
+			}
+			until := slices.DeleteFunc(slices.Clone(stages.All), func(s pipeline.Stage) bool { return s.Name == "emit" || s.Name == "stats" })
+			until = append(until, pipeline.Stage{Name: "stats", Run: func(_ context.Context, b *pipeline.Build) error {
+				add(&cost, b)
+				return nil
+			}})
+			one := *plan
+			one.Builds = []configs.Build{b}
+			r, err := pipeline.Run(ctx, &one, until, pipeline.Options{Jobs: cmp.Or(f.jobs, plan.Jobs), Events: events, All: true})
+			progress.finish()
+			if err != nil {
+				return failure{err}
+			}
+			failed = failed || len(r.Errors) > 0
+			costs = append(costs, cost)
+		}
+	}
+	write := report.Costs
+	if f.json {
+		write = report.CostsJSON
+	}
+	if err := write(stdout, costs); err != nil {
+		return failure{err}
+	}
+	if failed {
+		return errReported
+	}
+	return nil
+}
+
+// choices are what is compared: the configuration's, and the others that users ask for, the cheapest first.
+func choices(own configs.Alias) []configs.Alias {
+	var all []configs.Alias
+	for _, names := range []configs.Names{{}, {All: true}} {
+		for _, symbols := range []string{"text", "all"} {
+			all = append(all, configs.Alias{Names: names, Symbols: symbols})
+		}
+	}
+	if !slices.ContainsFunc(all, func(c configs.Alias) bool { return same(c, own) }) {
+		all = append([]configs.Alias{own}, all...)
+	}
+	return all
+}
+
+func same(a, b configs.Alias) bool {
+	return a.Symbols == b.Symbols && a.Names.All == b.Names.All && slices.Equal(a.Names.Globs, b.Names.Globs)
+}
+
+func namesText(n configs.Names) string {
+	switch {
+	case n.All:
+		return "all"
+	case len(n.Globs) > 0:
+		return "globs"
+	}
+	return "duplicates"
+}
+
+// add counts the aliases of a build and the memory that the running kernel holds them in. In a module an alias is an entry
+// of the symbol table, its name and a byte of its type. In vmlinux's kallsyms it takes some eight bytes and two thirds of
+// its length, which is compressed: docs/registry.md has what was measured.
+func add(c *report.Cost, b *pipeline.Build) {
+	entry := 24
+	switch b.Arch {
+	case "i386", "arm", "mips":
+		entry = 16
+	}
+	for i := range b.Objects {
+		o := &b.Objects[i]
+		for j := range o.Duplicates {
+			switch n := len(o.Duplicates[j].Alias); {
+			case n == 0:
+			case o.Vmlinux:
+				c.InVmlinux++
+				c.Kallsyms += int64(8 + (n+1)*2/3)
+			default:
+				c.InModules++
+				c.Modules += int64(entry + n + 2)
+			}
+		}
+	}
+}
