@@ -9,7 +9,7 @@ KAS         := bin/kas
 TOOLS    := gcc readelf nm ld objcopy eu-elflint aarch64-linux-gnu-ld s390x-linux-gnu-ld ld.lld-19 llvm-readelf-19 llvm-nm-19 llvm-objcopy-19 llvm-addr2line-19 eu-addr2line
 PACKAGES := gcc libc6-dev binutils elfutils binutils-aarch64-linux-gnu binutils-s390x-linux-gnu lld-19 llvm-19
 
-.PHONY: all build demo test check kernel-test lab bench compare fuzz tools corpus-cloud-amd64 corpus-cloud-arm64 corpus-s390x corpus-amd64 fixtures clean
+.PHONY: all build demo test check kernel-test lab bench compare fuzz tools corpus-cloud-amd64 corpus-cloud-amd64-old corpus-cloud-amd64-6.12 corpus-cloud-arm64 corpus-s390x corpus-amd64 corpus-headers fixtures clean
 
 all: build
 
@@ -30,12 +30,17 @@ check: tools
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) test -race ./...
 
-# The whole way on Debian's kernel, and what came out held against other tools. Minutes, and 280 MB the first time.
-kernel-test: tools corpus-cloud-amd64
+# The whole way on Debian's kernel, and what came out held against other tools: an older version beside it, a module built
+# against its headers. Minutes, and 570 MB the first time.
+kernel-test: tools corpus-cloud-amd64 corpus-cloud-amd64-old corpus-headers
 	$(GO) test -tags kernel -run Kernel -count 1 -timeout 30m -v ./cmd/kas
 
-corpus-cloud-amd64 corpus-cloud-arm64 corpus-s390x corpus-amd64: corpus-%:
+corpus-cloud-amd64 corpus-cloud-amd64-old corpus-cloud-amd64-6.12 corpus-cloud-arm64 corpus-s390x corpus-amd64: corpus-%:
 	bench/corpus.sh $*
+
+# What modules are built with out of the tree; of the kernel that is there.
+corpus-headers: corpus-cloud-amd64
+	bench/corpus.sh headers
 
 # Builds small kernels with and without the hooks, boots them under qemu and asserts what they show: hours, 1 GB for
 # each kernel. KINDS="6.12-gcc 6.1-gcc" picks kernels; KAS_LAB is the folder (docs/kbuild.md).

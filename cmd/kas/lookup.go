@@ -287,7 +287,7 @@ func printLong(w io.Writer, found []match, _ []string) error {
 		}
 		for _, f := range [][2]string{
 			{"name", m.Name}, {"alias", m.Alias}, {"object", m.Object}, {"section", m.Section}, {"address", fmt.Sprintf("%x", m.Address)},
-			{"size", fmt.Sprint(m.Size)}, {"type", string(rune(m.Type))}, {"place", declared(&m.Record)}, {"told by", m.Source},
+			{"size", fmt.Sprint(m.Size)}, {"type", string(rune(m.Type))}, {"place", sourcePlace(&m.Record)}, {"told by", m.Source},
 			{"symbols of this name", fmt.Sprint(m.Count)}, {"position in its object", fmt.Sprint(m.Position)}, {"registry", m.build},
 		} {
 			if f[1] == "" {
@@ -301,8 +301,8 @@ func printLong(w io.Writer, found []match, _ []string) error {
 	return nil
 }
 
-// declared is FILE:LINE, and the unit where it is another.
-func declared(r *registry.Record) string {
+// sourcePlace is FILE:LINE, and the unit where it is another.
+func sourcePlace(r *registry.Record) string {
 	s := r.File
 	if r.Line > 0 {
 		s += fmt.Sprintf(":%d", r.Line)
@@ -333,7 +333,7 @@ func printMatrix(w io.Writer, found []match, labels []string) error {
 	for _, k := range order {
 		where := "place unknown"
 		if k.file != "" {
-			where = declared(&registry.Record{File: k.file, Unit: k.unit})
+			where = sourcePlace(&registry.Record{File: k.file, Unit: k.unit})
 		}
 		fmt.Fprintf(t, "%s, %s\n", k.base, where)
 		for _, label := range labels {

@@ -1,0 +1,286 @@
+//go:build kernel
+
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"kas/registry"
+)
+
+// debianBuild is a Debian kernel and what a run without its modules' copies wrote of it.
+type debianBuild struct {
+	vmlinux, modules, dir string
+	rows                  []aliasRow
+}
+
+func (b *debianBuild) registry() string { return filepath.Join(b.dir, registryFile) }
+
+var debianBuilds sync.Map // by flavour: func() *debianBuild
+
+// built runs kas on a kernel of the cache, once for all tests.
+func built(t *testing.T, flavour string) *debianBuild {
+	t.Helper()
+	once, _ := debianBuilds.LoadOrStore(flavour, sync.OnceValue(func() *debianBuild {
+		debug, err := filepath.Abs(corpus(t, flavour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := os.MkdirTemp("", "kas-kernel-test-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &debianBuild{only(t, filepath.Join(debug, "boot", "vmlinux-*")), only(t, filepath.Join(debug, "lib", "modules", "*", "kernel")), filepath.Join(out, "k"), nil}
+		config := filepath.Join(out, "kas.yaml")
+		text := fmt.Sprintf("version: 1\nout: .\nstages: [scan, dedupe, normalize, resolve, stats]\nbuilds: [{name: k, vmlinux: %s, modules: %s}]\n", b.vmlinux, b.modules)
+		if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		kas(t, "run", config)
+		b.rows = readAliases(t, filepath.Join(b.dir, "aliases.tsv"))
+		return b
+	}))
+	b := once.(func() *debianBuild)()
+	if b == nil || len(b.rows) == 0 {
+		t.Fatal("no build of", flavour)
+	}
+	return b
+}
+
+func openOne(t *testing.T, paths ...string) *registry.Registry {
+	t.Helper()
+	all, err := registry.OpenAll(paths)
+	if err != nil || len(all) != 1 {
+		t.Fatal(len(all), err)
+	}
+	t.Cleanup(func() { registry.CloseAll(all) })
+	return all[0]
+}
+
+// TestKernelLookup: every alias is found, by itself and by its place, and names have the addresses that nm gives them.
+func TestKernelLookup(t *testing.T) {
+	b := built(t, "cloud-amd64")
+	r := openOne(t, b.registry())
+	if want := strings.TrimPrefix(filepath.Base(b.vmlinux), "vmlinux-"); r.Release != want {
+		t.Errorf("release %s, want %s", r.Release, want)
+	}
+	// readelf -n, "Build ID: ..."
+	_, rest, _ := strings.Cut(string(tool(t, "readelf", "-n", b.vmlinux)), "Build ID: ")
+	if id, _, _ := strings.Cut(rest, "\n"); r.BuildID != id || id == "" {
+		t.Errorf("build ID %q, readelf says %q", r.BuildID, id)
+	}
+	holds := func(pattern string, want aliasRow, alone bool) {
+		found, err := r.Lookup(pattern)
+		if err != nil {
+			t.Fatal(pattern, err)
+		}
+		if alone && len(found) != 1 {
+			t.Errorf("%s: %d symbols", pattern, len(found))
+		}
+		if !slices.ContainsFunc(found, func(f registry.Record) bool {
+			return f.Alias == want.alias && f.Name == want.symbol && f.Object == want.object && f.Section == want.section && strconv.FormatUint(f.Address, 16) == want.address
+		}) {
+			t.Errorf("%s: not among what was found: %+v", pattern, want)
+		}
+	}
+	for i, row := range b.rows {
+		holds(row.alias, row, true)
+		if row.line != "0" {
+			holds(row.symbol+"@"+row.file+":"+row.line, row, false)
+		}
+		if i%40 == 0 { // these read the whole file
+			holds(row.file+":"+row.line, row, false)
+			if row.object == "vmlinux" {
+				holds("0x"+row.address, row, false)
+			} else {
+				holds(filepath.Base(row.object), row, false)
+			}
+		}
+	}
+
+	addresses := map[string][]string{}
+	for line := range strings.Lines(string(tool(t, "nm", "-n", b.vmlinux))) {
+		if c := strings.Fields(line); len(c) == 3 && strings.Contains("tTdDbBrRwWvV", c[1]) {
+			addresses[c[2]] = append(addresses[c[2]], strings.TrimLeft(c[0], "0"))
+		}
+	}
+	names := make([]string, 0, len(addresses))
+	for name := range addresses {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	random := rand.New(rand.NewPCG(6, 1))
+	for range 3000 {
+		name := names[random.IntN(len(names))]
+		var got []string
+		for _, f := range r.Named(name) {
+			if f.Object == "vmlinux" {
+				got = append(got, strings.TrimLeft(strconv.FormatUint(f.Address, 16), "0"))
+			}
+		}
+		// kallsyms' list leaves nothing out that nm has of these types.
+		want := slices.Clone(addresses[name])
+		slices.Sort(got)
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %v, nm says %v", name, got, want)
+		}
+	}
+	if out := kas(t, "lookup", "-r", b.registry(), b.rows[0].alias); !strings.HasPrefix(out, b.rows[0].alias+" ") {
+		t.Error(out)
+	}
+}
+
+// makeModule builds a module out of the tree against Debian's headers and the registry beside their Module.symvers.
+func makeModule(t *testing.T, b *debianBuild, hooks bool) (module, log string) {
+	t.Helper()
+	headers := filepath.Join(cacheDir(), "corpus", "headers", "usr")
+	build, err := filepath.Abs(only(t, filepath.Join(headers, "src", "linux-headers-*-cloud-amd64")))
+	if err != nil {
+		t.Fatal("make corpus-headers:", err)
+	}
+	// The package is as it was shipped but for the registry: a folder of links with a file more.
+	usr, root := filepath.Dir(filepath.Dir(build)), t.TempDir()
+	own := filepath.Join(root, "src", filepath.Base(build))
+	if err := os.MkdirAll(own, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	link := func(from, to string) {
+		if err := os.Symlink(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link(filepath.Join(usr, "lib"), filepath.Join(root, "lib"))
+	link(only(t, filepath.Join(usr, "src", "linux-headers-*-common")), filepath.Join(root, "src", "common"))
+	tool(t, "cp", "-a", build+"/.", own)
+	if hooks {
+		data, err := os.ReadFile(b.registry())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(own, registryFile), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	dir := filepath.Join(root, "twin")
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "external"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "Makefile"), []byte("obj-m := kas_twin.o\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// Debian's Makefile there names the common headers by where they would be installed.
+	args := []string{"-C", own, "-f", "../common/Makefile", "M=" + dir}
+	if hooks {
+		kas, err := exec.LookPath("kas")
+		if err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, "NM="+kas+" nm", "LD="+kas+" ld")
+	}
+	cmd := exec.Command("make", append(args, "modules")...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("make: %v\n%s", err, out)
+	}
+	return filepath.Join(dir, "kas_twin.ko"), string(out)
+}
+
+// aliasesIn is the aliases of an object's symbol table with their originals, by nm: "ORIGINAL ALIAS".
+func aliasesIn(t *testing.T, object string) []string {
+	t.Helper()
+	var all []string
+	last := make([]string, 3)
+	for line := range strings.Lines(string(tool(t, "nm", "-p", object))) {
+		c := strings.Fields(line)
+		if len(c) == 3 && strings.Contains(c[2], "@") {
+			if c[0] != last[0] || c[1] != last[1] {
+				t.Errorf("%s: %v stands after %v", object, c, last)
+			}
+			all = append(all, last[2]+" "+c[2])
+		}
+		last = c
+	}
+	slices.Sort(all)
+	return all
+}
+
+// TestKernelModule builds a module out of the tree against Debian's headers, with the hooks and by kas module, and holds
+// what it made ambiguous against the kernel's own debugging information.
+func TestKernelModule(t *testing.T) {
+	b := built(t, "cloud-amd64")
+	source, err := os.ReadFile("testdata/external/kas_twin.c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	opening := func(name string) int { // the line of the brace below the function's name
+		for i, line := range strings.Split(string(source), "\n") {
+			if strings.HasPrefix(line, "DISTINCT ") && strings.Contains(line, " "+name+"(") {
+				return i + 2
+			}
+		}
+		t.Fatal("no", name)
+		return 0
+	}
+	var want []string
+	for _, name := range []string{"name_show", "vfs_fallocate", "xfs_inode_alloc"} {
+		want = append(want, fmt.Sprintf("%s %s@kas_twin_c_%d", name, name, opening(name)))
+	}
+
+	linked, log := makeModule(t, b, true)
+	if got := aliasesIn(t, linked); !slices.Equal(got, want) {
+		t.Errorf("the hooks made %v, want %v", got, want)
+	}
+	for _, name := range []string{"vfs_fallocate of vmlinux was unique; ", "xfs_inode_alloc of fs/xfs/xfs.ko was unique; "} {
+		if !strings.Contains(log, "kas: "+name) {
+			t.Errorf("make does not say %q:\n%s", name, log)
+		}
+	}
+
+	plain, log := makeModule(t, b, false)
+	if strings.Contains(log, "kas:") || len(aliasesIn(t, plain)) != 0 {
+		t.Errorf("aliases without the hooks:\n%s", log)
+	}
+	overlay := filepath.Join(t.TempDir(), "overlay.kas")
+	kas(t, "module", plain, "-r", b.registry(), "--update", overlay, "--vmlinux", b.vmlinux, "--modules", b.modules)
+	if got := aliasesIn(t, plain+".kas"); !slices.Equal(got, want) {
+		t.Errorf("kas module made %v, want %v", got, want)
+	}
+
+	r := openOne(t, overlay, b.registry())
+	for _, c := range []struct{ name, object, file string }{
+		{"vfs_fallocate", "vmlinux", b.vmlinux},
+		{"xfs_inode_alloc", "fs/xfs/xfs.ko", filepath.Join(b.modules, "fs/xfs/xfs.ko")},
+	} {
+		found := r.Named(c.name)
+		i := slices.IndexFunc(found, func(f registry.Record) bool { return f.Object == c.object })
+		if len(found) != 2 || i < 0 {
+			t.Errorf("%s: %+v", c.name, found)
+			continue
+		}
+		f := found[i]
+		// Another reader of the debugging information: the row at the function's address.
+		place := strings.TrimSpace(string(tool(t, "llvm-addr2line-19", "-e", c.file, fmt.Sprintf("%#x", f.Address))))
+		file, line, _ := strings.Cut(place, ":")
+		if !strings.HasSuffix(file, "/"+f.File) || line != strconv.FormatInt(f.Line, 10) || !f.Late() || f.Count != 2 {
+			t.Errorf("%s: %+v, addr2line says %s", c.name, f, place)
+		}
+		if want := c.name + "@" + strings.NewReplacer("/", "_", ".", "_").Replace(f.File) + "_" + line; f.Alias != want {
+			t.Errorf("late alias %s, want %s", f.Alias, want)
+		}
+	}
+	if found := r.Named("kas_twin_only"); len(found) != 1 || !found[0].Late() || found[0].Count != 1 {
+		t.Errorf("kas_twin_only: %+v", found)
+	}
+}
