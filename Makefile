@@ -67,6 +67,7 @@ fuzz:
 	$(FUZZ) FuzzClassify ./stages
 	$(FUZZ) FuzzNeverWords ./stages
 	$(FUZZ) FuzzLoad ./configs
+	$(FUZZ) FuzzOpen ./registry
 
 # Builds the committed fixtures again; needs the compilers that their Makefiles name.
 fixtures:

@@ -62,7 +62,7 @@ func testMain(m *testing.M) int {
 	os.Setenv("LC_ALL", "C")
 	os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE")) // else each of some hundred calls would wait a second
 	// The tests may run below a make, even one of a kernel.
-	for _, name := range []string{"LLVM", "CROSS_COMPILE", "KAS", "KAS_CONFIG", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "objtree", "KBUILD_EXTMOD", "KBUILD_EXTMOD_OUTPUT"} {
+	for _, name := range []string{"LLVM", "CROSS_COMPILE", "KAS", "KAS_CONFIG", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "objtree", "KBUILD_EXTMOD", "KBUILD_EXTMOD_OUTPUT", "KAS_REGISTRY", "KAS_OVERLAY", "srctree"} {
 		os.Unsetenv(name)
 	}
 	return m.Run()

@@ -159,6 +159,9 @@ func (f *File) parse(data []byte) error {
 	}
 	f.Digest = digest
 	f.lines = data[head:]
+	if !bytes.HasSuffix(data, []byte("\n")) {
+		return errors.New("the last line has no end")
+	}
 	return nil
 }
 
@@ -196,7 +199,7 @@ func (f *File) from(offset int) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for rest := f.lines[offset:]; len(rest) > 0; {
 			n := bytes.IndexByte(rest, '\n')
-			if n < 0 || !yield(rest[:n]) {
+			if n <= 0 || !yield(rest[:n]) {
 				return
 			}
 			rest = rest[n+1:]
@@ -313,12 +316,11 @@ func (f *File) At(object, section string, address uint64) iter.Seq[Record] {
 			if section == "" {
 				rest = rest[bytes.IndexByte(rest, '\t')+1:]
 			}
-			n := bytes.IndexByte(rest, '\t')
-			begin := rest[:n]
+			begin, rest, _ := bytes.Cut(rest, []byte("\t"))
 			if compare(begin, wanted) > 0 || compare(begin, last) < 0 {
 				continue
 			}
-			size, _, _ := bytes.Cut(rest[n+1:], []byte("\t"))
+			size, _, _ := bytes.Cut(rest, []byte("\t"))
 			length, _ := strconv.ParseUint(string(size), 10, 64)
 			if from, _ := strconv.ParseUint(string(begin), 16, 64); address-from >= max(length, 1) {
 				continue

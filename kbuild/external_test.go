@@ -1,0 +1,245 @@
+package kbuild
+
+import (
+	"context"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"kas/configs"
+	"kas/pipeline"
+	"kas/registry"
+	"kas/stages"
+)
+
+// externalKernel is a kernel whose modules are a, b, c and m1, its registry, and a folder as a distribution ships it for
+// modules out of the tree: the registry and no object.
+func externalKernel(t *testing.T, alias string) (k *kernel, headers, symbols string) {
+	t.Helper()
+	k = newKernel(t, gnu)
+	k.order("drivers/a.o", "drivers/b.o", "drivers/c.o", "drivers/m1.o")
+	k.ok(k.run(k.ld, imageArgs("vmlinux")...))
+	config := filepath.Join(t.TempDir(), "kas.yaml")
+	text := "version: 1\nout: out\nalias: {" + alias + "}\nbuilds: [{name: k, vmlinux: " + k.path("vmlinux") + ", modules: " + k.path("modules.order") + "}]\n"
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	plan, err := configs.Load(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := pipeline.Run(context.Background(), plan, stages.All, pipeline.Options{})
+	if err != nil || len(r.Errors) > 0 {
+		t.Fatal(err, r.Errors)
+	}
+	headers = filepath.Join(t.TempDir(), "headers")
+	if err := os.CopyFS(filepath.Join(headers, "scripts"), os.DirFS(k.path("scripts"))); err != nil {
+		t.Fatal(err)
+	}
+	symbols = filepath.Join(plan.Out, "k", "symbols.kas")
+	copyFile(t, symbols, filepath.Join(headers, "symbols.kas"))
+	return k, headers, symbols
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	data, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// external puts a module of these parts into a folder of its own and returns its path without the .o.
+func (k *kernel) external(name string, parts ...string) string {
+	k.Helper()
+	dir := filepath.Join(k.TempDir(), name)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		k.Fatal(err)
+	}
+	path := filepath.Join(dir, name)
+	k.partial(path, parts...)
+	copyFile(k.T, k.path("drivers/m.mod.o"), filepath.Join(dir, "m.mod.o"))
+	if err := os.WriteFile(filepath.Join(dir, "modules.order"), []byte(path+".o\n"), 0o644); err != nil {
+		k.Fatal(err)
+	}
+	return path
+}
+
+// linkExternal is the module's final link in folder dir.
+func (k *kernel) linkExternal(dir, path string, env ...string) result {
+	k.Helper()
+	tree := k.dir
+	defer func() { k.dir = tree }()
+	k.dir = dir
+	args := append(slices.Clone(ldFlags), "-r", "-T", "scripts/module.lds", "-o", path+".ko", path+".o", filepath.Join(filepath.Dir(path), "m.mod.o"))
+	return k.runEnv(append(env, "KBUILD_EXTMOD="+filepath.Dir(path)), "kas", append([]string{"ld"}, args...)...)
+}
+
+func (k *kernel) aliasNames(path string) []string {
+	k.Helper()
+	var all []string
+	for _, s := range k.symbols(path) {
+		if isAlias(s.name) {
+			all = append(all, s.name)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+func (k *kernel) names(list ...string) []string {
+	k.Helper()
+	var all []string
+	for _, n := range k.expect(list...) {
+		all = append(all, n.alias)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// A module of lib/more.c and drivers/m0.c: many_show and many_probe are drivers/m1's, too.
+var externalAliases = []string{"name_show lib/more.c", "common_scan lib/more.c", "many_show drivers/m0.c", "many_probe drivers/m0.c"}
+
+// Without the kernel's objects its registry tells the names; with them, they do.
+func TestExternalRegistry(t *testing.T) {
+	k, headers, symbols := externalKernel(t, "")
+	m1 := k.names("many_show drivers/m1.c", "many_probe drivers/m1.c")
+	for _, c := range []struct {
+		name, dir string
+		env       []string
+		say       []string
+	}{
+		{"in the tree", k.dir, nil, []string{"many_probe of drivers/m1.o was unique; it is now also " + m1[0], "many_show of drivers/m1.o was unique; it is now also " + m1[1]}},
+		{"headers", headers, nil, []string{"many_probe of drivers/m1.o was unique; now it is not, and it has no alias: the kernel's debugging information is not at hand",
+			"many_show of drivers/m1.o was unique; now it is not, and it has no alias: the kernel's debugging information is not at hand"}},
+		{"named", k.dir, []string{"KAS_REGISTRY=" + symbols}, []string{"many_probe of drivers/m1.o was unique; now it is not, and it has no alias: the kernel's debugging information is not at hand",
+			"many_show of drivers/m1.o was unique; now it is not, and it has no alias: the kernel's debugging information is not at hand"}},
+	} {
+		path := k.external("many", "drivers/m0", "lib/more")
+		r := k.linkExternal(c.dir, path, c.env...)
+		k.ok(r)
+		if have, want := k.aliasNames(path+".ko"), k.names(externalAliases...); !slices.Equal(have, want) {
+			t.Errorf("%s: aliases %q, want %q", c.name, have, want)
+		}
+		if want := "kas: " + strings.Join(c.say, "\nkas: ") + "\n"; r.stderr != want {
+			t.Errorf("%s: said\n%s, want\n%s", c.name, r.stderr, want)
+		}
+		if again := k.linkExternal(c.dir, path, c.env...); again.status != 0 || again.stderr != "" {
+			t.Errorf("%s: again: %+v", c.name, again)
+		}
+		if k.exists(filepath.Join(headers, ".kas")) {
+			t.Errorf("%s: the headers were written to", c.name)
+		}
+	}
+}
+
+// What was registered before counts; a registry of names: all knows all places.
+func TestExternalOverlay(t *testing.T) {
+	k, headers, _ := externalKernel(t, "names: all")
+	r := openRegistry(t, filepath.Join(headers, "symbols.kas"))
+	first := k.external("first", "drivers/m0")
+	k.ok(k.linkExternal(headers, first))
+	// names: all is the policy here, too.
+	want := k.names("many_show drivers/m0.c", "many_probe drivers/m0.c")
+	if have := k.aliasNames(first + ".ko"); !slices.Equal(have, want) {
+		t.Errorf("aliases %q, want %q", have, want)
+	}
+	overlay := filepath.Join(t.TempDir(), "overlay.kas")
+	e := External{Registry: r, Modules: []string{first + ".ko"}}
+	outcome, err := e.Run(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := UpdateOverlay(overlay, r, outcome); err != nil {
+		t.Fatal(err)
+	}
+	both := openRegistry(t, filepath.Join(headers, "symbols.kas"), overlay)
+	for name, want := range map[string][]string{"many_show": {"drivers/m1.o", "first.ko"}, "many_probe": {"drivers/m1.o", "first.ko"}} {
+		var objects []string
+		for _, f := range both.Named(name) {
+			objects = append(objects, f.Object)
+			if f.Count != 2 || f.Alias == "" {
+				t.Errorf("%s: %+v", name, f)
+			}
+		}
+		slices.Sort(objects)
+		if !slices.Equal(objects, want) {
+			t.Errorf("%s: of %q, want %q", name, objects, want)
+		}
+	}
+
+	// The second has the first's names, of the same source file: its aliases get numbers.
+	second := k.external("second", "drivers/m0")
+	res := k.linkExternal(headers, second, "KAS_OVERLAY="+overlay)
+	k.ok(res)
+	if have := k.aliasNames(second + ".ko"); !slices.Equal(have, []string{want[0] + "_1", want[1] + "_1"}) {
+		t.Errorf("the second: %q", have)
+	}
+	if res.stderr != "" {
+		t.Errorf("said %q", res.stderr)
+	}
+}
+
+func openRegistry(t *testing.T, paths ...string) *registry.Registry {
+	t.Helper()
+	all, err := registry.OpenAll(paths)
+	if err != nil || len(all) != 1 {
+		t.Fatal(len(all), err)
+	}
+	t.Cleanup(func() { registry.CloseAll(all) })
+	return all[0]
+}
+
+func TestExternalRefused(t *testing.T) {
+	k, headers, symbols := externalKernel(t, "")
+	path := k.external("many", "drivers/m0")
+	config := filepath.Join(t.TempDir(), "kas.yaml")
+	if err := os.WriteFile(config, []byte("version: 1\nalias: {line: none}\nbuilds: [{name: x, vmlinux: x}]\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	k.refused(k.linkExternal(headers, path, "KAS_CONFIG="+config), `was made by the policy separator=@ line=opening symbols=text names=duplicates, and KAS_CONFIG says separator=@ line=none`)
+	k.refused(k.linkExternal(headers, path, "KAS_REGISTRY="+config), `not a registry of kas`)
+	k.refused(k.linkExternal(headers, path, "KAS_REGISTRY="+symbols+":"+filepath.Join(headers, "symbols.kas")), `2 registries`)
+	damaged := filepath.Join(t.TempDir(), "symbols.kas")
+	data, err := os.ReadFile(symbols)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(damaged, data[:len(data)-1], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	k.refused(k.linkExternal(headers, path, "KAS_REGISTRY="+damaged), `it was cut or edited`)
+
+	// A registry of another release than the folder's modules will be loaded by.
+	other := filepath.Join(t.TempDir(), "symbols.kas")
+	r := openRegistry(t, symbols)
+	var lines []byte
+	for _, record := range r.Find(func(f *registry.File) iter.Seq[registry.Record] { return f.Prefixed("") }) {
+		lines = registry.AppendName(lines, []registry.Record{record})
+	}
+	h := r.Header
+	h.Release = "6.1.0-1"
+	head := registry.NewHead(h)
+	head.Add(lines)
+	if err := os.WriteFile(other, append(head.Bytes(), lines...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	release := filepath.Join(headers, "include", "generated", "utsrelease.h")
+	if err := os.MkdirAll(filepath.Dir(release), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(release, []byte("#define UTS_RELEASE \"6.1.0-2\"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	k.refused(k.linkExternal(headers, path, "KAS_REGISTRY="+other), `is of 6\.1\.0-1, and .*/headers is for modules of 6\.1\.0-2`)
+	if k.exists(path+".ko") || k.exists(path+".o.kas") {
+		t.Error("something was linked")
+	}
+	k.ok(k.linkExternal(headers, path)) // this one does not say its release
+}
