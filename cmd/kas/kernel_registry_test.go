@@ -284,3 +284,73 @@ func TestKernelModule(t *testing.T) {
 		t.Errorf("kas_twin_only: %+v", found)
 	}
 }
+
+// TestKernelVersions compares two versions of one kernel: what is said of each alias is held against both runs' aliases.
+func TestKernelVersions(t *testing.T) {
+	older, newer := built(t, "cloud-amd64-old"), built(t, "cloud-amd64")
+	type place struct{ name, file, unit string }
+	byAlias := func(b *debianBuild) (map[string]aliasRow, map[place]int) {
+		rows, places := map[string]aliasRow{}, map[place]int{}
+		for _, r := range b.rows {
+			rows[r.alias] = r
+			places[place{r.symbol, r.file, r.unit}]++
+		}
+		return rows, places
+	}
+	was, wasPlaces := byAlias(older)
+	is, isPlaces := byAlias(newer)
+
+	kinds, seen := map[string]int{}, map[string]bool{}
+	for i, line := range strings.Split(strings.TrimSuffix(kas(t, "diff", older.registry(), newer.registry(), "--list"), "\n"), "\n") {
+		c := strings.Split(line, "\t")
+		if i == 0 || c[3] == "" && c[4] == "" {
+			continue // the header, or a name
+		}
+		kinds[c[0]]++
+		a, b := was[c[3]], is[c[4]]
+		if c[3] != "" {
+			if seen[c[3]] || a.alias == "" {
+				t.Errorf("%s: told twice, or no alias of the older kernel", line)
+			}
+			seen[c[3]] = true
+		}
+		same := a.symbol == b.symbol && a.file == b.file && a.unit == b.unit
+		one := isPlaces[place{a.symbol, a.file, a.unit}] == 1 && wasPlaces[place{a.symbol, a.file, a.unit}] == 1
+		switch c[0] {
+		case "same":
+			if !same || a.alias != b.alias {
+				t.Errorf("%s: %+v, %+v", line, a, b)
+			}
+		case "line":
+			if !same || a.line == b.line {
+				t.Errorf("%s: %+v, %+v", line, a, b)
+			}
+		case "gone":
+			if one {
+				t.Errorf("%s: a function of this name, file and unit is there", line)
+			}
+		case "new":
+			if wasPlaces[place{b.symbol, b.file, b.unit}] > 0 && one {
+				t.Errorf("%s: a function of this name, file and unit was there", line)
+			}
+		}
+	}
+	if len(seen) != len(was) {
+		t.Errorf("%d of %d aliases are told of", len(seen), len(was))
+	}
+	if kinds["same"] < len(was)/2 || kinds["reused"] > 0 {
+		t.Errorf("%v of %d", kinds, len(was))
+	}
+	t.Log(kinds)
+
+	// With itself every alias is itself, and nothing has changed.
+	for i, line := range strings.Split(strings.TrimSuffix(kas(t, "diff", newer.registry(), newer.registry(), "--list"), "\n"), "\n") {
+		if c := strings.Split(line, "\t"); i > 0 && (c[0] != "same" || c[3] != c[4]) {
+			t.Errorf("with itself: %s", line)
+		}
+	}
+	var stdout, stderr strings.Builder
+	if code := run([]string{"diff", older.registry(), newer.registry(), "--fail-on", "moved"}, &stdout, &stderr); code != exitFailed || !strings.Contains(stderr.String(), "moved") {
+		t.Errorf("--fail-on moved: exit %d, %s", code, stderr.String())
+	}
+}
