@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -21,6 +22,9 @@ type File struct {
 	Header
 	Path   string
 	Digest string // stands for the whole content
+
+	// Parallel calls f for 0 to n-1, several at once; nil: one after the other. Look-ups that read all lines use it.
+	Parallel func(n int, f func(i int))
 
 	lines  []byte // the symbols' lines
 	mapped []byte
@@ -195,9 +199,11 @@ func (f *File) start(key string) int {
 }
 
 // from yields the lines from an offset on.
-func (f *File) from(offset int) iter.Seq[[]byte] {
+func (f *File) from(offset int) iter.Seq[[]byte] { return lines(f.lines[offset:]) }
+
+func lines(text []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
-		for rest := f.lines[offset:]; len(rest) > 0; {
+		for rest := text; len(rest) > 0; {
 			n := bytes.IndexByte(rest, '\n')
 			if n <= 0 || !yield(rest[:n]) {
 				return
@@ -245,48 +251,69 @@ func (f *File) Based(base string) iter.Seq[Record] {
 	}
 }
 
-// Holding yields the symbols whose lines hold text, in the order of the file.
-func (f *File) Holding(text string) iter.Seq[Record] {
-	key := []byte(text)
+// scan yields the symbols whose lines keep says yes to, in the order of the file. It looks at all lines, at several parts
+// of the file at once.
+func (f *File) scan(keep func(line []byte) bool) iter.Seq[Record] {
+	const parts = 16
+	var kept [parts][][]byte
+	end := func(i int) int { return f.lineEnd(len(f.lines) * i / parts) }
+	look := func(i int) {
+		for line := range lines(f.lines[end(i):end(i+1)]) {
+			if keep(line) {
+				kept[i] = append(kept[i], line)
+			}
+		}
+	}
 	return func(yield func(Record) bool) {
-		for at := 0; at < len(f.lines); {
-			i := bytes.Index(f.lines[at:], key)
-			if i < 0 {
-				return
+		kept = [parts][][]byte{}
+		if f.Parallel != nil {
+			f.Parallel(parts, look)
+		} else {
+			for i := range parts {
+				look(i)
 			}
-			begin := bytes.LastIndexByte(f.lines[:at+i], '\n') + 1
-			end := at + i + bytes.IndexByte(f.lines[at+i:], '\n')
-			if !yield(parseRecord(f.lines[begin:end])) {
-				return
+		}
+		for _, part := range kept {
+			for _, line := range part {
+				if !yield(parseRecord(line)) {
+					return
+				}
 			}
-			at = end + 1
 		}
 	}
 }
 
-// Located yields the symbols of which a place in the source is known.
-func (f *File) Located() iter.Seq[Record] {
-	return func(yield func(Record) bool) {
-		for line := range f.from(0) {
-			if line[len(line)-1] != '\t' && !yield(parseRecord(line)) {
-				return
-			}
-		}
+// lineEnd is where the line that holds the byte before offset ends.
+func (f *File) lineEnd(offset int) int {
+	if offset == 0 {
+		return 0
 	}
+	return offset + bytes.IndexByte(f.lines[offset-1:], '\n')
+}
+
+// Holding yields the symbols whose lines hold text.
+func (f *File) Holding(text string) iter.Seq[Record] {
+	key := []byte(text)
+	return f.scan(func(line []byte) bool { return bytes.Contains(line, key) })
+}
+
+// In yields the symbols that are declared in a file whose path ends with this one, or compiled with it.
+func (f *File) In(file string) iter.Seq[Record] {
+	file = strings.TrimPrefix(file, "./")
+	key := []byte(file + "\t")
+	return filter(f.scan(func(line []byte) bool { return line[len(line)-1] != '\t' && bytes.Contains(line, key) }), func(r *Record) bool {
+		return PathEndsWith(r.File, file) || PathEndsWith(r.Unit, file)
+	})
 }
 
 // Of yields the symbols of the objects whose paths end with this one.
 func (f *File) Of(object string) iter.Seq[Record] {
 	end := []byte(object + "\t")
-	return func(yield func(Record) bool) {
-		for line := range f.from(0) {
-			rest := line[bytes.IndexByte(line, '\t')+1:]
-			n := bytes.IndexByte(rest, '\t') + 1
-			if bytes.HasSuffix(rest[:n], end) && PathEndsWith(string(rest[:n-1]), object) && !yield(parseRecord(line)) {
-				return
-			}
-		}
-	}
+	return f.scan(func(line []byte) bool {
+		rest := line[bytes.IndexByte(line, '\t')+1:]
+		n := bytes.IndexByte(rest, '\t') + 1
+		return bytes.HasSuffix(rest[:n], end) && PathEndsWith(string(rest[:n-1]), object)
+	})
 }
 
 // At yields the symbols that an address of an object lies in; of an object of several sections it is one in section.
@@ -296,45 +323,44 @@ func (f *File) At(object, section string, address uint64) iter.Seq[Record] {
 	if section != "" {
 		start = append(append(start, section...), '\t')
 	}
-	// Numbers without leading zeros are in the order of their lengths and texts: most are refused without being read.
+	// Numbers without leading zeros are in the order of their lengths and texts: half are refused without being read.
 	wanted := strconv.AppendUint(nil, address, 16)
-	compare := func(a, b []byte) int {
-		if len(a) != len(b) {
-			return len(a) - len(b)
+	holding := f.scan(func(line []byte) bool {
+		rest := line[bytes.IndexByte(line, '\t')+1:]
+		if !bytes.HasPrefix(rest, start) {
+			return false
 		}
-		return bytes.Compare(a, b)
-	}
+		rest = rest[len(start):]
+		if section == "" {
+			rest = rest[bytes.IndexByte(rest, '\t')+1:]
+		}
+		n := max(bytes.IndexByte(rest, '\t'), 0)
+		begin := rest[:n]
+		if len(begin) > len(wanted) || len(begin) == len(wanted) && bytes.Compare(begin, wanted) > 0 {
+			return false
+		}
+		var from uint64
+		for _, c := range begin {
+			if c -= '0'; c > 9 {
+				c -= 'a' - '0' - 10
+			}
+			from = from<<4 | uint64(c&15)
+		}
+		const largest = 1 << 28 // of symbols: most are refused without their size being read
+		if address-from >= largest {
+			return false
+		}
+		size, _, _ := bytes.Cut(rest[min(n+1, len(rest)):], []byte("\t"))
+		length, _ := strconv.ParseUint(string(size), 10, 64)
+		return address-from < max(length, 1)
+	})
 	return func(yield func(Record) bool) {
-		var last []byte
-		var found [][]byte
-		for line := range f.from(0) {
-			rest := line[bytes.IndexByte(line, '\t')+1:]
-			if !bytes.HasPrefix(rest, start) {
-				continue
-			}
-			rest = rest[len(start):]
-			if section == "" {
-				rest = rest[bytes.IndexByte(rest, '\t')+1:]
-			}
-			begin, rest, _ := bytes.Cut(rest, []byte("\t"))
-			if compare(begin, wanted) > 0 || compare(begin, last) < 0 {
-				continue
-			}
-			size, _, _ := bytes.Cut(rest, []byte("\t"))
-			length, _ := strconv.ParseUint(string(size), 10, 64)
-			if from, _ := strconv.ParseUint(string(begin), 16, 64); address-from >= max(length, 1) {
-				continue
-			}
-			if compare(begin, last) > 0 {
-				last, found = begin, nil
-			}
-			found = append(found, line)
+		found := slices.Collect(holding)
+		last := uint64(0)
+		for i := range found {
+			last = max(last, found[i].Address)
 		}
-		for _, line := range found {
-			if !yield(parseRecord(line)) {
-				return
-			}
-		}
+		filter(slices.Values(found), func(r *Record) bool { return r.Address == last })(yield)
 	}
 }
 

@@ -217,9 +217,7 @@ func (r *Registry) object(pattern string) []Record {
 func (r *Registry) byPlace(pattern string) []Record {
 	file, line, _ := CutLine(pattern)
 	return r.Find(func(f *File) iter.Seq[Record] {
-		return filter(f.Located(), func(r *Record) bool {
-			return (line == 0 || line == r.Line) && (PathEndsWith(r.File, file) || PathEndsWith(r.Unit, file))
-		})
+		return filter(f.In(file), func(r *Record) bool { return line == 0 || line == r.Line })
 	})
 }
 

@@ -20,13 +20,14 @@ var arrows = map[string]struct {
 	may    []string
 	reason string
 }{
-	"cmd/kas":       {[]string{"configs", "demo", "elf", "elf/dwarf", "kbuild", "pipeline", "registry", "report", "stages", "verify"}, "the command line ties all together"},
+	"cmd/kas":       {[]string{"configs", "demo", "elf", "elf/dwarf", "kbuild", "pipeline", "probe", "registry", "report", "stages", "verify"}, "the command line ties all together"},
 	"report":        {[]string{"pipeline"}, "it tells what a run left, whatever its stages did"},
 	"stages":        {[]string{"pipeline", "elf", "elf/dwarf", "registry", "configs"}, "it is what is done to a build; how it is run, read and told is for others"},
 	"kbuild":        {[]string{"configs", "pipeline", "stages", "elf", "registry"}, "it is a run within a kernel's build"},
 	"pipeline":      {[]string{"configs", "elf"}, "it runs stages without knowing one"},
 	"bench":         {[]string{"configs", "pipeline", "stages", "elf"}, "it measures what a run does"},
 	"bench/compare": {nil, "it starts kas as users do, and measures it from outside"},
+	"probe":         {[]string{"elf", "registry"}, "what a kernel is asked is what its registry says"},
 	"registry":      {nil, "others read the exported file with it alone"},
 	"elf":           {nil, "bytes know nothing of kernels and builds"},
 	"elf/dwarf":     {[]string{"elf"}, "it is the second room of elf"},

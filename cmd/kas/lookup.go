@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kas/configs"
+	"kas/pipeline"
 	"kas/registry"
 )
 
@@ -150,6 +151,9 @@ func openRegistries(names []string) ([]*registry.Registry, error) {
 	}
 	if err != nil {
 		return nil, failure{err}
+	}
+	for _, r := range all {
+		r.Parallel = func(n int, f func(int)) { pipeline.Parallel(0, n, f) }
 	}
 	return all, nil
 }

@@ -94,7 +94,7 @@ bear the aliases. The inputs are never changed.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w\nsee '%s --help'", err, cmd.CommandPath())
 	})
-	root.AddCommand(newRun(), newCheck(), newVerify(), newDemo(), newInc(), newLookup(), newModule(), newDiff(), newNM(), newLD(), newKbuild())
+	root.AddCommand(newRun(), newCheck(), newVerify(), newDemo(), newInc(), newLookup(), newModule(), newProbe(), newDiff(), newNM(), newLD(), newKbuild())
 	return root
 }
 
