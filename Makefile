@@ -5,9 +5,9 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 KAS         := bin/kas
 
 # gcc for the race detector and the tests that compile; the rest judges what kas writes: binutils of three
-# architectures, LLVM's linker and tools, elfutils' strict ELF checker and its addr2line.
-TOOLS    := gcc readelf nm ld objcopy eu-elflint aarch64-linux-gnu-ld s390x-linux-gnu-ld ld.lld-19 llvm-readelf-19 llvm-nm-19 llvm-objcopy-19 llvm-addr2line-19 eu-addr2line
-PACKAGES := gcc libc6-dev binutils elfutils binutils-aarch64-linux-gnu binutils-s390x-linux-gnu lld-19 llvm-19
+# architectures, LLVM's linker and tools, elfutils' strict ELF checker and its addr2line, and what users of kas probe use.
+TOOLS    := gcc gdb perf readelf nm ld objcopy eu-elflint aarch64-linux-gnu-ld s390x-linux-gnu-ld ld.lld-19 llvm-readelf-19 llvm-nm-19 llvm-objcopy-19 llvm-addr2line-19 eu-addr2line
+PACKAGES := gcc gdb linux-perf libc6-dev binutils elfutils binutils-aarch64-linux-gnu binutils-s390x-linux-gnu lld-19 llvm-19
 
 .PHONY: all build demo test check kernel-test lab bench compare fuzz tools corpus-cloud-amd64 corpus-cloud-amd64-old corpus-cloud-amd64-6.12 corpus-cloud-arm64 corpus-s390x corpus-amd64 corpus-headers fixtures clean
 
@@ -33,7 +33,7 @@ check: tools
 # The whole way on Debian's kernel, and what came out held against other tools: an older version beside it, a module built
 # against its headers. Minutes, and 570 MB the first time.
 kernel-test: tools corpus-cloud-amd64 corpus-cloud-amd64-old corpus-headers
-	$(GO) test -tags kernel -run Kernel -count 1 -timeout 30m -v ./cmd/kas
+	$(GO) test -tags kernel -run Kernel -count 1 -timeout 30m -v ./cmd/kas ./probe
 
 corpus-cloud-amd64 corpus-cloud-amd64-old corpus-cloud-amd64-6.12 corpus-cloud-arm64 corpus-s390x corpus-amd64: corpus-%:
 	bench/corpus.sh $*

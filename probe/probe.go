@@ -42,6 +42,9 @@ type Target struct {
 	alone   bool   // the object has one function of this name and file
 }
 
+// ErrNoFunction is a pattern that means nothing.
+var ErrNoFunction = errors.New("no function")
+
 // AmbiguousError is a pattern that means several functions.
 type AmbiguousError struct {
 	Pattern string
@@ -124,7 +127,7 @@ func Choose(all []*registry.Registry, pattern, object string, k *Kernel) (*regis
 	case len(found) == 0 && other != "":
 		return nil, registry.Record{}, errors.New(other)
 	case len(found) == 0:
-		return nil, registry.Record{}, fmt.Errorf("no function %s in %s", pattern, paths(all))
+		return nil, registry.Record{}, fmt.Errorf("%w %s in %s", ErrNoFunction, pattern, paths(all))
 	}
 	return from, found[0], nil
 }

@@ -99,7 +99,9 @@ func lookup(patterns []string, f lookupFlags, stdout, stderr io.Writer) error {
 		if len(found) == n {
 			missing = true
 			fmt.Fprintf(stderr, "kas: nothing is known of %s in %s\n", pattern, strings.Join(paths(all), ", "))
-			hint(all, pattern, stderr)
+			if hint := hint(all, pattern); hint != "" {
+				fmt.Fprintln(stderr, "kas:", hint)
+			}
 		}
 	}
 	print := printTable
@@ -120,21 +122,30 @@ func lookup(patterns []string, f lookupFlags, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// hint says which places of the file are known where FILE:LINE is not.
-func hint(all []*registry.Registry, pattern string, stderr io.Writer) {
-	file, line, ok := registry.CutLine(pattern)
-	if !ok {
-		return
-	}
+// hint helps who asked for what is not known by FILE:LINE or NAME@FILE; "" if there is nothing to say.
+func hint(all []*registry.Registry, pattern string) string {
+	file, line, byLine := registry.CutLine(pattern)
 	for _, r := range all {
+		if name, _, ok := strings.Cut(pattern, r.Separator()); ok {
+			switch known := r.Based(name); {
+			case len(known) == 1 && known[0].File == "":
+				return fmt.Sprintf("%s is one symbol, whose place the registry does not know: ask for it without a place", name)
+			case len(known) > 0:
+				return fmt.Sprintf("%s is %d symbols, none of that place: kas lookup %s lists them", name, len(known), name)
+			}
+			continue
+		}
+		if !byLine {
+			continue
+		}
 		records, err := r.Lookup(file)
 		if err != nil || len(records) == 0 {
 			continue
 		}
-		slices.SortFunc(records, func(a, b registry.Record) int { return cmp.Compare(distance(a.Line, line), distance(b.Line, line)) })
-		fmt.Fprintf(stderr, "kas: nearest is %s at line %d\n", cmp.Or(records[0].Alias, records[0].Name), records[0].Line)
-		return
+		nearest := slices.MinFunc(records, func(a, b registry.Record) int { return cmp.Compare(distance(a.Line, line), distance(b.Line, line)) })
+		return fmt.Sprintf("nearest is %s at line %d; places are known of symbols that have an alias", cmp.Or(nearest.Alias, nearest.Name), nearest.Line)
 	}
+	return ""
 }
 
 func distance(a, b int64) int64 { return max(a-b, b-a) }

@@ -167,6 +167,11 @@ func findProbe(pattern string, f probeFlags) (*probe.Target, *registry.Registry,
 		return nil, nil, err
 	}
 	from, record, err := probe.Choose(all, pattern, f.object, k)
+	if errors.Is(err, probe.ErrNoFunction) {
+		if hint := hint(all, pattern); hint != "" {
+			err = fmt.Errorf("%w\n%s", err, hint)
+		}
+	}
 	if err != nil {
 		return nil, nil, err
 	}
