@@ -4,6 +4,7 @@
 #   bench/corpus.sh cloud-amd64|cloud-arm64|s390x|amd64   the newest 6.1
 #   bench/corpus.sh cloud-amd64-old                       the oldest 6.1 that is still there
 #   bench/corpus.sh cloud-amd64-6.12                      the newest 6.12
+#   bench/corpus.sh image                                 the kernel itself, which boots, of cloud-amd64's
 #   bench/corpus.sh headers                               what modules are built with out of the tree, of cloud-amd64's kernel
 #
 # The package lists of the machine stay as they are: this script keeps its own, so that a foreign architecture works,
@@ -13,11 +14,11 @@ set -eu
 
 name=${1:?usage: bench/corpus.sh NAME}
 case $name in
-cloud-amd64 | cloud-amd64-old | cloud-amd64-6.12 | amd64 | headers) arch=amd64 ;;
+cloud-amd64 | cloud-amd64-old | cloud-amd64-6.12 | amd64 | headers | image) arch=amd64 ;;
 cloud-arm64) arch=arm64 ;;
 s390x) arch=s390x ;;
 *)
-	echo "corpus: unknown $name; there are cloud-amd64, cloud-amd64-old, cloud-amd64-6.12, cloud-arm64, s390x, amd64, headers" >&2
+	echo "corpus: unknown $name; there are cloud-amd64, cloud-amd64-old, cloud-amd64-6.12, cloud-arm64, s390x, amd64, headers, image" >&2
 	exit 2
 	;;
 esac
@@ -46,10 +47,11 @@ options=$*
 case $name in
 cloud-amd64-old) packages=$(debug 6.1.0- cloud-amd64 | head -n 1) ;;
 cloud-amd64-6.12) packages=$(debug 6.12. cloud-amd64 | tail -n 1) ;;
-headers)
+headers | image)
 	# Of the very kernel that was brought: its release stands in the name of its vmlinux.
 	release=$(basename "$cache"/cloud-amd64/usr/lib/debug/boot/vmlinux-* | sed 's/^vmlinux-//')
-	packages="linux-headers-$release linux-headers-${release%-cloud-amd64}-common linux-kbuild-${release%%.0-*}"
+	packages=linux-image-$release
+	[ $name = image ] || packages="linux-headers-$release linux-headers-${release%-cloud-amd64}-common linux-kbuild-${release%%.0-*}"
 	;;
 *) packages=$(debug 6.1.0- "$name" | tail -n 1) ;;
 esac

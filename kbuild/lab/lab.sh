@@ -13,6 +13,7 @@
 #   kbuild/lab/lab.sh boot KIND...      the kernel without aliases and the one with them
 #   kbuild/lab/lab.sh check KIND...     what must hold, of the files and of the logs of both
 #   kbuild/lab/lab.sh later KIND...     a module that is built later and takes a name of the kernel's: boot it in both, and probe
+#   kbuild/lab/lab.sh debian            likewise in Debian's own kernel, as it is installed, with its debug and headers packages
 #   kbuild/lab/lab.sh table [KIND...]   the results so far, in Markdown
 #
 # A KIND is VERSION-FLAVOUR, as 6.12-gcc or 6.1-arm64. A step begins with those before it that are not yet done, leaves
@@ -377,10 +378,7 @@ do_later() {
 	done
 	plain "$later/without/make" M="$later/without/module" modules
 	hooked "$later/with/make" 1 M="$later/with/module" modules
-	goarch=amd64
-	[ "$foreign" != arm64 ] || goarch=arm64
-	(cd "$root" && CGO_ENABLED=0 GOARCH=$goarch go build -trimpath -ldflags='-s -w' -o "$later/kas" ./cmd/kas)
-	program_busybox=$(static_busybox)
+	static_kas
 	for side in without with; do
 		other=with
 		[ $side = without ] || other=without
@@ -390,49 +388,113 @@ do_later() {
 			"$program" module "$module" -r "$l/registry/lab/symbols.kas" --update "$l/overlay.kas" \
 				--vmlinux "$tree.lab/$side/vmlinux" >"$l/module.log" 2>&1 || die "$kind: see $l/module.log"
 		done
-		tmp=$tree.lab/initrd
-		rm -rf "$tmp"
-		mkdir -p "$tmp/bin" "$tmp/lib" "$tmp/later/kernel" "$tmp/later/overlay" "$tmp/other"
-		cp "$program_busybox" "$later/kas" "$tmp/bin/"
-		ln -s busybox "$tmp/bin/sh"
-		cp "$here/later/init" "$tmp/init"
-		chmod 755 "$tmp/init"
-		cp -r "$tree.lab/$side/installed/lib/modules" "$tmp/lib/"
-		rm -f "$tmp"/lib/modules/*/build "$tmp"/lib/modules/*/source
-		cp "$l/module/lab_shadow.ko" "$tmp/later/"
-		cp "$l/registry/lab/symbols.kas" "$tmp/later/kernel/"
-		cp "$l/overlay.kas" "$tmp/later/overlay/symbols.kas"
-		cp "$later/$other/registry/lab/symbols.kas" "$tmp/other/"
-		(cd "$tmp" && find . | cpio --quiet -o -H newc | gzip -1) >"$l/initrd.gz"
-		rm -rf "$tmp"
-		# shellcheck disable=SC2086
-		timeout 300 $qemu -accel tcg -cpu max -m 512 -smp 2 -nodefaults -display none -no-reboot -serial stdio \
-			-kernel "$tree.lab/$side/${image##*/}" -initrd "$l/initrd.gz" -append "console=$console panic=-1 loglevel=3" </dev/null |
-			tr -d '\r' >"$l/boot.log"
-		grep -q '^LAB: end' "$l/boot.log" || die "$kind: did not come to its end: $l/boot.log"
+		boot_later "$l" "$tree.lab/$side/${image##*/}" "$later/$other/registry/lab/symbols.kas" "$tree.lab/$side/installed/lib/modules"
 	done
 	checks_later >"$tree.lab/result.later"
 	cat "$tree.lab/result.later"
 	! grep -q ^FAIL "$tree.lab/result.later" || die "$kind: failed"
 }
 
+# boot_later FOLDER KERNEL OTHER [MODULES]: boots a kernel with what lies in the folder: the module, registry, overlay; OTHER is the
+# registry of another kernel, MODULES the folder of this one's modules.
+boot_later() {
+	program_busybox=$(static_busybox)
+	tmp=$tree.lab/initrd
+	rm -rf "$tmp"
+	mkdir -p "$tmp/bin" "$tmp/lib" "$tmp/later/kernel" "$tmp/later/overlay" "$tmp/other"
+	cp "$program_busybox" "$later/kas" "$tmp/bin/"
+	ln -s busybox "$tmp/bin/sh"
+	cp "$here/later/init" "$tmp/init"
+	chmod 755 "$tmp/init"
+	[ -z "${4:-}" ] || cp -r "$4" "$tmp/lib/"
+	rm -f "$tmp"/lib/modules/*/build "$tmp"/lib/modules/*/source
+	cp "$1/module/lab_shadow.ko" "$tmp/later/"
+	cp "$1/registry/lab/symbols.kas" "$tmp/later/kernel/"
+	cp "$1/overlay.kas" "$tmp/later/overlay/symbols.kas"
+	cp "$3" "$tmp/other/"
+	(cd "$tmp" && find . | cpio --quiet -o -H newc | gzip -1) >"$1/initrd.gz"
+	rm -rf "$tmp"
+	# shellcheck disable=SC2086
+	timeout 300 $qemu -accel tcg -cpu max -m 1024 -smp 2 -nodefaults -display none -no-reboot -serial stdio \
+		-kernel "$2" -initrd "$1/initrd.gz" -append "console=$console panic=-1 loglevel=3" </dev/null |
+		tr -d '\r' >"$1/boot.log"
+	grep -q '^LAB: end' "$1/boot.log" || die "$kind: did not come to its end: $1/boot.log"
+}
+
+# static_kas: kas for the kernel's machine.
+static_kas() {
+	goarch=amd64
+	[ "$foreign" != arm64 ] || goarch=arm64
+	(cd "$root" && CGO_ENABLED=0 GOARCH=$goarch go build -trimpath -ldflags='-s -w' -o "$later/kas" ./cmd/kas)
+}
+
+# Debian's own kernel, which has no aliases, with the registry that its debug package gives; the module is built with its headers
+# package. KASLR moves it.
+debian() {
+	kind=debian tree=$lab/debian foreign= later=$lab/debian.lab/later
+	qemu="qemu-system-x86_64 -M pc" console=ttyS0
+	corpus=${KAS_CACHE:-$root/.cache}/corpus
+	for c in cloud-amd64 cloud-amd64-old headers image; do
+		"$root/bench/corpus.sh" $c
+	done
+	rm -rf "$later"
+	for side in without other; do
+		from=$corpus/cloud-amd64/usr/lib/debug
+		[ $side = without ] || from=$corpus/cloud-amd64-old/usr/lib/debug
+		mkdir -p "$later/$side/registry"
+		cat >"$later/$side/registry/run.yaml" <<-END
+			version: 1
+			out: .
+			stages: [scan, dedupe, normalize, resolve, stats]
+			builds:
+			  - name: lab
+			    vmlinux: $from/boot/vmlinux-*
+			    modules: $from/lib/modules/*/kernel
+		END
+		"$program" run "$later/$side/registry/run.yaml" >"$later/$side/run.log" 2>&1 || die "debian: see $later/$side/run.log"
+	done
+	l=$later/without
+	mkdir -p "$l/module"
+	cp "$here"/later/Makefile "$here"/later/*.c "$l/module/"
+	# Its Makefile names the common headers by where they would be installed.
+	make -C "$corpus"/headers/usr/src/linux-headers-*-cloud-amd64 -f "$(echo "$corpus"/headers/usr/src/linux-headers-*-common)/Makefile" \
+		M="$l/module" modules >"$l/make.log" 2>&1 || die "debian: see $l/make.log"
+	"$program" module "$l/module/lab_shadow.ko" -r "$l/registry/lab/symbols.kas" --update "$l/overlay.kas" \
+		--vmlinux "$corpus"/cloud-amd64/usr/lib/debug/boot/vmlinux-* >"$l/module.log" 2>&1 || die "debian: see $l/module.log"
+	static_kas
+	boot_later "$l" "$corpus"/image/boot/vmlinuz-* "$later/other/registry/lab/symbols.kas"
+	side=without log=$l/boot.log
+	{
+		checks_of_both
+		expect 'no name of the running kernel is an alias' no grep -E '^LAB: [a-z]+ event .*@' "$log"
+		expect 'the kernel was moved (KASLR)' grep -qE '^LAB: slide 0x[0-9a-f]*[1-9]' "$log"
+	} >"$tree.lab/result"
+	cat "$tree.lab/result"
+	! grep -q ^FAIL "$tree.lab/result" || die 'debian: failed'
+}
+
+# What holds in each kernel with the module.
+checks_of_both() {
+	was=$(sed -n 's/^kas: version_proc_show of vmlinux was unique; it is now also //p' "$l/module.log")
+	expect "$side: kas module tells that version_proc_show was unique: $was" \
+		sh -c "echo '$was' | grep -q '^version_proc_show@fs_proc_version_c_[0-9]*\$'"
+	expect "$side: two functions of that name" test "$(grep -cE '^LAB: kallsyms .* version_proc_show(	|$)' "$log")" = 2
+	# 6.1 before its .60 took the first without a word.
+	expect "$side: kprobe_events refuses the plain name" grep -q '^LAB: plain refused' "$log"
+	expect "$side: the late alias: vmlinux's function is hit" grep -qE '^LAB: old hit old: \(version_proc_show(\.[0-9]+)?\+0x0/0x[0-9a-f]+\)' "$log"
+	expect "$side: the late alias: its return" grep -qE '^LAB: return hit return: \([^ ]+ <- version_proc_show(\.[0-9]+)?\)' "$log"
+	expect "$side: the module's function is hit" grep -qE '^LAB: new hit new: \(version_proc_show\+0x0/0x[0-9a-f]+ \[lab_shadow\]\)' "$log"
+	expect "$side: a duplicate of vmlinux is hit" grep -qE '^LAB: rtc hit rtc: \(name_show(\.[0-9]+)?\+0x0/0x[0-9a-f]+\)' "$log"
+	expect "$side: a unique name is probed by itself" grep -qE '^LAB: alone event p:lab/alone seq_printf' "$log"
+	expect "$side: the registry of the other kernel is refused" grep -qE '^LAB: other kas: .* is of another kernel than' "$log"
+}
+
 checks_later() {
 	for side in without with; do
 		l=$later/$side log=$later/$side/boot.log
-		was=$(sed -n 's/^kas: version_proc_show of vmlinux was unique; it is now also //p' "$l/module.log")
-		expect "$side: kas module tells that version_proc_show was unique: $was" \
-			sh -c "echo '$was' | grep -q '^version_proc_show@fs_proc_version_c_[0-9]*\$'"
-		expect "$side: two functions of that name" test "$(grep -cE '^LAB: kallsyms .* version_proc_show(	|$)' "$log")" = 2
-		# 6.1 before its .60 took the first without a word.
-		expect "$side: kprobe_events refuses the plain name" grep -q '^LAB: plain refused' "$log"
-		expect "$side: the late alias: vmlinux's function is hit" grep -qE '^LAB: old hit old: \(version_proc_show(\.[0-9]+)?\+0x0/0x[0-9a-f]+\)' "$log"
-		expect "$side: the late alias: its return" grep -qE '^LAB: return hit return: \([^ ]+ <- version_proc_show(\.[0-9]+)?\)' "$log"
-		expect "$side: the module's function is hit" grep -qE '^LAB: new hit new: \(version_proc_show\+0x0/0x[0-9a-f]+ \[lab_shadow\]\)' "$log"
-		expect "$side: a duplicate of vmlinux is hit" grep -qE '^LAB: rtc hit rtc: \(name_show(\.[0-9]+)?\+0x0/0x[0-9a-f]+\)' "$log"
+		checks_of_both
 		expect "$side: a duplicate of two modules is hit" grep -qE '^LAB: led hit led: \(led_delay_on_show\+0x0/0x[0-9a-f]+ \[ledtrig_timer\]\)' "$log"
 		expect "$side: the second of two in one module is hit" grep -qE '^LAB: twin hit twin: \(value_show(\.[0-9]+)?\+0x0/0x[0-9a-f]+ \[lab_twins\]\)' "$log"
-		expect "$side: a unique name is probed by itself" grep -qE '^LAB: alone event p:lab/alone seq_printf' "$log"
-		expect "$side: the registry of the other kernel is refused" grep -qE '^LAB: other kas: .*build ID' "$log"
 	done
 	expect 'without: no name of the running kernel is an alias' no grep -E '^LAB: [a-z]+ event .*@' "$later/without/boot.log"
 	# Full LTO has numbered them.
@@ -485,9 +547,11 @@ all)
 	for k in ${*:-$kinds}; do
 		"$0" later "$k" || failed="$failed $k"
 	done
+	"$0" debian || failed="$failed debian"
 	table "${*:-$kinds}"
 	[ -z "$failed" ] || die "failed:$failed"
 	;;
+debian) debian ;;
 fresh)
 	for k in "$@"; do
 		kind "$k"
@@ -502,5 +566,5 @@ sources | config | build | off | kas | initrd | boot | check | later)
 		upto "$step"
 	done
 	;;
-*) die "usage: lab.sh all|deps|sources|config|build|off|kas|fresh|initrd|boot|check|later|table [KIND...]" ;;
+*) die "usage: lab.sh all|deps|sources|config|build|off|kas|fresh|initrd|boot|check|later|debian|table [KIND...]" ;;
 esac
