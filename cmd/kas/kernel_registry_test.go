@@ -354,3 +354,18 @@ func TestKernelVersions(t *testing.T) {
 		t.Errorf("--fail-on moved: exit %d, %s", code, stderr.String())
 	}
 }
+
+// TestKernelEveryAlias asks for each alias of a real kernel: look-up, probe, and the comparison with itself.
+func TestKernelEveryAlias(t *testing.T) {
+	b := built(t, "cloud-amd64")
+	probed := everyAlias(t, b.registry(), func(object string) []byte {
+		if object == registry.Vmlinux {
+			return readFile(t, b.vmlinux)
+		}
+		return readFile(t, filepath.Join(b.modules, object))
+	})
+	t.Logf("%d of %d aliases can be probed without asking the running kernel", probed, len(b.rows))
+	if probed < len(b.rows)*9/10 {
+		t.Errorf("%d of %d aliases can be probed without asking the running kernel", probed, len(b.rows))
+	}
+}
