@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/klauspost/compress/zlib"
@@ -74,18 +76,46 @@ type Identity struct {
 	Mtime, Ctime int64 // nanoseconds since 1970
 }
 
-// Identify returns the identity of the file at path, or of the symbolic link.
-func Identify(path string) (Identity, error) { return identify(unix.Lstat, path) }
+// Identify returns the identity of the file at path, or of the symbolic link; the zero value if there is none.
+func Identify(path string) Identity { return identify(unix.Lstat, path) }
 
-// IdentifyTarget returns the identity of the file at path, or of what a symbolic link there leads to.
-func IdentifyTarget(path string) (Identity, error) { return identify(unix.Stat, path) }
+// IdentifyTarget returns the identity of the file at path, or of what a symbolic link there leads to; the zero value if
+// there is none.
+func IdentifyTarget(path string) Identity { return identify(unix.Stat, path) }
 
-func identify(stat func(string, *unix.Stat_t) error, path string) (Identity, error) {
+func identify(stat func(string, *unix.Stat_t) error, path string) Identity {
 	var st unix.Stat_t
-	if err := stat(path, &st); err != nil {
-		return Identity{}, fmt.Errorf("stat: %w", err)
+	if stat(path, &st) != nil {
+		return Identity{}
 	}
-	return identityOf(&st), nil
+	return identityOf(&st)
+}
+
+// Text appends the identity as ParseIdentity reads it, a word without blanks.
+func (id Identity) Text(b []byte) []byte {
+	for i, n := range [...]uint64{id.Dev, id.Ino, uint64(id.Size), uint64(id.Mtime), uint64(id.Ctime)} {
+		if i > 0 {
+			b = append(b, ':')
+		}
+		b = strconv.AppendUint(b, n, 10)
+	}
+	return b
+}
+
+func (id Identity) String() string { return string(id.Text(nil)) }
+
+// ParseIdentity reads what String wrote; false if it is something else.
+func ParseIdentity(s string) (id Identity, ok bool) {
+	var n [5]uint64
+	for i := range n {
+		word, rest, more := strings.Cut(s, ":")
+		v, err := strconv.ParseUint(word, 10, 64)
+		if err != nil || more != (i < len(n)-1) {
+			return Identity{}, false
+		}
+		n[i], s = v, rest
+	}
+	return Identity{Dev: n[0], Ino: n[1], Size: int64(n[2]), Mtime: int64(n[3]), Ctime: int64(n[4])}, true
 }
 
 func identityOf(st *unix.Stat_t) Identity {
@@ -113,7 +143,7 @@ type source struct {
 // openSource opens a regular file that is not empty.
 func openSource(path string) (*source, error) {
 	// A pipe must not be waited for: it is refused below.
-	fd, err := ignoringEINTR(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0) })
+	fd, err := IgnoringEINTR(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0) })
 	if err != nil {
 		return nil, fmt.Errorf("open: %w", err)
 	}
@@ -137,8 +167,7 @@ func (s *source) identify() error {
 		return formatErrorf(0, "empty file")
 	}
 	s.identity = identityOf(&st)
-	_, err := s.readAt(s.magic[:min(st.Size, int64(len(s.magic)))], 0)
-	return err
+	return ReadAt(s.fd, s.magic[:min(st.Size, int64(len(s.magic)))], 0)
 }
 
 func (s *source) mapWhole() ([]byte, error) {
@@ -162,26 +191,25 @@ func (s *source) expand(expand func([]byte) ([]byte, error)) (*File, error) {
 	return New(data)
 }
 
-// readAt fills b from offset; that the file ends before is a *FormatError.
-func (s *source) readAt(b []byte, offset int64) (int, error) {
+// ReadAt fills b with what the file fd has from offset on; that it ends before is a *FormatError.
+func ReadAt(fd int, b []byte, offset int64) error {
 	for done := 0; done < len(b); {
-		n, err := ignoringEINTR(func() (int, error) { return unix.Pread(s.fd, b[done:], offset+int64(done)) })
+		n, err := IgnoringEINTR(func() (int, error) { return unix.Pread(fd, b[done:], offset+int64(done)) })
 		if err != nil {
-			return done, fmt.Errorf("read: %w", err)
+			return fmt.Errorf("read: %w", err)
 		}
 		if n == 0 {
-			return done, formatErrorf(uint64(offset)+uint64(done), "the file shrank while it was read")
+			return formatErrorf(uint64(offset)+uint64(done), "the file shrank while it was read")
 		}
 		done += n
 	}
-	return len(b), nil
+	return nil
 }
 
 // read returns a range of the file, in memory that close takes back.
 func (s *source) read(offset, size uint64) ([]byte, error) {
 	b := s.blocks.take(size)
-	_, err := s.readAt(b, int64(offset))
-	return b, err
+	return b, ReadAt(s.fd, b, int64(offset))
 }
 
 func (s *source) close() error {
@@ -220,7 +248,8 @@ func (b *block) release() {
 	*b = block{}
 }
 
-func ignoringEINTR(call func() (int, error)) (int, error) {
+// IgnoringEINTR makes a system call again that a signal interrupted.
+func IgnoringEINTR(call func() (int, error)) (int, error) {
 	for {
 		n, err := call()
 		if err != unix.EINTR {

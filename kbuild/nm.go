@@ -133,12 +133,8 @@ func (t tree) hasDebug(b *pipeline.Build) bool {
 const firstFile = "first"
 
 func (all duplicates) remember(path, file string) error {
-	id, err := elf.IdentifyTarget(file)
-	if err != nil {
-		return err
-	}
-	_, err = pipeline.WriteFile(path, func(w io.Writer) error {
-		text := fmt.Appendf(nil, "%v %s\n", id, file)
+	_, err := pipeline.WriteFile(path, func(w io.Writer) error {
+		text := fmt.Appendf(nil, "%v %s\n", elf.IdentifyTarget(file), file)
 		for _, d := range all {
 			text = fmt.Appendf(text, "%s\t%s\t%x\t%t\t%s\n", d.name, d.section, d.size, d.local, d.alias)
 		}
@@ -225,13 +221,9 @@ func recall(path string) (duplicates, error) {
 		return nil, err
 	}
 	head, rest, _ := strings.Cut(string(data), "\n")
-	id, file, ok := strings.Cut(head, "} ")
-	now, err := elf.IdentifyTarget(file)
-	if err != nil {
-		return nil, err
-	}
-	if !ok || fmt.Sprint(now) != id+"}" {
-		return nil, fmt.Errorf("%s was linked again", file)
+	word, file, _ := strings.Cut(head, " ")
+	if id, ok := elf.ParseIdentity(word); !ok || id == none || id != elf.IdentifyTarget(file) {
+		return nil, fmt.Errorf("%s is gone or was linked again", file)
 	}
 	var all duplicates
 	for line := range strings.Lines(rest) {

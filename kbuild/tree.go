@@ -222,8 +222,7 @@ func below(dir, path string) bool {
 func (h *Hook) token(t tree) string {
 	var text []byte
 	for _, path := range append([]string{order(t.dir), order(t.ext), t.vmlinuxObject(), h.Getenv("KAS_CONFIG")}, h.registryFiles(t)...) {
-		id, _ := elf.IdentifyTarget(path)
-		text = fmt.Appendf(text, "%v\n", id)
+		text = append(elf.IdentifyTarget(path).Text(text), '\n')
 	}
 	return pipeline.Digest(h.Kas(), string(text))
 }
@@ -276,7 +275,7 @@ func (h *Hook) copies(t tree, object string) (*emitted, error) {
 			}
 			copied := elf.Identity{}
 			if o.Emitted > 0 {
-				copied = identity(o.Path + ".kas")
+				copied = elf.IdentifyTarget(o.Path + ".kas")
 			}
 			e.lines = fmt.Appendf(e.lines, "%v %v %s\n", o.Identity, copied, absolute(o.Path))
 			globals = append(globals, globalsOf(b, o, names)...)
@@ -306,30 +305,25 @@ func (h *Hook) lastCopies(t tree, object string) *emitted {
 	}
 	e := &emitted{lines}
 	was, copied, ok := e.find(object)
-	if !ok || was != fmt.Sprint(identity(object)) || copied != none && copied != fmt.Sprint(identity(object+".kas")) {
+	if !ok || was != elf.IdentifyTarget(object) || copied != none && copied != elf.IdentifyTarget(object+".kas") {
 		return nil
 	}
 	return e
 }
 
-// identity is that of the file, or of what a link there leads to; the zero value if there is none.
-func identity(path string) elf.Identity {
-	id, _ := elf.IdentifyTarget(path)
-	return id
-}
-
 // none is the identity of no file.
-var none = fmt.Sprint(elf.Identity{})
+var none elf.Identity
 
 // find returns the identities of an object and its copy, as they were.
-func (e *emitted) find(object string) (was, copied string, ok bool) {
+func (e *emitted) find(object string) (was, copied elf.Identity, ok bool) {
 	suffix := []byte(" " + absolute(object))
 	for line := range bytes.Lines(e.lines) {
 		if rest, found := bytes.CutSuffix(bytes.TrimSuffix(line, []byte("\n")), suffix); found {
-			if was, copied, ok := strings.Cut(string(rest), "} "); ok {
-				return was + "}", copied, true
-			}
+			first, second, _ := strings.Cut(string(rest), " ")
+			was, ok := elf.ParseIdentity(first)
+			copied, ok2 := elf.ParseIdentity(second)
+			return was, copied, ok && ok2
 		}
 	}
-	return "", "", false
+	return none, none, false
 }

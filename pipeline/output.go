@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -161,17 +160,8 @@ func (w *output) CopyEdited(fd int, offset, size int64, unit int, change func(b 
 			continue
 		}
 		b := w.buf[len(w.buf):][:free]
-		for done := 0; done < len(b); {
-			n, err := unix.Pread(fd, b[done:], offset+int64(done))
-			switch {
-			case err == unix.EINTR:
-				continue
-			case err != nil:
-				return fmt.Errorf("read: %w", err)
-			case n == 0:
-				return &elf.FormatError{Offset: uint64(offset) + uint64(done), Msg: "the file shrank while it was read"}
-			}
-			done += n
+		if err := elf.ReadAt(fd, b, offset); err != nil {
+			return err
 		}
 		if err := change(b, uint64(offset)); err != nil {
 			return err
@@ -197,7 +187,7 @@ func lock(dir string, how int) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = retry(func() (int, error) { return 0, unix.Flock(int(f.Fd()), unix.LOCK_EX|how) })
+	_, err = elf.IgnoringEINTR(func() (int, error) { return 0, unix.Flock(int(f.Fd()), unix.LOCK_EX|how) })
 	if err != nil {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
@@ -206,14 +196,6 @@ func lock(dir string, how int) (unlock func(), err error) {
 		return nil, err
 	}
 	return func() { f.Close() }, nil
-}
-
-func retry(call func() (int, error)) (int, error) {
-	for {
-		if n, err := call(); err != unix.EINTR {
-			return n, err
-		}
-	}
 }
 
 // Symlink makes a symbolic link to target at path, in place of what is there, by way of a temporary name.

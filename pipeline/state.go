@@ -43,7 +43,7 @@ func (b *Build) stateFile() string {
 // stateAge is for how long a file of the cache is kept that no run asks for.
 const stateAge = 30 * 24 * time.Hour
 
-const stateFormat = "kas state 1"
+const stateFormat = "kas state 2"
 
 // settled is how long before it was opened a file must have been changed last. One that is changed again within the
 // clock tick of its last change keeps its times.
@@ -102,15 +102,6 @@ func (b *Build) configDigest() string {
 	return Digest(string(text))
 }
 
-// identityOf is the identity of a file, or of a symbolic link itself; the zero value if there is none.
-func identityOf(path string) elf.Identity {
-	id, err := elf.Identify(path)
-	if err != nil {
-		return elf.Identity{}
-	}
-	return id
-}
-
 // Unchanged says whether the last run of this kas made everything that this one would: of the same objects, by the same
 // configuration, and all of it still there. Then the build's summary is that of the last run. The objects are listed, not
 // read.
@@ -133,7 +124,7 @@ func (b *Build) upToDate(ctx context.Context) bool {
 		return false
 	}
 	for path, id := range s.tables {
-		if identityOf(path) != id {
+		if elf.Identify(path) != id {
 			return false
 		}
 	}
@@ -146,7 +137,7 @@ func (b *Build) upToDate(ctx context.Context) bool {
 				changed.Store(true)
 				break
 			}
-			if id, err := elf.IdentifyTarget(o.Path); err != nil || id != known.identity || known.path != "" && identityOf(known.path) != known.made {
+			if elf.IdentifyTarget(o.Path) != known.identity || known.path != "" && elf.Identify(known.path) != known.made {
 				changed.Store(true)
 			}
 		}
@@ -206,7 +197,7 @@ func (b *Build) Note(o *Object, key string, read func() ([]byte, error)) ([]byte
 // Make has write make output from the object, unless the last run made it from the object in its present state and for
 // the same key, and it is still there as it was.
 func (b *Build) Make(o *Object, output, key string, write func() (int64, error)) error {
-	if k := b.known(o); k != nil && k.path == output && k.key == key && k.made != (elf.Identity{}) && identityOf(output) == k.made {
+	if k := b.known(o); k != nil && k.path == output && k.key == key && k.made != (elf.Identity{}) && elf.Identify(output) == k.made {
 		o.product = k.product
 		o.Emitted = k.made.Size
 		return nil
@@ -214,7 +205,7 @@ func (b *Build) Make(o *Object, output, key string, write func() (int64, error))
 	n, err := write()
 	if err == nil {
 		o.Emitted = n
-		o.product = product{key, output, identityOf(output)}
+		o.product = product{key, output, elf.Identify(output)}
 	}
 	return err
 }
@@ -240,7 +231,7 @@ func (b *Build) saveState(clean bool) error {
 		line := fmt.Appendf(nil, "%s\t%s\t%t\t%s\n", stateFormat, b.configDigest(), clean, about)
 		for _, path := range b.tables {
 			line = strconv.AppendQuote(append(line, "table\t"...), path)
-			line = append(appendIdentity(line, identityOf(path)), '\n')
+			line = append(elf.Identify(path).Text(append(line, '\t')), '\n')
 		}
 		if _, err := w.Write(line); err != nil {
 			return err
@@ -252,9 +243,9 @@ func (b *Build) saveState(clean bool) error {
 				id = elf.Identity{}
 			}
 			line = strconv.AppendQuote(append(line[:0], "object\t"...), o.Name)
-			line = appendIdentity(line, id)
+			line = id.Text(append(line, '\t'))
 			line = fmt.Appendf(line, "\t%s\t%q", o.product.key, o.product.path)
-			line = appendIdentity(line, o.product.made)
+			line = o.product.made.Text(append(line, '\t'))
 			line = append(append(line, '\t'), o.remark.about...)
 			line = append(append(line, '\t'), o.remark.note...)
 			if _, err := w.Write(append(line, '\n')); err != nil {
@@ -274,10 +265,6 @@ func dropOld(cache string) {
 			os.Remove(filepath.Join(cache, f.Name()))
 		}
 	}
-}
-
-func appendIdentity(b []byte, id elf.Identity) []byte {
-	return fmt.Appendf(b, "\t%d\t%d\t%d\t%d\t%d", id.Dev, id.Ino, id.Size, id.Mtime, id.Ctime)
 }
 
 // loadState reads what the last run left; nil if there is nothing that this kas can use. A note is JSON, so no line and
@@ -348,11 +335,7 @@ func (c *columns) quoted() string {
 }
 
 func (c *columns) identity() elf.Identity {
-	var n [5]uint64
-	for i := range n {
-		v, err := strconv.ParseUint(c.text(), 10, 64)
-		c.bad = c.bad || err != nil
-		n[i] = v
-	}
-	return elf.Identity{Dev: n[0], Ino: n[1], Size: int64(n[2]), Mtime: int64(n[3]), Ctime: int64(n[4])}
+	id, ok := elf.ParseIdentity(c.text())
+	c.bad = c.bad || !ok
+	return id
 }
