@@ -125,9 +125,8 @@ func (e *External) Run(ctx context.Context) (*Outcome, error) {
 		outcome.Ambiguous, err = known.ambiguous(ctx, b, e.Debug)
 		return err
 	}})
-	policy.Name = "module"
+	policy.Name, policy.Emit = "module", beside
 	policy.Arch = e.Registry.Arch
-	policy.Emit.Beside = true
 	out := filepath.Join(filepath.Dir(e.Modules[0]), ".kas") // nothing is written there
 	r, err := pipeline.Run(ctx, &configs.Plan{Out: out, OnError: "continue", Builds: []configs.Build{policy}}, plan, e.Options)
 	if err != nil {
@@ -172,7 +171,6 @@ func policyOf(h *registry.Header) (configs.Build, error) {
 			return b, fmt.Errorf("the registry's policy says %q, which this kas does not know", word)
 		}
 	}
-	b.Emit = configs.Emit{Unaliased: "skip"}
 	return b, nil
 }
 

@@ -4,9 +4,12 @@
 package kbuild
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -52,64 +55,45 @@ func (h *Hook) tool(gnu, llvm string) []string {
 }
 
 // command is the real tool with its arguments, found on the path.
-func command(tool, args []string) (path string, argv []string, err error) {
+func command(tool, args []string) (*exec.Cmd, error) {
 	if len(tool) == 0 {
-		return "", nil, fmt.Errorf("--tool names no tool")
+		return nil, errors.New("--tool names no tool")
 	}
-	path, err = lookPath(tool[0])
-	return path, append(append([]string{}, tool...), args...), err
-}
-
-func lookPath(name string) (string, error) {
-	if strings.Contains(name, "/") {
-		_, err := os.Stat(name)
-		return name, err
+	c := exec.Command(tool[0], append(slices.Clone(tool[1:]), args...)...)
+	if errors.Is(c.Err, exec.ErrNotFound) {
+		return nil, fmt.Errorf("the real tool %s is not on the path: name it with --tool", tool[0])
 	}
-	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
-		path := filepath.Join(dir, name)
-		if info, err := os.Stat(path); err == nil && !info.IsDir() && info.Mode()&0o111 != 0 {
-			return path, nil
-		}
-	}
-	return "", fmt.Errorf("the real tool %s is not on the path: name it with --tool", name)
+	return c, c.Err
 }
 
 // pass becomes the real tool: what it prints and how it ends is its own. It returns only if there is none.
 func pass(tool, args []string) error {
-	path, argv, err := command(tool, args)
+	c, err := command(tool, args)
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("%s: %w", path, syscall.Exec(path, argv, os.Environ()))
+	return fmt.Errorf("%s: %w", c.Path, syscall.Exec(c.Path, c.Args, os.Environ()))
 }
 
 // run runs the real tool and returns its exit status. Its standard output goes to stdout.
 func run(tool, args []string, stdout *os.File) (status int, err error) {
-	path, argv, err := command(tool, args)
+	c, err := command(tool, args)
 	if err != nil {
 		return 0, err
 	}
-	p, err := os.StartProcess(path, argv, &os.ProcAttr{Files: []*os.File{os.Stdin, stdout, os.Stderr}})
-	if err != nil {
-		return 0, err
+	c.Stdin, c.Stdout, c.Stderr = os.Stdin, stdout, os.Stderr
+	err = c.Run()
+	if exit := new(exec.ExitError); errors.As(err, &exit) {
+		if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+			return 128 + int(ws.Signal()), nil
+		}
+		return exit.ExitCode(), nil
 	}
-	state, err := p.Wait()
-	if err != nil {
-		return 0, err
-	}
-	if ws, ok := state.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
-		return 128 + int(ws.Signal()), nil
-	}
-	return state.ExitCode(), nil
+	return 0, err
 }
 
-// policy is what the configuration says of aliases: that of KAS_CONFIG, else the defaults. What a kernel's build makes of
-// them is for the hooks.
-func (h *Hook) policy() (configs.Build, error) {
-	b, err := configs.Policy(h.Getenv("KAS_CONFIG"))
-	b.Name, b.Emit = "kbuild", configs.Emit{Unaliased: "skip"}
-	return b, err
-}
+// beside is what is written in a kernel's build: copies beside the modules' objects that have aliases.
+var beside = configs.Emit{Beside: true, Unaliased: "skip"}
 
 // options are those of a run within make: as many workers as its jobserver has tokens for.
 func (h *Hook) options(t tree) (pipeline.Options, func()) {

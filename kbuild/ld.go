@@ -30,14 +30,12 @@ func LD(h Hook) (status int, err error) {
 	}
 	path := h.Args[object]
 	t := h.treeHere()
-	copies, err := h.copies(t, path)
+	copied, err := h.copied(t, path)
 	if err != nil {
 		return 0, err
 	}
 	args := slices.Clone(h.Args)
-	if _, copied, ok := copies.find(path); !ok {
-		return 0, notListed(path, t)
-	} else if copied != none {
+	if copied {
 		args[object] = path + ".kas"
 	}
 	globals, err := t.globals(path)

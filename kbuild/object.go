@@ -2,7 +2,6 @@ package kbuild
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,17 +15,9 @@ func Object(h Hook, object string) error {
 	if h.off() {
 		return link(object)
 	}
-	t := h.treeHere()
-	copies, err := h.copies(t, object)
-	if err != nil {
+	copied, err := h.copied(h.treeHere(), object)
+	if err != nil || copied {
 		return err
-	}
-	_, copied, ok := copies.find(object)
-	if !ok {
-		return notListed(object, t)
-	}
-	if copied != none {
-		return nil
 	}
 	return link(object)
 }
@@ -49,24 +40,12 @@ func Finish(h Hook, module, object string) error {
 		return nil
 	}
 	t := h.treeHere()
-	copies, err := h.copies(t, object)
-	if err != nil {
+	if _, err := h.copied(t, object); err != nil {
 		return err
-	}
-	if _, _, ok := copies.find(object); !ok {
-		return notListed(object, t)
 	}
 	globals, err := t.globals(object)
 	if err != nil || len(globals) == 0 {
 		return err
 	}
 	return addGlobals(module, globals)
-}
-
-func notListed(object string, t tree) error {
-	where := order(t.dir)
-	if t.ext != "" {
-		where += " or " + order(t.ext)
-	}
-	return fmt.Errorf("%s is not in %s: no aliases are known for it", object, where)
 }

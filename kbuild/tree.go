@@ -125,7 +125,7 @@ func (t tree) vmlinuxObject() string {
 
 // aliases runs the stages on a build of the tree's; do sees it with all aliases, before or after modules are written.
 func (h *Hook) aliases(t tree, name, vmlinux string, emit bool, do func(*pipeline.Build, *kernelNames) error) error {
-	policy, err := h.policy()
+	policy, err := configs.Policy(h.Getenv("KAS_CONFIG"))
 	if err != nil {
 		return err
 	}
@@ -137,8 +137,7 @@ func (h *Hook) aliases(t tree, name, vmlinux string, emit bool, do func(*pipelin
 		defer names.Close()
 		vmlinux = ""
 	}
-	policy.Name, policy.Vmlinux = name, vmlinux
-	policy.Emit.Beside = true
+	policy.Name, policy.Vmlinux, policy.Emit = name, vmlinux, beside
 	list := func(ctx context.Context, b *pipeline.Build) error {
 		objects, err := t.objects(vmlinux, names == nil)
 		if err != nil {
@@ -291,6 +290,23 @@ func (h *Hook) copies(t tree, object string) (*emitted, error) {
 		return err
 	})
 	return &e, err
+}
+
+// copied brings the copies of the tree's modules up to date and says whether this object has one.
+func (h *Hook) copied(t tree, object string) (bool, error) {
+	copies, err := h.copies(t, object)
+	if err != nil {
+		return false, err
+	}
+	_, copied, ok := copies.find(object)
+	if !ok {
+		where := order(t.dir)
+		if t.ext != "" {
+			where += " or " + order(t.ext)
+		}
+		return false, fmt.Errorf("%s is not in %s: no aliases are known for it", object, where)
+	}
+	return copied != none, nil
 }
 
 // lastCopies are the copies of the last time, nil if they are not of the tree as it is.
