@@ -163,7 +163,7 @@ func (h *Hook) aliases(t tree, name, vmlinux string, emit bool, do func(*pipelin
 			}
 			return ""
 		}
-		return stages.Read(ctx, b)
+		return names.read(ctx, b)
 	}
 	plan := []pipeline.Stage{
 		{Name: "scan", Run: list}, {Name: "dedupe", Run: stages.Dedupe}, {Name: "normalize", Run: stages.Normalize}, {Name: "resolve", Run: stages.Resolve},
@@ -172,7 +172,7 @@ func (h *Hook) aliases(t tree, name, vmlinux string, emit bool, do func(*pipelin
 		plan = append(plan, pipeline.Stage{Name: "emit", Run: stages.EmitModules})
 	}
 	plan = append(plan, pipeline.Stage{Name: "stats", Run: func(ctx context.Context, b *pipeline.Build) error {
-		if err := do(b, names); err != nil || t.ext == "" {
+		if err := do(b, names); err != nil || t.ext == "" || names == nil && below(t.dir, t.ext) {
 			return err
 		}
 		return tellAmbiguous(ctx, b, names)

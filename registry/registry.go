@@ -88,8 +88,8 @@ func ModuleName(object string) string {
 		return ""
 	}
 	name := path.Base(object)
-	for _, compressed := range []string{".xz", ".zst", ".gz"} {
-		name = strings.TrimSuffix(name, compressed)
+	for _, end := range []string{".kas", ".xz", ".zst", ".gz"} {
+		name = strings.TrimSuffix(name, end)
 	}
 	name = strings.TrimSuffix(strings.TrimSuffix(name, ".ko"), ".o")
 	return strings.ReplaceAll(name, "-", "_")

@@ -234,7 +234,7 @@ func TestDiffers(t *testing.T) {
 
 func TestModuleName(t *testing.T) {
 	for object, want := range map[string]string{
-		"vmlinux": "", "fs/xfs/xfs.ko": "xfs", "kernel/drivers/leds/led-class.ko.xz": "led_class", "drivers/a-b.o": "a_b",
+		"vmlinux": "", "fs/xfs/xfs.ko": "xfs", "kernel/drivers/leds/led-class.ko.xz": "led_class", "led-class.ko.kas": "led_class", "drivers/a-b.o": "a_b",
 	} {
 		if got := ModuleName(object); got != want {
 			t.Errorf("%s: %s, want %s", object, got, want)

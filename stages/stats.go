@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 
-	"kas/configs"
 	"kas/pipeline"
 	"kas/registry"
 )
@@ -56,18 +55,6 @@ func RegistryHeader(b *pipeline.Build) registry.Header {
 		Arch: b.Arch, Toolchain: b.Toolchain, LTO: b.LTO, Release: b.Release, BuildID: b.BuildID,
 		Policy: Policy(&b.Config.Alias), Symbols: len(b.Names.Refs),
 	}
-}
-
-// Policy is what a registry says of the choices that decide which symbols get an alias and how it is spelled.
-func Policy(a *configs.Alias) string {
-	names := "duplicates"
-	switch {
-	case a.Names.All:
-		names = "all"
-	case len(a.Names.Globs) > 0:
-		names = strings.Join(a.Names.Globs, ",")
-	}
-	return strings.Join([]string{"separator=" + a.Separator, "line=" + a.Line, "symbols=" + a.Symbols, "names=" + names}, " ")
 }
 
 func count(b *pipeline.Build) {

@@ -1,0 +1,96 @@
+package stages
+
+import (
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"kas/configs"
+)
+
+// Policy is what a registry says of the choices that decide which symbols get an alias and how it is spelled: words KEY=VALUE
+// between blanks, for people and ParsePolicy.
+func Policy(a *configs.Alias) string {
+	names := "duplicates"
+	switch {
+	case a.Names.All:
+		names = "all"
+	case len(a.Names.Globs) > 0:
+		names = joinWords(a.Names.Globs)
+	}
+	words := []string{"separator=" + a.Separator, "line=" + a.Line, "symbols=" + a.Symbols, "names=" + names}
+	if a.SuffixFree {
+		words = append(words, "suffix_free=true")
+	}
+	if a.MaxLength > 0 {
+		words = append(words, "max_length="+strconv.Itoa(a.MaxLength))
+	}
+	if a.Never.Replace {
+		words = append(words, "never_only="+joinWords(a.Never.Patterns))
+	} else if len(a.Never.Patterns) > 0 {
+		words = append(words, "never="+joinWords(a.Never.Patterns))
+	}
+	return strings.Join(words, " ")
+}
+
+// ParsePolicy reads what Policy wrote. A word that it does not know is an error: what that asks for would not be done.
+func ParsePolicy(text string) (a configs.Alias, err error) {
+	for _, word := range strings.Fields(text) {
+		key, value, _ := strings.Cut(word, "=")
+		switch key {
+		case "separator":
+			a.Separator = value
+		case "line":
+			a.Line = value
+		case "symbols":
+			a.Symbols = value
+		case "names":
+			switch value {
+			case "duplicates":
+			case "all":
+				a.Names.All = true
+			default:
+				a.Names.Globs, err = splitWords(value)
+			}
+		case "suffix_free":
+			a.SuffixFree = value == "true"
+		case "max_length":
+			a.MaxLength, err = strconv.Atoi(value)
+		case "never", "never_only":
+			a.Never.Replace = key == "never_only"
+			a.Never.Patterns, err = splitWords(value)
+		default:
+			err = fmt.Errorf("an unknown word")
+		}
+		if err != nil {
+			return a, fmt.Errorf("policy %q: %q: %w", text, word, err)
+		}
+	}
+	if a.Separator == "" || a.Line == "" || a.Symbols == "" {
+		return a, fmt.Errorf("policy %q is not complete", text)
+	}
+	return a, nil
+}
+
+// joinWords makes one word of several that may hold anything.
+func joinWords(words []string) string {
+	escaped := make([]string, len(words))
+	for i, w := range words {
+		escaped[i] = strings.NewReplacer("%", "%25", ",", "%2C", " ", "%20", "\t", "%09", "\n", "%0A", "\r", "%0D", "\v", "%0B", "\f", "%0C").Replace(w)
+	}
+	return strings.Join(escaped, ",")
+}
+
+func splitWords(word string) (words []string, err error) {
+	if word == "" {
+		return nil, nil
+	}
+	for _, w := range strings.Split(word, ",") {
+		if w, err = url.PathUnescape(w); err != nil {
+			return nil, err
+		}
+		words = append(words, w)
+	}
+	return words, nil
+}
