@@ -38,8 +38,8 @@ Of an alias:
   new         an alias of B without a counterpart among those of A
 
 Of a name, without its suffix of LTO: became-ambiguous (one symbol carried it in
-A, several do in B), became-unique, appeared, vanished; more, fewer (symbols of a
-name that is ambiguous in both).
+A, several do in B), became-unique, appeared, vanished; more, fewer (symbols of
+a name that is ambiguous in both).
 
 --fail-on ends with exit code 1 if
   growth           more names with aliases are ambiguous in B than in A
@@ -69,7 +69,7 @@ func newDiff() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&f.list, "list", false, "print every alias, and every name that changed, as tab-separated lines")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
-	cmd.Flags().StringArrayVar(&f.failOn, "fail-on", nil, "end with exit code 1 if one of these is found, separated by commas; may be repeated")
+	cmd.Flags().StringArrayVar(&f.failOn, "fail-on", nil, "end with exit code 1 if one of these `KINDS` is found, separated by commas; may be repeated")
 	cmd.MarkFlagsMutuallyExclusive("list", "json")
 	return cmd
 }

@@ -22,7 +22,7 @@ import (
 // registryFile is the name that a run gives to a build's registry.
 const registryFile = "symbols.kas"
 
-const lookupLong = `Kas lookup finds symbols in the registries of kernels (symbols.kas). A PATTERN is
+const lookupLong = `Kas lookup finds symbols in the registries of kernels (symbols.kas). PATTERN is
 
   name_show                          a name; its suffix of LTO may be left out
   name_show@drivers_pnp_card_c_186   an alias
@@ -37,8 +37,8 @@ const lookupLong = `Kas lookup finds symbols in the registries of kernels (symbo
 Places are known of symbols that have an alias; with names: all of every
 function.`
 
-const registryHelp = "registry, or a folder that holds some; may be repeated (default: KAS_REGISTRY, the output\n" +
-	"of kas.yaml here, or that of the running kernel: /lib/modules/RELEASE/build/" + registryFile + ")"
+const registryHelp = "`FILE` of a registry, or a folder that holds some; may be repeated (default: KAS_REGISTRY, the output of kas.yaml here, " +
+	"or that of the running kernel: /lib/modules/RELEASE/build/" + registryFile + ")"
 
 type lookupFlags struct {
 	registries []string
@@ -61,7 +61,7 @@ func newLookup() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringArrayVarP(&f.registries, "registry", "r", nil, registryHelp)
-	cmd.Flags().StringVar(&f.object, "object", "", "only symbols of this object (vmlinux, xfs.ko)")
+	cmd.Flags().StringVar(&f.object, "object", "", "only symbols of this `OBJECT` (vmlinux, xfs.ko)")
 	cmd.Flags().BoolVarP(&f.long, "long", "l", false, "all that the registry says of each symbol")
 	cmd.Flags().BoolVar(&f.matrix, "matrix", false, "one function after the other, with its name in each registry")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")

@@ -95,7 +95,24 @@ bear the aliases. The inputs are never changed.`,
 		return fmt.Errorf("%w\nsee '%s --help'", err, cmd.CommandPath())
 	})
 	root.AddCommand(newRun(), newCheck(), newVerify(), newDemo(), newInc(), newLookup(), newModule(), newProbe(), newDiff(), newNM(), newLD(), newKbuild())
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80"))
+	sayHelp(root)
 	return root
+}
+
+// sayHelp has each command point to its help when its arguments are not as many as they should be.
+func sayHelp(cmd *cobra.Command) {
+	for _, c := range cmd.Commands() {
+		sayHelp(c)
+		if count := c.Args; count != nil {
+			c.Args = func(cmd *cobra.Command, args []string) error {
+				if err := count(cmd, args); err != nil {
+					return fmt.Errorf("%w\nsee '%s --help'", err, cmd.CommandPath())
+				}
+				return nil
+			}
+		}
+	}
 }
 
 // version is the module's, or the revision it was built from.

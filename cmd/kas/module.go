@@ -50,10 +50,10 @@ func newModule() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringArrayVarP(&f.registries, "registry", "r", nil, registryHelp)
-	cmd.Flags().StringVar(&f.overlay, "update", "", "overlay of the registry to read and to note the modules in")
-	cmd.Flags().StringVar(&f.vmlinux, "vmlinux", "", "the kernel with its debugging information, for late aliases (default: that of\nan installed debug package, or of the build folder)")
-	cmd.Flags().StringVar(&f.modules, "modules", "", "folder of the kernel's modules with theirs")
-	cmd.Flags().StringArrayVar(&f.sources, "source", nil, "folder that source files are named from, beside those of the modules; may be repeated")
+	cmd.Flags().StringVar(&f.overlay, "update", "", "overlay `FILE` of the registry, to read and to note the modules in")
+	cmd.Flags().StringVar(&f.vmlinux, "vmlinux", "", "`FILE` of the kernel with its debugging information, for late aliases (default: that of an installed debug package, or of the build folder)")
+	cmd.Flags().StringVar(&f.modules, "modules", "", "`DIR` of the kernel's modules with theirs")
+	cmd.Flags().StringArrayVar(&f.sources, "source", nil, "`DIR` that source files are named from, beside those of the modules; may be repeated")
 	cmd.Flags().BoolVar(&f.dry, "dry-run", false, "write nothing, tell all the same")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	return cmd

@@ -15,8 +15,8 @@ import (
 	"kas/registry"
 )
 
-const probeLong = `Kas probe finds one function in a registry (symbols.kas), as kas lookup does, and
-prints how to probe exactly that one: for kprobe_events, perf, bpftrace, a
+const probeLong = `Kas probe finds one function in a registry (symbols.kas), as kas lookup does,
+and prints how to probe exactly that one: for kprobe_events, perf, bpftrace, a
 livepatch, gdb and drgn.
 
 With --live the running kernel is asked, with --check a file about one: it must
@@ -55,14 +55,14 @@ func newProbe() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringArrayVarP(&f.registries, "registry", "r", nil, registryHelp)
-	flags.StringVar(&f.object, "object", "", "a function of this object (vmlinux, xfs.ko)")
+	flags.StringVar(&f.object, "object", "", "a function of this `OBJECT` (vmlinux, xfs.ko)")
 	flags.BoolVar(&f.live, "live", false, "check it in the running kernel (as root, who sees addresses)")
-	flags.StringVar(&f.check, "check", "", "check it in a saved kallsyms, a System.map or a vmlinux")
+	flags.StringVar(&f.check, "check", "", "check it in `FILE`: a saved kallsyms, a System.map or a vmlinux")
 	flags.BoolVar(&f.write, "write", false, "with --live: add the event to kprobe_events")
 	flags.BoolVar(&f.naming.Return, "return", false, "where the function returns")
-	flags.StringVar(&f.naming.Event, "event", "", "name of the event (default: made of the alias)")
-	flags.StringVar(&f.naming.Group, "group", "kas", "group of the event")
-	flags.StringVar(&f.format, "format", "", "print this line alone: "+strings.Join(probeFormats, ", "))
+	flags.StringVar(&f.naming.Event, "event", "", "`NAME` of the event (default: made of the alias)")
+	flags.StringVar(&f.naming.Group, "group", "kas", "`NAME` of the event's group")
+	flags.StringVar(&f.format, "format", "", "print the line for this `TOOL` alone: "+strings.Join(probeFormats, ", "))
 	flags.BoolVar(&f.json, "json", false, "print JSON")
 	flags.StringVar(&f.sysroot, "sysroot", "/", "where /proc and /sys are")
 	flags.MarkHidden("sysroot")
