@@ -251,26 +251,40 @@ func (f *File) Based(base string) iter.Seq[Record] {
 	}
 }
 
-// scan yields the symbols whose lines keep says yes to, in the order of the file. It looks at all lines, at several parts
-// of the file at once.
-func (f *File) scan(keep func(line []byte) bool) iter.Seq[Record] {
-	const parts = 16
-	var kept [parts][][]byte
-	end := func(i int) int { return f.lineEnd(len(f.lines) * i / parts) }
-	look := func(i int) {
-		for line := range lines(f.lines[end(i):end(i+1)]) {
-			if keep(line) {
-				kept[i] = append(kept[i], line)
+// Holding yields the symbols whose lines hold text, in the order of the file. It reads all of it, several parts at once.
+func (f *File) Holding(text string) iter.Seq[Record] { return f.scan(text, nil) }
+
+// scan yields the symbols whose lines hold text and that keep says yes to; nil is yes to all.
+func (f *File) scan(text string, keep func(line []byte) bool) iter.Seq[Record] {
+	return f.inParts(func(part []byte) (kept [][]byte) {
+		for at := 0; at < len(part); at++ {
+			n := bytes.Index(part[at:], []byte(text))
+			if n < 0 {
+				break
+			}
+			begin := bytes.LastIndexByte(part[:at+n], '\n') + 1
+			at += n + bytes.IndexByte(part[at+n:], '\n')
+			if line := part[begin:at]; keep == nil || keep(line) {
+				kept = append(kept, line)
 			}
 		}
-	}
+		return kept
+	})
+}
+
+// inParts yields the symbols of the lines that look returns of each part of the file.
+func (f *File) inParts(look func(part []byte) [][]byte) iter.Seq[Record] {
+	const parts = 16
 	return func(yield func(Record) bool) {
-		kept = [parts][][]byte{}
+		var kept [parts][][]byte
+		one := func(i int) {
+			kept[i] = look(f.lines[f.lineEnd(len(f.lines)*i/parts):f.lineEnd(len(f.lines)*(i+1)/parts)])
+		}
 		if f.Parallel != nil {
-			f.Parallel(parts, look)
+			f.Parallel(parts, one)
 		} else {
 			for i := range parts {
-				look(i)
+				one(i)
 			}
 		}
 		for _, part := range kept {
@@ -291,77 +305,66 @@ func (f *File) lineEnd(offset int) int {
 	return offset + bytes.IndexByte(f.lines[offset-1:], '\n')
 }
 
-// Holding yields the symbols whose lines hold text.
-func (f *File) Holding(text string) iter.Seq[Record] {
-	key := []byte(text)
-	return f.scan(func(line []byte) bool { return bytes.Contains(line, key) })
-}
-
 // In yields the symbols that are declared in a file whose path ends with this one, or compiled with it.
 func (f *File) In(file string) iter.Seq[Record] {
 	file = strings.TrimPrefix(file, "./")
-	key := []byte(file + "\t")
-	return filter(f.scan(func(line []byte) bool { return line[len(line)-1] != '\t' && bytes.Contains(line, key) }), func(r *Record) bool {
-		return PathEndsWith(r.File, file) || PathEndsWith(r.Unit, file)
+	located := f.inParts(func(part []byte) (kept [][]byte) {
+		for line := range lines(part) {
+			// Few symbols have a place: then the last column is not empty.
+			if line[len(line)-1] != '\t' && bytes.Contains(line, []byte(file+"\t")) {
+				kept = append(kept, line)
+			}
+		}
+		return kept
 	})
+	return filter(located, func(r *Record) bool { return PathEndsWith(r.File, file) || PathEndsWith(r.Unit, file) })
 }
 
 // Of yields the symbols of the objects whose paths end with this one.
 func (f *File) Of(object string) iter.Seq[Record] {
-	end := []byte(object + "\t")
-	return f.scan(func(line []byte) bool {
-		rest := line[bytes.IndexByte(line, '\t')+1:]
-		n := bytes.IndexByte(rest, '\t') + 1
-		return bytes.HasSuffix(rest[:n], end) && PathEndsWith(string(rest[:n-1]), object)
+	return f.scan(object+"\t", func(line []byte) bool {
+		_, rest, _ := bytes.Cut(line, []byte("\t"))
+		path, _, _ := bytes.Cut(rest, []byte("\t"))
+		return PathEndsWith(string(path), object)
 	})
 }
 
 // At yields the symbols that an address of an object lies in; of an object of several sections it is one in section.
 // Of symbols within symbols those that begin last are meant.
 func (f *File) At(object, section string, address uint64) iter.Seq[Record] {
-	start := []byte(object + "\t")
-	if section != "" {
-		start = append(append(start, section...), '\t')
+	holds := func(r *Record) bool {
+		return r.Object == object && (section == "" || r.Section == section) && r.Address <= address && address-r.Address < max(r.Size, 1)
 	}
-	// Numbers without leading zeros are in the order of their lengths and texts: half are refused without being read.
-	wanted := strconv.AppendUint(nil, address, 16)
-	holding := f.scan(func(line []byte) bool {
-		rest := line[bytes.IndexByte(line, '\t')+1:]
-		if !bytes.HasPrefix(rest, start) {
-			return false
-		}
-		rest = rest[len(start):]
-		if section == "" {
-			rest = rest[bytes.IndexByte(rest, '\t')+1:]
-		}
-		n := max(bytes.IndexByte(rest, '\t'), 0)
-		begin := rest[:n]
-		if len(begin) > len(wanted) || len(begin) == len(wanted) && bytes.Compare(begin, wanted) > 0 {
-			return false
-		}
-		var from uint64
-		for _, c := range begin {
-			if c -= '0'; c > 9 {
-				c -= 'a' - '0' - 10
-			}
-			from = from<<4 | uint64(c&15)
-		}
-		const largest = 1 << 28 // of symbols: most are refused without their size being read
-		if address-from >= largest {
-			return false
-		}
-		size, _, _ := bytes.Cut(rest[min(n+1, len(rest)):], []byte("\t"))
-		length, _ := strconv.ParseUint(string(size), 10, 64)
-		return address-from < max(length, 1)
-	})
 	return func(yield func(Record) bool) {
-		found := slices.Collect(holding)
+		var found []Record
+		for _, text := range near(object, section, address) {
+			if found = slices.AppendSeq(found, filter(f.scan(text, nil), holds)); len(found) > 0 {
+				break // what begins farther away begins before these
+			}
+		}
 		last := uint64(0)
 		for i := range found {
 			last = max(last, found[i].Address)
 		}
 		filter(slices.Values(found), func(r *Record) bool { return r.Address == last })(yield)
 	}
+}
+
+// near returns what the lines of the symbols hold that an address may lie in: the first digits of addresses that are close
+// before it, and then what all of the object's have in common.
+func near(object, section string, address uint64) []string {
+	const digits = 4 // 64 KiB
+	var texts []string
+	for _, a := range []uint64{address, address - 1<<(4*digits)} {
+		if text := strconv.FormatUint(a, 16); len(text) > 2*digits {
+			texts = append(texts, "\t"+text[:len(text)-digits])
+		}
+	}
+	all := "\t" + object + "\t"
+	if section != "" {
+		all += section + "\t"
+	}
+	return append(texts, all)
 }
 
 // parseRecord reads a line of a file that was proved to be as it was written.

@@ -43,6 +43,7 @@ var rows = []row{
 	{"again", "cloud-amd64", again},
 	{"again-one", "cloud-amd64", againOne},
 	{"growth", "amd64", growth},
+	{"lookup", "cloud-amd64", lookup},
 }
 
 // bench is what all rows share.
