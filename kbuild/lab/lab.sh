@@ -494,6 +494,10 @@ checks_later() {
 		l=$later/$side log=$later/$side/boot.log
 		checks_of_both
 		expect "$side: a duplicate of two modules is hit" grep -qE '^LAB: led hit led: \(led_delay_on_show\+0x0/0x[0-9a-f]+ \[ledtrig_timer\]\)' "$log"
+		if grep -q '^CONFIG_LIVEPATCH=y' "$tree/.config"; then
+			expect "$side: livepatch: a duplicate of vmlinux by kas's position" grep -qE '^LAB: rtc livepatch [1-9][0-9]*: patched' "$log"
+			expect "$side: livepatch: both of two in one module" test "$(grep -cE '^LAB: twin livepatch [12]: patched' "$log")" = 2
+		fi
 		expect "$side: the second of two in one module is hit" grep -qE '^LAB: twin hit twin: \(value_show(\.[0-9]+)?\+0x0/0x[0-9a-f]+ \[lab_twins\]\)' "$log"
 	done
 	expect 'without: no name of the running kernel is an alias' no grep -E '^LAB: [a-z]+ event .*@' "$later/without/boot.log"
