@@ -59,17 +59,9 @@ func (e *AmbiguousError) Error() string {
 		if name == "" {
 			name = fmt.Sprintf("%s (no alias, %s+%#x)", r.Name, r.Section, r.Address)
 		}
-		lines = append(lines, strings.TrimRight(fmt.Sprintf("  %s  %s  %s", name, r.Object, Place(r)), " "))
+		lines = append(lines, strings.TrimRight(fmt.Sprintf("  %s  %s  %s", name, r.Object, r.Place()), " "))
 	}
 	return strings.Join(lines, "\n")
-}
-
-// Place is FILE:LINE of the symbol, as far as it is known.
-func Place(r *registry.Record) string {
-	if r.File == "" || r.Line == 0 {
-		return r.File
-	}
-	return fmt.Sprintf("%s:%d", r.File, r.Line)
 }
 
 // Choose finds the one function that a pattern means (registry.Lookup) in the registries of the same kernel as k; nil stands

@@ -71,6 +71,18 @@ func (r *Record) MakeLate() {
 // Code says whether the symbol stands in a section of instructions, by nm's letter; a weak one may.
 func (r *Record) Code() bool { return strings.IndexByte("tTwW", r.Type) >= 0 }
 
+// Place is where the source declares the symbol, FILE:LINE, and the unit where it is another; "" if that is not known.
+func (r *Record) Place() string {
+	place := r.File
+	if place != "" && r.Line > 0 {
+		place += ":" + strconv.FormatInt(r.Line, 10)
+	}
+	if r.Unit != r.File {
+		place += " in " + r.Unit
+	}
+	return place
+}
+
 // BaseName is the name without its identity suffix.
 func (r *Record) BaseName() string {
 	if r.Base != "" {

@@ -235,25 +235,11 @@ func printDiffText(w io.Writer, d *registry.Diff) {
 	var reused []string
 	for i := range d.Aliases {
 		if t := &d.Aliases[i]; t.Kind == registry.KindReused {
-			reused = append(reused, t.A.Alias+"\n    is "+diffPlace(&t.Bearers[0])+" of "+t.Bearers[0].Object+
+			reused = append(reused, t.A.Alias+"\n    is "+cmp.Or(t.Bearers[0].Place(), t.Bearers[0].Name)+" of "+t.Bearers[0].Object+
 				"\n    and what it named in A is now "+cmp.Or(t.To, "nothing that could be found"))
 		}
 	}
 	printFirst(w, "REUSED: aliases of A that name ANOTHER symbol in B", reused)
-}
-
-func diffPlace(r *registry.Record) string {
-	if r.File == "" {
-		return r.Name
-	}
-	text := r.File
-	if r.Line > 0 {
-		text += ":" + strconv.FormatInt(r.Line, 10)
-	}
-	if r.Unit != r.File {
-		text += " in " + r.Unit
-	}
-	return text
 }
 
 // printFirst prints the first ten of a list, if there is one.

@@ -28,7 +28,7 @@ func TestEveryAlias(t *testing.T) {
 	if err := os.CopyFS(dir, demo.FS); err != nil {
 		t.Fatal(err)
 	}
-	kasHere(t, "run", filepath.Join(dir, "demo.yaml"))
+	kas(t, "run", filepath.Join(dir, "demo.yaml"))
 	builds, err := filepath.Glob(filepath.Join(dir, "out", "*", registryFile))
 	if err != nil || len(builds) != 5 {
 		t.Fatal(builds, err)
@@ -58,7 +58,8 @@ func TestEveryAlias(t *testing.T) {
 	}
 }
 
-func kasHere(t *testing.T, args ...string) string {
+// kas runs a command in this process, which must succeed, and returns what it printed.
+func kas(t *testing.T, args ...string) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	if code := run(args, &stdout, &stderr); code != 0 {
@@ -171,7 +172,7 @@ func everyAlias(t *testing.T, path string, object func(string) []byte) (probed i
 		}
 	}
 	// The registry has no symbol that another one is named by.
-	list := strings.Split(strings.TrimSuffix(kasHere(t, "diff", path, path, "--list"), "\n"), "\n")
+	list := strings.Split(strings.TrimSuffix(kas(t, "diff", path, path, "--list"), "\n"), "\n")
 	for _, line := range list[1:] {
 		if c := strings.Split(line, "\t"); c[0] != "same" || c[3] != c[4] || !seen[c[3]] {
 			t.Errorf("diff with itself: %s", line)

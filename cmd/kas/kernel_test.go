@@ -48,15 +48,6 @@ func only(t *testing.T, glob string) string {
 	return found[0]
 }
 
-func kas(t *testing.T, args ...string) string {
-	t.Helper()
-	var stdout, stderr bytes.Buffer
-	if code := run(args, &stdout, &stderr); code != 0 {
-		t.Fatalf("kas %s: exit %d\n%s%s", strings.Join(args, " "), code, &stdout, &stderr)
-	}
-	return stdout.String()
-}
-
 func tool(t *testing.T, name string, args ...string) []byte {
 	t.Helper()
 	cmd := exec.Command(name, args...)

@@ -302,7 +302,7 @@ func printLong(w io.Writer, found []match, _ []string) error {
 		}
 		for _, f := range [][2]string{
 			{"name", m.Name}, {"alias", m.Alias}, {"object", m.Object}, {"section", m.Section}, {"address", fmt.Sprintf("%x", m.Address)},
-			{"size", fmt.Sprint(m.Size)}, {"type", string(rune(m.Type))}, {"place", sourcePlace(&m.Record)}, {"told by", m.Source},
+			{"size", fmt.Sprint(m.Size)}, {"type", string(rune(m.Type))}, {"place", m.Place()}, {"told by", m.Source},
 			{"symbols of this name", fmt.Sprint(m.Count)}, {"position in its object", fmt.Sprint(m.Position)}, {"registry", m.build},
 		} {
 			if f[1] == "" {
@@ -314,18 +314,6 @@ func printLong(w io.Writer, found []match, _ []string) error {
 		}
 	}
 	return nil
-}
-
-// sourcePlace is FILE:LINE, and the unit where it is another.
-func sourcePlace(r *registry.Record) string {
-	s := r.File
-	if r.Line > 0 {
-		s += fmt.Sprintf(":%d", r.Line)
-	}
-	if r.Unit != r.File {
-		s += " in " + r.Unit
-	}
-	return s
 }
 
 // printMatrix prints each function once, by where the source declares it, with what it is called in each registry.
@@ -348,7 +336,7 @@ func printMatrix(w io.Writer, found []match, labels []string) error {
 	for _, k := range order {
 		where := "place unknown"
 		if k.file != "" {
-			where = sourcePlace(&registry.Record{File: k.file, Unit: k.unit})
+			where = (&registry.Record{File: k.file, Unit: k.unit}).Place()
 		}
 		fmt.Fprintf(t, "%s, %s\n", k.base, where)
 		for _, label := range labels {

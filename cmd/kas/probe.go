@@ -184,7 +184,7 @@ func printProbeBlock(w io.Writer, t *probe.Target, n probe.Naming) error {
 	lines := []string{cmp.Or(r.Alias, r.Name)}
 	add := func(label, text string) { lines = append(lines, fmt.Sprintf("  %-10s %s", label, text)) }
 	function := r.Name + ", " + r.Object
-	if place := probe.Place(r); place != "" {
+	if place := r.Place(); place != "" {
 		function += ", " + place
 	}
 	add("function", function)
