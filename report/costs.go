@@ -41,4 +41,4 @@ func Costs(w io.Writer, all []Cost) error {
 }
 
 // CostsJSON writes them for programs.
-func CostsJSON(w io.Writer, all []Cost) error { return writeJSON(w, all) }
+func CostsJSON(w io.Writer, all []Cost) error { return WriteJSON(w, all) }

@@ -48,7 +48,7 @@ func builds(r *pipeline.Result) []build {
 
 // Stats writes stats.json: the counts of every build. The same input gives the same bytes.
 func Stats(w io.Writer, r *pipeline.Result) error {
-	return writeJSON(w, struct {
+	return WriteJSON(w, struct {
 		Version int     `json:"version"`
 		Builds  []build `json:"builds"`
 	}{1, builds(r)})
@@ -82,14 +82,15 @@ func JSON(w io.Writer, r *pipeline.Result, took time.Duration) error {
 		}
 		all = append(all, t)
 	}
-	return writeJSON(w, struct {
+	return WriteJSON(w, struct {
 		Version int     `json:"version"`
 		Seconds float64 `json:"seconds"`
 		Builds  []timed `json:"builds"`
 	}{1, took.Seconds(), all})
 }
 
-func writeJSON(w io.Writer, v any) error {
+// WriteJSON writes a value as all commands do.
+func WriteJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)

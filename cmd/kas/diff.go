@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kas/registry"
+	"kas/report"
 )
 
 const diffLong = `Kas diff compares the kernels of two registries (symbols.kas): two versions, two
@@ -340,22 +340,14 @@ type (
 		Ambiguous int    `json:"ambiguous"` // names with aliases
 	}
 	diffAliasJSON struct {
-		Kind       registry.Kind    `json:"kind"`
-		Name       string           `json:"name"`
-		AliasA     string           `json:"alias_a,omitempty"`
-		AliasB     string           `json:"alias_b,omitempty"` // or the name, if that is unique
-		A          *diffSymbolJSON  `json:"a,omitempty"`
-		B          *diffSymbolJSON  `json:"b,omitempty"`
-		Candidates []diffSymbolJSON `json:"candidates,omitempty"`
-		ReusedBy   []diffSymbolJSON `json:"reused_by,omitempty"`
-	}
-	diffSymbolJSON struct {
-		Symbol string `json:"symbol"`
-		Object string `json:"object"`
-		Alias  string `json:"alias,omitempty"`
-		File   string `json:"file,omitempty"`
-		Line   int64  `json:"line,omitempty"`
-		Unit   string `json:"unit,omitempty"`
+		Kind       registry.Kind `json:"kind"`
+		Name       string        `json:"name"`
+		AliasA     string        `json:"alias_a,omitempty"`
+		AliasB     string        `json:"alias_b,omitempty"` // or the name, if that is unique
+		A          *symbolJSON   `json:"a,omitempty"`
+		B          *symbolJSON   `json:"b,omitempty"`
+		Candidates []symbolJSON  `json:"candidates,omitempty"`
+		ReusedBy   []symbolJSON  `json:"reused_by,omitempty"`
 	}
 	diffNameJSON struct {
 		Kind   registry.Kind `json:"kind"`
@@ -378,12 +370,12 @@ func printDiffJSON(w io.Writer, d *registry.Diff) error {
 	for i := range d.Aliases {
 		t := &d.Aliases[i]
 		out.Count[string(t.Kind)]++
-		a := diffAliasJSON{Kind: t.Kind, AliasB: t.To, Candidates: newDiffSymbols(t.Candidates), ReusedBy: newDiffSymbols(t.Bearers)}
+		a := diffAliasJSON{Kind: t.Kind, AliasB: t.To, Candidates: symbolsJSON(t.Candidates), ReusedBy: symbolsJSON(t.Bearers)}
 		if t.B != nil {
-			a.Name, a.B = t.B.BaseName(), &newDiffSymbols([]registry.Record{*t.B})[0]
+			a.Name, a.B = t.B.BaseName(), &symbolsJSON([]registry.Record{*t.B})[0]
 		}
 		if t.A != nil {
-			a.Name, a.AliasA, a.A = t.A.BaseName(), t.A.Alias, &newDiffSymbols([]registry.Record{*t.A})[0]
+			a.Name, a.AliasA, a.A = t.A.BaseName(), t.A.Alias, &symbolsJSON([]registry.Record{*t.A})[0]
 		}
 		out.AliasList = append(out.AliasList, a)
 	}
@@ -391,10 +383,7 @@ func printDiffJSON(w io.Writer, d *registry.Diff) error {
 		out.Count[string(n.Kind)]++
 		out.NameList = append(out.NameList, diffNameJSON(n))
 	}
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(out)
+	return report.WriteJSON(w, out)
 }
 
 func newDiffSide(s *registry.Side) diffSideJSON {
@@ -402,12 +391,4 @@ func newDiffSide(s *registry.Side) diffSideJSON {
 		Release: s.Release, Arch: s.Arch, Toolchain: s.Toolchain, LTO: s.LTO, BuildID: s.BuildID, Policy: s.Policy,
 		Symbols: s.Symbols, Aliases: s.Aliases, Ambiguous: s.Ambiguous,
 	}
-}
-
-func newDiffSymbols(records []registry.Record) []diffSymbolJSON {
-	var all []diffSymbolJSON
-	for _, r := range records {
-		all = append(all, diffSymbolJSON{Symbol: r.Name, Object: r.Object, Alias: r.Alias, File: r.File, Line: r.Line, Unit: r.Unit})
-	}
-	return all
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +16,7 @@ import (
 	"kas/configs"
 	"kas/pipeline"
 	"kas/registry"
+	"kas/report"
 )
 
 // registryFile is the name that a run gives to a build's registry.
@@ -351,43 +351,13 @@ func printMatrix(w io.Writer, found []match, labels []string) error {
 	return t.Flush()
 }
 
-// symbolJSON is a symbol as programs read it.
-type symbolJSON struct {
-	Registry string `json:"registry,omitempty"`
-	Name     string `json:"name"`
-	Alias    string `json:"alias,omitempty"`
-	Late     bool   `json:"late,omitempty"`
-	Object   string `json:"object"`
-	Module   string `json:"module,omitempty"`
-	Section  string `json:"section"`
-	Address  string `json:"address"` // hexadecimal: a number of JSON may lose bits
-	Size     uint64 `json:"size"`
-	Type     string `json:"type"`
-	Count    int    `json:"count"`
-	Position int    `json:"position"`
-	Base     string `json:"base"`
-	File     string `json:"file,omitempty"`
-	Line     int64  `json:"line,omitempty"`
-	Unit     string `json:"unit,omitempty"`
-	Source   string `json:"source,omitempty"`
-}
-
 func printJSON(w io.Writer, found []match, _ []string) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(symbolsJSON(found))
-}
-
-func symbolsJSON(found []match) []symbolJSON {
-	all := make([]symbolJSON, 0, len(found))
-	for _, m := range found {
-		all = append(all, symbolJSON{
-			Registry: m.build, Name: m.Name, Alias: m.Alias, Late: m.Late(), Object: m.Object, Module: m.Module(), Section: m.Section,
-			Address: fmt.Sprintf("%x", m.Address), Size: m.Size, Type: string(rune(m.Type)), Count: m.Count, Position: m.Position,
-			Base: m.BaseName(), File: m.File, Line: m.Line, Unit: m.Unit, Source: m.Source,
-		})
+	all := make([]symbolJSON, len(found))
+	for i, m := range found {
+		all[i] = newSymbolJSON(&m.Record)
+		all[i].Registry = m.build
 	}
-	return all
+	return report.WriteJSON(w, all)
 }
 
 // completeSymbols completes names and aliases in the shell.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 	"kas/kbuild"
 	"kas/pipeline"
 	"kas/registry"
+	"kas/report"
 )
 
 const moduleLong = `Kas module gives the symbols of modules that are built after their kernel their
@@ -115,25 +115,27 @@ func module(ctx context.Context, modules []string, f moduleFlags, stdout, stderr
 }
 
 func printOutcome(stdout, stderr io.Writer, outcome *kbuild.Outcome, f moduleFlags) error {
-	var aliased, ambiguous []match
+	var aliased, ambiguous []registry.Record
 	for _, s := range outcome.Symbols {
 		if s.Alias != "" && !s.Late() {
-			aliased = append(aliased, match{Record: s})
+			aliased = append(aliased, s)
 		}
 	}
 	for _, a := range outcome.Ambiguous {
-		ambiguous = append(ambiguous, match{Record: a.Record})
+		ambiguous = append(ambiguous, a.Record)
 	}
 	if f.json {
-		e := json.NewEncoder(stdout)
-		e.SetIndent("", "  ")
-		return e.Encode(struct {
+		return report.WriteJSON(stdout, struct {
 			Aliases   []symbolJSON `json:"aliases"`
 			Ambiguous []symbolJSON `json:"became_ambiguous"`
 			Written   []string     `json:"written"`
 		}{symbolsJSON(aliased), symbolsJSON(ambiguous), append([]string{}, outcome.Written...)})
 	}
-	if err := printTable(stdout, aliased, nil); err != nil {
+	var rows []match
+	for _, r := range aliased {
+		rows = append(rows, match{Record: r})
+	}
+	if err := printTable(stdout, rows, nil); err != nil {
 		return err
 	}
 	for _, a := range outcome.Ambiguous {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 
 	"kas/probe"
 	"kas/registry"
+	"kas/report"
 )
 
 const probeLong = `Kas probe finds one function in a registry (symbols.kas), as kas lookup does,
@@ -244,7 +244,7 @@ type checkedJSON struct {
 
 func printProbeJSON(w io.Writer, t *probe.Target, from *registry.Registry, n probe.Naming) error {
 	out := probeJSON{
-		Registry: from.Path, Release: from.Release, BuildID: from.BuildID, Symbol: symbolsJSON([]match{{Record: t.Record}})[0],
+		Registry: from.Path, Release: from.Release, BuildID: from.BuildID, Symbol: newSymbolJSON(&t.Record),
 		Target: t.Where(), Event: t.EventName(n), Group: n.Group, Sympos: t.Position, Formats: map[string]string{},
 		Notes: append([]string{}, t.Notes...),
 	}
@@ -261,8 +261,5 @@ func printProbeJSON(w io.Writer, t *probe.Target, from *registry.Registry, n pro
 			out.Formats[format] = line
 		}
 	}
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(out)
+	return report.WriteJSON(w, out)
 }
