@@ -76,7 +76,7 @@ func (e *External) Run(ctx context.Context) (*Outcome, error) {
 		outcome.Symbols = stages.Records(b)
 		for i := range b.Objects {
 			if b.Objects[i].Emitted > 0 {
-				outcome.Written = append(outcome.Written, b.Objects[i].Path+".kas")
+				outcome.Written = append(outcome.Written, configs.Uncompressed(b.Objects[i].Path)+".kas")
 			}
 		}
 		var err error

@@ -238,22 +238,35 @@ func paths(all []*registry.Registry) []string {
 	return paths
 }
 
-// labels are what registries are called in a table: the folder that a run made for the build.
+// labels are what registries are called in a table: the folder that a run made for the build, else what kernel it is of,
+// else its path; the first that tells all of them apart.
 func labels(all []*registry.Registry) []string {
-	labels := make([]string, len(all))
-	for i, r := range all {
-		path, err := filepath.Abs(r.Path)
-		if err != nil {
-			path = r.Path
+	for _, name := range []func(*registry.Registry) string{folderName, kernelName} {
+		var labels []string
+		for _, r := range all {
+			labels = append(labels, name(r))
 		}
-		labels[i] = filepath.Base(filepath.Dir(path))
-	}
-	for i, l := range labels {
-		if slices.Contains(labels[:i], l) {
-			return paths(all)
+		if len(slices.Compact(slices.Sorted(slices.Values(labels)))) == len(all) {
+			return labels
 		}
 	}
-	return labels
+	return paths(all)
+}
+
+func folderName(r *registry.Registry) string {
+	path, err := filepath.Abs(r.Path)
+	if err != nil {
+		path = r.Path
+	}
+	return filepath.Base(filepath.Dir(path))
+}
+
+func kernelName(r *registry.Registry) string {
+	words := []string{r.Release, r.Arch, r.Toolchain}
+	if r.LTO != "none" {
+		words = append(words, r.LTO)
+	}
+	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), "-")
 }
 
 // printTable prints a line for each symbol that fits a terminal: what to call it, whose it is, where it is.
