@@ -60,7 +60,7 @@ func newDiff() *cobra.Command {
 	var f diffFlags
 	cmd := &cobra.Command{
 		Use:   "diff A B [ALIAS...]",
-		Short: "compare two kernels: which names became ambiguous, what became of each alias",
+		Short: "compare two kernels: ambiguous names, what became of each alias",
 		Long:  diffLong,
 		Args:  cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -47,11 +47,11 @@ kas-nm and kas-ld are links to kas: some of kbuild's scripts take $(NM) for one
 word. NM="kas nm" LD="kas ld" will do where LTO is off.`
 
 func newNM() *cobra.Command {
-	return newHook("nm", "stands for $(NM) in a kernel's build: adds aliases to vmlinux's list",
+	return newHook("nm", "stands for $(NM): adds aliases to the list of vmlinux",
 		"Kas nm is the real nm, but for the lists of vmlinux from which link-vmlinux.sh\nmakes kallsyms and System.map: each alias stands on a line after its original's."+hooksLong)
 }
 
 func newLD() *cobra.Command {
-	return newHook("ld", "stands for $(LD) in a kernel's build: links modules with their aliases",
+	return newHook("ld", "stands for $(LD): links modules with their aliases",
 		"Kas ld is the real ld, but for the final link of a module, X.ko: it is made from\nX.o.kas, the copy of X.o that bears the aliases. The first image whose list kas nm\nis asked for keeps its debugging information."+hooksLong)
 }

@@ -94,7 +94,20 @@ bear the aliases. The inputs are never changed.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w\nsee '%s --help'", err, cmd.CommandPath())
 	})
-	root.AddCommand(newRun(), newCheck(), newVerify(), newDemo(), newInc(), newLookup(), newModule(), newProbe(), newDiff(), newNM(), newLD(), newKbuild())
+	for _, group := range []struct {
+		title    string
+		commands []*cobra.Command
+	}{
+		{"Kernels that are built:", []*cobra.Command{newRun(), newCheck(), newVerify(), newDemo()}},
+		{"Their registries:", []*cobra.Command{newLookup(), newProbe(), newModule(), newDiff()}},
+		{"Within a kernel's build:", []*cobra.Command{newNM(), newLD(), newKbuild(), newInc()}},
+	} {
+		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
+		for _, c := range group.commands {
+			c.GroupID = group.title
+			root.AddCommand(c)
+		}
+	}
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80"))
 	sayHelp(root)
 	return root

@@ -42,7 +42,7 @@ func newModule() *cobra.Command {
 	var f moduleFlags
 	cmd := &cobra.Command{
 		Use:   "module X.ko...",
-		Short: "give modules built out of the tree their aliases, against a kernel's registry",
+		Short: "give modules built out of the tree their aliases",
 		Long:  moduleLong,
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -42,7 +42,7 @@ func newProbe() *cobra.Command {
 	var f probeFlags
 	cmd := &cobra.Command{
 		Use:               "probe PATTERN",
-		Short:             "how to probe exactly one function: kprobes, perf, bpftrace, livepatch, gdb, drgn",
+		Short:             "tell tracers, livepatch and debuggers exactly one function",
 		Long:              probeLong,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeSymbols,
