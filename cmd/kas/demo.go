@@ -34,7 +34,8 @@ var demoBuilds = []string{"x86_64-gcc", "x86_64-clang-lto"}
 func newDemo() *cobra.Command {
 	return &cobra.Command{
 		Use:   "demo [DIR]",
-		Short: "run the pipeline on five small kernels that come with kas (default " + demoDir + ")",
+		Short: "run the pipeline on five small kernels that come with kas",
+		Long:  "Kas demo runs the pipeline on five small kernels that come with kas, in DIR\n(default " + demoDir + ").",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := demoDir
