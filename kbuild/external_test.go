@@ -139,6 +139,18 @@ func TestExternalRegistry(t *testing.T) {
 	}
 }
 
+// A vmlinux beside the registry, as some distributions ship one, tells places and not the names of modules.
+func TestExternalVmlinux(t *testing.T) {
+	k, headers, _ := externalKernel(t, "")
+	copyFile(t, k.path("vmlinux"), filepath.Join(headers, "vmlinux"))
+	r := k.linkExternal(headers, k.external("more", "init/main"))
+	k.ok(r)
+	want := "kas: start_kernel of vmlinux was unique; it is now also " + k.names("start_kernel init/main.c")[0] + "\n"
+	if r.stderr != want {
+		t.Errorf("said %q, want %q", r.stderr, want)
+	}
+}
+
 // What was registered before counts; a registry of names: all knows all places.
 func TestExternalOverlay(t *testing.T) {
 	k, headers, _ := externalKernel(t, "names: all")

@@ -184,11 +184,15 @@ func (a *Ambiguous) takePlace(r registry.Record) {
 }
 
 // tellAmbiguous says which symbols were alone with their names until the modules out of the tree came.
-func tellAmbiguous(ctx context.Context, b *pipeline.Build, names *kernelNames) error {
+func tellAmbiguous(ctx context.Context, t tree, b *pipeline.Build, names *kernelNames) error {
 	var all []Ambiguous
 	var err error
 	if names != nil {
-		all, err = names.ambiguous(ctx, b, FindDebug(names.Release, "", ""))
+		vmlinux := ""
+		if here := filepath.Join(t.dir, "vmlinux"); exists(here) {
+			vmlinux = here
+		}
+		all, err = names.ambiguous(ctx, b, FindDebug(names.Release, vmlinux, ""))
 	} else {
 		all = ambiguousHere(b)
 	}

@@ -80,15 +80,15 @@ func (k *kernelNames) taken(name string) bool {
 	return ok && slices.ContainsFunc(k.Based(base), func(r registry.Record) bool { return r.Alias == name && ofOthers(r) })
 }
 
-// registryFiles are the registry of the kernel that modules out of the tree are built for, and the overlay with those that
-// were registered before: KAS_REGISTRY and KAS_OVERLAY. By default it is what ships beside Module.symvers; a folder in
-// which the kernel itself was built needs none.
+// registryFiles are the registry of the kernel that modules out of the tree are built for, and the overlay with those
+// that were registered before: KAS_REGISTRY and KAS_OVERLAY. By default it is what ships beside Module.symvers; a folder
+// in which the kernel itself was built needs none.
 func (h *Hook) registryFiles(t tree) []string {
 	if t.ext == "" {
 		return nil
 	}
 	files := filepath.SplitList(h.Getenv("KAS_REGISTRY"))
-	if len(files) == 0 && t.vmlinuxObject() == "" {
+	if len(files) == 0 && !t.built() {
 		for _, name := range []string{"symbols.kas", "symbols.kas.zst"} {
 			if file := filepath.Join(t.dir, name); len(files) == 0 && exists(file) {
 				files = append(files, file)
@@ -99,6 +99,12 @@ func (h *Hook) registryFiles(t tree) []string {
 		files = append(files, overlay)
 	}
 	return files
+}
+
+// built says whether the kernel was built in the tree's folder. A vmlinux alone says nothing: some distributions ship one.
+func (t tree) built() bool {
+	modules, err := t.modules(t.dir)
+	return len(modules) > 0 || err != nil || exists(filepath.Join(t.dir, "vmlinux.o"))
 }
 
 func exists(path string) bool {

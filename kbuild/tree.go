@@ -175,7 +175,7 @@ func (h *Hook) aliases(t tree, name, vmlinux string, emit bool, do func(*pipelin
 		if err := do(b, names); err != nil || t.ext == "" || names == nil && below(t.dir, t.ext) {
 			return err
 		}
-		return tellAmbiguous(ctx, b, names)
+		return tellAmbiguous(ctx, t, b, names)
 	}})
 	options, release := h.options(t)
 	defer release()
