@@ -173,7 +173,7 @@ func (c *comparison) read(side int) {
 	r := c.registries[side]
 	objects := map[string]bool{}
 	c.lines[side] = make([]groupLine, 0, r.lineCount())
-	at, last := int32(-1), []byte(nil)
+	at, last, separator := int32(-1), []byte(nil), []byte(r.Separator())
 	for line := range r.all() {
 		var column [10][]byte
 		rest := line
@@ -185,6 +185,9 @@ func (c *comparison) read(side int) {
 			column[i], rest = rest[:n], rest[n+1:]
 		}
 		name, object, letter, base, alias := column[0], column[1], column[5], column[8], column[9]
+		if bytes.Contains(name, separator) && r.isAlias(string(name)) {
+			continue
+		}
 		if len(base) == 0 {
 			base = name
 		}

@@ -16,6 +16,7 @@ import (
 // They come in the order of names, objects and addresses; none is no error.
 func (r *Registry) Lookup(pattern string) ([]Record, error) {
 	found, err := r.lookup(pattern)
+	found = slices.DeleteFunc(found, func(f Record) bool { return r.isAlias(f.Name) })
 	slices.SortFunc(found, func(a, b Record) int {
 		return cmp.Or(strings.Compare(a.BaseName(), b.BaseName()), strings.Compare(a.Name, b.Name),
 			strings.Compare(a.Object, b.Object), strings.Compare(a.Section, b.Section), cmp.Compare(a.Address, b.Address))
@@ -57,21 +58,24 @@ func parseAddress(s string) (uint64, bool) {
 	return n, err == nil && (marked || len(digits) == 8 || len(digits) == 16)
 }
 
-// exact finds an alias, a name or a base name. What bears this very name comes alone; the base name is asked next, and
-// then the clones and fragments of a function that is not there itself.
+// exact finds an alias or a part of one, else a name or a base name, else the clones and fragments of a function that is not
+// there itself.
 func (r *Registry) exact(pattern string) []Record {
+	if name, tail, ok := r.cut(pattern); ok {
+		found := r.Find(func(f *File) iter.Seq[Record] {
+			return filter(f.Based(name), func(r *Record) bool { return r.Alias == pattern || r.Alias != "" && isAt(r, name, tail) })
+		})
+		if len(found) > 0 {
+			return found
+		}
+	}
 	if found := r.Based(pattern); len(found) > 0 {
 		return found
 	}
 	if found := r.Named(pattern); len(found) > 0 {
 		return found
 	}
-	if name, tail, ok := r.cut(pattern); ok {
-		return r.Find(func(f *File) iter.Seq[Record] {
-			return filter(f.Based(name), func(r *Record) bool { return r.Alias == pattern || r.Alias != "" && isAt(r, name, tail) })
-		})
-	}
-	if strings.ContainsAny(pattern, "/:") {
+	if strings.ContainsAny(pattern, "/:") || strings.Contains(pattern, r.Separator()) {
 		return nil
 	}
 	return r.Find(func(f *File) iter.Seq[Record] { return f.Prefixed(pattern + ".") })
@@ -91,6 +95,12 @@ func (h *Header) Separator() string {
 func (r *Registry) cut(pattern string) (name, tail string, ok bool) {
 	name, tail, ok = strings.Cut(pattern, r.Separator())
 	return name, tail, ok && name != "" && tail != ""
+}
+
+// isAlias says whether a name is the alias of another symbol here: of a kernel that was built with the hooks.
+func (r *Registry) isAlias(name string) bool {
+	base, _, ok := r.cut(name)
+	return ok && slices.ContainsFunc(r.Based(base), func(o Record) bool { return o.Alias == name })
 }
 
 // isAt says whether the symbol's place is meant by the tail of an alias: as it is spelled there, whole or at its

@@ -28,13 +28,15 @@ var queryNames = [][]Record{
 	},
 	{{Name: "name_show.7", Object: "vmlinux", Section: ".text", Address: 0x1200, Size: 32, Type: 't', Count: 1, Position: 1,
 		Base: "name_show", Alias: "name_show@drivers_pnp_card_c_18", File: "drivers/pnp/card.c", Line: 18, Unit: "drivers/pnp/card.c", Source: "subprogram, renamed by full LTO"}},
+	// This symbol table bears the alias of the module's.
+	{{Name: "name_show@drivers_led_x_c_12", Object: "drivers/led-x.ko", Section: ".text", Address: 0, Size: 32, Type: 't', Count: 1, Position: 1}},
 	{{Name: "size", Object: "drivers/led-x.ko", Section: ".data", Address: 8, Size: 8, Type: 'd', Count: 1, Position: 1}},
 	{{Name: "within", Object: "vmlinux", Section: ".text", Address: 0x1108, Size: 4, Type: 't', Count: 1, Position: 1}},
 }
 
 func queryRegistry(t *testing.T, overlay ...[]Record) *Registry {
 	t.Helper()
-	h := Header{Arch: "x86_64", Release: "6.1", Policy: "separator=@ line=opening symbols=text names=duplicates", Symbols: 10}
+	h := Header{Arch: "x86_64", Release: "6.1", Policy: "separator=@ line=opening symbols=text names=duplicates", Symbols: 11}
 	paths := []string{write(t, file(h, queryNames))}
 	if len(overlay) > 0 {
 		base := open(t, file(h, queryNames))
@@ -181,7 +183,7 @@ func TestOverlay(t *testing.T) {
 }
 
 func TestOpenAllRefuses(t *testing.T) {
-	h := Header{Release: "6.1", Symbols: 10}
+	h := Header{Release: "6.1", Symbols: 11}
 	data := file(h, queryNames)
 	base := open(t, data)
 	var b bytes.Buffer
@@ -189,7 +191,7 @@ func TestOpenAllRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	overlay, second, registry := write(t, b.Bytes()), write(t, b.Bytes()), write(t, data)
-	other := write(t, file(Header{Release: "6.2", Symbols: 10}, queryNames))
+	other := write(t, file(Header{Release: "6.2", Symbols: 11}, queryNames))
 	for _, c := range []struct {
 		paths []string
 		want  string
@@ -234,4 +236,20 @@ func FuzzOpen(f *testing.F) {
 			both.Lookup(pattern)
 		}
 	})
+}
+
+// A kernel whose symbol tables bear its aliases, and the same one without: no name differs.
+func TestDiffOfBorneAliases(t *testing.T) {
+	with := queryRegistry(t)
+	plain := slices.DeleteFunc(slices.Clone(queryNames), func(records []Record) bool { return strings.Contains(records[0].Name, "@") })
+	all, err := OpenAll([]string{write(t, file(Header{Policy: with.Policy, Symbols: 10}, plain))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer CloseAll(all)
+	for _, d := range []*Diff{Compare(with, all[0]), Compare(all[0], with)} {
+		if len(d.Names) > 0 || d.Held() != 5 || len(d.Aliases) != 5 {
+			t.Errorf("names %v, %d of %d aliases hold", d.Names, d.Held(), len(d.Aliases))
+		}
+	}
 }
