@@ -145,7 +145,8 @@ func TestExternalVmlinux(t *testing.T) {
 	copyFile(t, k.path("vmlinux"), filepath.Join(headers, "vmlinux"))
 	r := k.linkExternal(headers, k.external("more", "init/main"))
 	k.ok(r)
-	want := "kas: start_kernel of vmlinux was unique; it is now also " + k.names("start_kernel init/main.c")[0] + "\n"
+	// The module is of the same file, and has its alias first.
+	want := "kas: start_kernel of vmlinux was unique; it is now also " + k.names("start_kernel init/main.c")[0] + "_1\n"
 	if r.stderr != want {
 		t.Errorf("said %q, want %q", r.stderr, want)
 	}
@@ -195,6 +196,35 @@ func TestExternalOverlay(t *testing.T) {
 	}
 	if res.stderr != "" {
 		t.Errorf("said %q", res.stderr)
+	}
+}
+
+// A module of a file that the kernel has, too, as those of newer drivers for older kernels: late aliases stay unique.
+func TestExternalSameFile(t *testing.T) {
+	k, headers, _ := externalKernel(t, "")
+	r := openRegistry(t, filepath.Join(headers, "symbols.kas"))
+	path := k.external("newer", "drivers/m1") + ".o"
+	e := External{Registry: r, Modules: []string{path}, Debug: KernelDebug{Modules: k.dir}}
+	outcome, err := e.Run(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := map[string]string{}
+	for _, s := range outcome.Symbols {
+		if s.Alias != "" {
+			have[s.Name] = s.Alias
+		}
+	}
+	want := k.names("many_probe drivers/m1.c", "many_show drivers/m1.c")
+	if have["many_probe"] != want[0] || have["many_show"] != want[1] {
+		t.Errorf("aliases %v, want %v", have, want)
+	}
+	var late []string
+	for _, a := range outcome.Ambiguous {
+		late = append(late, a.Alias)
+	}
+	if !slices.Equal(late, []string{want[0] + "_1", want[1] + "_1"}) {
+		t.Errorf("late aliases %q beside %q", late, want)
 	}
 }
 

@@ -61,14 +61,17 @@ func (a *Ambiguous) String() string {
 // ambiguous finds the symbols that were alone with their names until the modules came, and their aliases: those that the
 // registry knows, or that the kernel's debugging information tells.
 func (k *kernelNames) ambiguous(ctx context.Context, b *pipeline.Build, debug KernelDebug) ([]Ambiguous, error) {
-	bases := map[string]bool{}
+	bases, given := map[string]bool{}, map[string]bool{}
 	for i := range b.Objects {
 		for j := range b.Objects[i].Duplicates {
-			if d := &b.Objects[i].Duplicates[j]; d.Alias != "" || d.Has != "" {
-				bases[b.Groups[d.Group].Base] = true
+			d := &b.Objects[i].Duplicates[j]
+			if alias := cmp.Or(d.Alias, d.Has); alias != "" {
+				bases[b.Groups[d.Group].Base], given[alias] = true, true
 			}
 		}
 	}
+	// A module may be of a file that the kernel has, too.
+	taken := func(name string) bool { return given[name] || strings.Contains(name, k.Separator()) && k.taken(name) }
 	var all []Ambiguous
 	for base := range bases {
 		if others := k.others(base); len(others) == 1 && others[0].Code() {
@@ -88,7 +91,7 @@ func (k *kernelNames) ambiguous(ctx context.Context, b *pipeline.Build, debug Ke
 		path, why := k.debugFile(object, debug)
 		if why == "" {
 			var err error
-			if why, err = k.resolveLate(ctx, b.Config.Alias, object, path, list); err != nil {
+			if why, err = k.resolveLate(ctx, b.Config.Alias, object, path, list, taken); err != nil {
 				return nil, err
 			}
 		}
@@ -123,9 +126,9 @@ func (k *kernelNames) debugFile(object string, debug KernelDebug) (file, why str
 	return "", fmt.Sprintf("%s is not there", candidates[0])
 }
 
-// resolveLate finds the aliases that symbols of one object would have got, had they not been alone with their names. why
-// says what is wrong with the file; the error is that of ctx.
-func (k *kernelNames) resolveLate(ctx context.Context, policy configs.Alias, object, file string, list []*Ambiguous) (why string, err error) {
+// resolveLate finds the aliases that symbols of one object would have got, had they not been alone with their names; none
+// is taken. why says what is wrong with the file; the error is that of ctx.
+func (k *kernelNames) resolveLate(ctx context.Context, policy configs.Alias, object, file string, list []*Ambiguous, taken func(string) bool) (why string, err error) {
 	policy.Names = configs.Names{}
 	escape := strings.NewReplacer("*", `\*`, "?", `\?`, "[", `\[`, `\`, `\\`)
 	for _, a := range list {
@@ -135,7 +138,7 @@ func (k *kernelNames) resolveLate(ctx context.Context, policy configs.Alias, obj
 	plan := []pipeline.Stage{
 		{Name: "scan", Run: func(ctx context.Context, b *pipeline.Build) error {
 			b.Objects = []pipeline.Object{{Name: object, Path: file, Vmlinux: object == registry.Vmlinux}}
-			b.Taken = k.takenAsAlias
+			b.Taken = taken
 			if err := stages.Read(ctx, b); err != nil {
 				return err
 			}
@@ -159,7 +162,7 @@ func (k *kernelNames) resolveLate(ctx context.Context, policy configs.Alias, obj
 	for _, s := range plan {
 		build.Stages = append(build.Stages, s.Name)
 	}
-	r, err := pipeline.Run(ctx, &configs.Plan{OnError: "continue", Builds: []configs.Build{build}}, plan, pipeline.Options{})
+	r, err := pipeline.Run(ctx, &configs.Plan{OnError: "continue", Builds: []configs.Build{build}}, plan, pipeline.Options{Jobs: 1})
 	if err != nil {
 		return "", err
 	}
@@ -167,11 +170,6 @@ func (k *kernelNames) resolveLate(ctx context.Context, policy configs.Alias, obj
 		return err.Error(), nil
 	}
 	return fmt.Sprintf("%s does not have it, or not its place", file), nil
-}
-
-// takenAsAlias is taken for symbols of the kernel itself, whose own names the registry has.
-func (k *kernelNames) takenAsAlias(name string) bool {
-	return strings.Contains(name, k.Separator()) && k.taken(name)
 }
 
 // takePlace takes the place that r has in the source, and the alias of it.
