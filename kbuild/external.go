@@ -45,28 +45,30 @@ func (e *External) Run(ctx context.Context) (*Outcome, error) {
 	}
 	policy.Alias = alias
 	var objects []pipeline.Object
+	paths := map[string]string{} // by the names of modules
 	for _, path := range e.Modules {
-		objects = append(objects, pipeline.Object{Name: strings.TrimSuffix(filepath.Base(path), ".kas"), Path: path})
+		name := configs.Uncompressed(strings.TrimSuffix(filepath.Base(path), ".kas"))
+		module := registry.ModuleName(name)
+		if other, ok := paths[module]; ok {
+			return nil, fmt.Errorf("%s and %s are both module %s", other, path, module)
+		}
+		paths[module] = path
+		objects = append(objects, pipeline.Object{Name: name, Path: path})
 	}
 	slices.SortFunc(objects, func(a, b pipeline.Object) int { return strings.Compare(a.Name, b.Name) })
-	for i := range objects {
-		if i > 0 && registry.ModuleName(objects[i].Name) == registry.ModuleName(objects[i-1].Name) {
-			return nil, fmt.Errorf("%s and %s are both module %s", objects[i-1].Path, objects[i].Path, registry.ModuleName(objects[i].Name))
-		}
-	}
 	known := newKernelNames(e.Registry, e.Modules, &policy)
 	plan := []pipeline.Stage{
 		{Name: "scan", Run: func(ctx context.Context, b *pipeline.Build) error {
 			b.Objects = objects
 			b.Taken = known.taken
-			b.Bears = func(_ *pipeline.Object, d *pipeline.Duplicate) bool { return known.needed(b, d) }
+			b.Bears = func(_ *pipeline.Object, d *pipeline.Duplicate) bool { return known.needed(d) }
 			for _, m := range e.Modules {
 				b.Roots = append(b.Roots, absolute(filepath.Dir(m)))
 			}
 			b.Roots = append(b.Roots, e.Sources...)
 			return known.read(ctx, b)
 		}},
-		{Name: "dedupe", Run: stages.Dedupe}, {Name: "normalize", Run: stages.Normalize}, {Name: "resolve", Run: stages.Resolve},
+		{Name: "dedupe", Run: stages.Dedupe}, {Name: "normalize", Run: known.normalize}, {Name: "resolve", Run: stages.Resolve},
 	}
 	if e.Emit {
 		plan = append(plan, pipeline.Stage{Name: "emit", Run: stages.EmitModules})

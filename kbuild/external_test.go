@@ -199,6 +199,36 @@ func TestExternalOverlay(t *testing.T) {
 	}
 }
 
+// Many modules at once, which workers write at the same time.
+func TestExternalMany(t *testing.T) {
+	k, headers, _ := externalKernel(t, "")
+	r := openRegistry(t, filepath.Join(headers, "symbols.kas"))
+	e := External{Registry: r, Emit: true, Options: pipeline.Options{Jobs: 8}}
+	for _, name := range []string{"e0", "e1", "e2", "e3", "e4", "e5", "e6", "e7"} {
+		e.Modules = append(e.Modules, k.external(name, "drivers/m0", "lib/more")+".o")
+	}
+	outcome, err := e.Run(context.Background())
+	if err != nil || len(outcome.Written) != len(e.Modules) {
+		t.Fatal(err, outcome)
+	}
+	seen := map[string]bool{}
+	for _, m := range e.Modules {
+		for _, alias := range k.aliasNames(m + ".kas") {
+			if seen[alias] {
+				t.Errorf("%s twice", alias)
+			}
+			seen[alias] = true
+		}
+	}
+	if len(seen) != 8*len(externalAliases) {
+		t.Errorf("%d aliases", len(seen))
+	}
+	e.Modules = append(e.Modules, k.external("other", "drivers/m0")+".o", filepath.Join(t.TempDir(), "e3.ko"))
+	if _, err := e.Run(context.Background()); err == nil || !strings.Contains(err.Error(), "are both module e3") {
+		t.Error(err)
+	}
+}
+
 // A module of a file that the kernel has, too, as those of newer drivers for older kernels: late aliases stay unique.
 func TestExternalSameFile(t *testing.T) {
 	k, headers, _ := externalKernel(t, "")

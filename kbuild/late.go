@@ -74,8 +74,22 @@ func (k *kernelNames) ambiguous(ctx context.Context, b *pipeline.Build, debug Ke
 	taken := func(name string) bool { return given[name] || strings.Contains(name, k.Separator()) && k.taken(name) }
 	var all []Ambiguous
 	for base := range bases {
-		if others := k.others(base); len(others) == 1 && others[0].Code() {
-			all = append(all, Ambiguous{Record: others[0]})
+		others := k.others(base)
+		shipped := 0 // in the registry itself
+		for i := range others {
+			if k.Has(&others[i]) {
+				shipped++
+			}
+		}
+		for _, o := range others {
+			if o.Alias == base {
+				o.Alias = "" // it was given back what link-time optimization took, and is not alone with that any more
+			}
+			alone := len(k.Based(base)) == 1                     // until now
+			missed := o.Alias == "" && shipped == 1 && k.Has(&o) // when an earlier module came
+			if (alone || missed) && aliased(b.Config.Alias.Symbols, &o) {
+				all = append(all, Ambiguous{Record: o})
+			}
 		}
 	}
 	slices.SortFunc(all, func(x, y Ambiguous) int {
@@ -104,6 +118,11 @@ func (k *kernelNames) ambiguous(ctx context.Context, b *pipeline.Build, debug Ke
 	return all, nil
 }
 
+// aliased says whether a symbol is of those that get aliases.
+func aliased(symbols string, r *registry.Record) bool {
+	return symbols == "all" || r.Code() == (symbols == "text")
+}
+
 // debugFile is the file of an object of the kernel, or why there is none.
 func (k *kernelNames) debugFile(object string, debug KernelDebug) (file, why string) {
 	var candidates []string
@@ -129,7 +148,7 @@ func (k *kernelNames) debugFile(object string, debug KernelDebug) (file, why str
 // resolveLate finds the aliases that symbols of one object would have got, had they not been alone with their names; none
 // is taken. why says what is wrong with the file; the error is that of ctx.
 func (k *kernelNames) resolveLate(ctx context.Context, policy configs.Alias, object, file string, list []*Ambiguous, taken func(string) bool) (why string, err error) {
-	policy.Names = configs.Names{}
+	policy.Names, policy.SuffixFree = configs.Names{}, false
 	escape := strings.NewReplacer("*", `\*`, "?", `\?`, "[", `\[`, `\`, `\\`)
 	for _, a := range list {
 		policy.Names.Globs = append(policy.Names.Globs, escape.Replace(a.BaseName()))
@@ -218,7 +237,7 @@ func ambiguousHere(b *pipeline.Build) []Ambiguous {
 			o, s := b.Ref(others[0])
 			d := &o.Duplicates[s.Duplicate-1]
 			r := registry.Record{Name: s.Name, Object: o.Name, Type: s.Letter, Alias: cmp.Or(d.Alias, d.Has)}
-			if r.Code() {
+			if aliased(b.Config.Alias.Symbols, &r) {
 				all = append(all, Ambiguous{r, d.Reason})
 			}
 		}

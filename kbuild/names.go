@@ -1,6 +1,7 @@
 package kbuild
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -17,15 +18,15 @@ import (
 // kernelNames is what a registry knows of names, but for the modules that are looked at.
 type kernelNames struct {
 	*registry.Registry
-	own     map[string]bool // names of these modules
-	wanted  func(base string) bool
-	carried map[string]bool // by base name
+	own    map[string]bool // names of these modules
+	wanted func(base string) bool
+	needs  []bool // by group
 }
 
 // newKernelNames prepares the policy, too: places and aliases are found of all functions of the modules, so that they are
 // known when another module makes one of them ambiguous; those are borne that are needed now.
 func newKernelNames(r *registry.Registry, modules []string, policy *configs.Build) *kernelNames {
-	k := &kernelNames{Registry: r, own: map[string]bool{}, wanted: stages.Wanted(policy.Alias.Names), carried: map[string]bool{}}
+	k := &kernelNames{Registry: r, own: map[string]bool{}, wanted: stages.Wanted(policy.Alias.Names)}
 	policy.Alias.Names = configs.Names{All: true}
 	for _, m := range modules {
 		k.own[registry.ModuleName(m)] = true
@@ -52,23 +53,22 @@ func (k *kernelNames) others(base string) []registry.Record {
 	return slices.DeleteFunc(k.Based(base), func(r registry.Record) bool { return k.own[r.Module()] })
 }
 
+// normalize marks the base names that need aliases, beside what the stage does.
+func (k *kernelNames) normalize(ctx context.Context, b *pipeline.Build) error {
+	if err := stages.Normalize(ctx, b); err != nil || k == nil {
+		return err
+	}
+	k.needs = make([]bool, len(b.Groups))
+	for i := range b.Groups {
+		base := b.Groups[i].Base
+		k.needs[i] = len(b.Groups[i].Members) > 1 || k.wanted(base) || len(k.others(base)) > 0
+	}
+	return nil
+}
+
 // needed says whether a symbol of the modules is not alone with its base name, or gets an alias in any case; where the
 // build holds the kernel itself, all that have one need it.
-func (k *kernelNames) needed(b *pipeline.Build, d *pipeline.Duplicate) bool {
-	if k == nil {
-		return true
-	}
-	group := &b.Groups[d.Group]
-	if len(group.Members) > 1 || k.wanted(group.Base) {
-		return true
-	}
-	carried, asked := k.carried[group.Base]
-	if !asked {
-		carried = len(k.others(group.Base)) > 0
-		k.carried[group.Base] = carried
-	}
-	return carried
-}
+func (k *kernelNames) needed(d *pipeline.Duplicate) bool { return k == nil || k.needs[d.Group] }
 
 // taken says whether a name is that of a symbol or an alias that is not of these modules.
 func (k *kernelNames) taken(name string) bool {
@@ -87,18 +87,30 @@ func (h *Hook) registryFiles(t tree) []string {
 	if t.ext == "" {
 		return nil
 	}
-	files := filepath.SplitList(h.Getenv("KAS_REGISTRY"))
-	if len(files) == 0 && !t.built() {
-		for _, name := range []string{"symbols.kas", "symbols.kas.zst"} {
-			if file := filepath.Join(t.dir, name); len(files) == 0 && exists(file) {
-				files = append(files, file)
-			}
+	var files []string
+	for _, file := range filepath.SplitList(h.Getenv("KAS_REGISTRY")) {
+		if info, err := os.Stat(file); err == nil && info.IsDir() {
+			file = cmp.Or(shipped(file), file)
 		}
+		files = append(files, file)
+	}
+	if file := shipped(t.dir); len(files) == 0 && file != "" && !t.built() {
+		files = append(files, file)
 	}
 	if overlay := h.Getenv("KAS_OVERLAY"); len(files) > 0 && overlay != "" && exists(overlay) {
 		files = append(files, overlay)
 	}
 	return files
+}
+
+// shipped is the registry in a folder, "" if there is none.
+func shipped(dir string) string {
+	for _, name := range []string{"symbols.kas", "symbols.kas.zst"} {
+		if file := filepath.Join(dir, name); exists(file) {
+			return file
+		}
+	}
+	return ""
 }
 
 // built says whether the kernel was built in the tree's folder. A vmlinux alone says nothing: some distributions ship one.
@@ -130,6 +142,9 @@ func (h *Hook) kernelNames(t tree, policy *configs.Build) (*kernelNames, error) 
 	if err := h.fits(t, r, policy); err != nil {
 		r.Close()
 		return nil, err
+	}
+	if overlay := h.Getenv("KAS_OVERLAY"); overlay != "" && !exists(overlay) {
+		fmt.Fprintf(os.Stderr, "kas: KAS_OVERLAY names %s, which is not there: no module was registered before\n", overlay)
 	}
 	policy.Arch = r.Arch
 	modules, err := t.modules(t.ext)

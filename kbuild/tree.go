@@ -155,10 +155,10 @@ func (h *Hook) aliases(t tree, name, vmlinux string, emit bool, do func(*pipelin
 			}
 		}
 		b.Bears = func(o *pipeline.Object, d *pipeline.Duplicate) bool {
-			return o.Symbols[d.Symbol].Local && names.needed(b, d) // of the others see globalsFile
+			return o.Symbols[d.Symbol].Local && names.needed(d) // of the others see globalsFile
 		}
 		b.Also = func(o *pipeline.Object) string {
-			if text := globalsOf(b, o, names); len(text) > 0 {
+			if text := globalsOf(o, names); len(text) > 0 {
 				return pipeline.Digest(string(text))
 			}
 			return ""
@@ -166,7 +166,7 @@ func (h *Hook) aliases(t tree, name, vmlinux string, emit bool, do func(*pipelin
 		return names.read(ctx, b)
 	}
 	plan := []pipeline.Stage{
-		{Name: "scan", Run: list}, {Name: "dedupe", Run: stages.Dedupe}, {Name: "normalize", Run: stages.Normalize}, {Name: "resolve", Run: stages.Resolve},
+		{Name: "scan", Run: list}, {Name: "dedupe", Run: stages.Dedupe}, {Name: "normalize", Run: names.normalize}, {Name: "resolve", Run: stages.Resolve},
 	}
 	if emit {
 		plan = append(plan, pipeline.Stage{Name: "emit", Run: stages.EmitModules})
@@ -234,11 +234,11 @@ type emitted struct {
 const emittedFile = "emitted"
 
 // globalsOf is the lines of globalsFile for one module.
-func globalsOf(b *pipeline.Build, o *pipeline.Object, names *kernelNames) []byte {
+func globalsOf(o *pipeline.Object, names *kernelNames) []byte {
 	var lines []byte
 	for i := range o.Duplicates {
 		d := &o.Duplicates[i]
-		if s := &o.Symbols[d.Symbol]; d.Alias != "" && !s.Local && !o.Vmlinux && names.needed(b, d) {
+		if s := &o.Symbols[d.Symbol]; d.Alias != "" && !s.Local && !o.Vmlinux && names.needed(d) {
 			lines = fmt.Appendf(lines, "%s\t%s\t%s\n", absolute(o.Path), s.Name, d.Alias)
 		}
 	}
@@ -277,7 +277,7 @@ func (h *Hook) copies(t tree, object string) (*emitted, error) {
 				copied = elf.IdentifyTarget(o.Path + ".kas")
 			}
 			e.lines = fmt.Appendf(e.lines, "%v %v %s\n", o.Identity, copied, absolute(o.Path))
-			globals = append(globals, globalsOf(b, o, names)...)
+			globals = append(globals, globalsOf(o, names)...)
 		}
 		_, err := pipeline.WriteFile(filepath.Join(t.state, globalsFile), func(w io.Writer) error { _, err := w.Write(globals); return err })
 		return err

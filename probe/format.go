@@ -118,24 +118,17 @@ func (t *Target) Perf(n Naming) string {
 	return fmt.Sprintf("echo '%s' >>/sys/kernel/tracing/kprobe_events && perf record -e %s -aR sleep 10", t.Kprobe(n), event)
 }
 
-// Bpftrace is an attach point, and the first version of bpftrace that takes it, "" for all. An offset and an alias are
-// none: what available_filter_functions does not list, an older bpftrace leaves out with a warning, and attaches nothing.
-func (t *Target) Bpftrace(n Naming) (point, since string, err error) {
+// Bpftrace is an attach point. A name that is alone in the whole kernel is the only one that all versions take for one
+// function: of an offset, an alias, an address and MODULE:NAME they attach nothing, or make a name of it again.
+func (t *Target) Bpftrace(n Naming) (string, error) {
 	kind := "kprobe:"
 	if n.Return {
 		kind = "kretprobe:"
 	}
-	switch {
-	case t.byName != "" && !strings.Contains(t.byName, ":"):
-		return kind + t.byName, "", nil
-	case t.byName != "":
-		return kind + t.byName, "0.20", nil
-	case t.Live && !n.Return:
-		return fmt.Sprintf("%s%#x", kind, t.Address), "0.23", nil
-	case t.Live:
-		return "", "", errors.New("bpftrace takes no address for a return: use kprobe_events")
+	if t.byName != "" && !strings.Contains(t.byName, ":") {
+		return kind + t.byName, nil
 	}
-	return "", "", errors.New("bpftrace tells namesakes by their address in the running kernel alone (--live)")
+	return "", errors.New("bpftrace tells functions by their names alone: use the kprobe event")
 }
 
 // Livepatch is an initializer of a struct klp_object, without the function that is to run instead.

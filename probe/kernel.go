@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -76,13 +77,19 @@ func ReadFile(path string) (*Kernel, error) {
 	}
 	defer file.Close()
 	var magic [4]byte
-	if n, _ := file.Read(magic[:]); n == len(magic) && string(magic[:]) == "\x7fELF" {
+	n, err := io.ReadFull(file, magic[:])
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if string(magic[:n]) == "\x7fELF" {
 		return readVmlinux(path)
 	}
 	k := &Kernel{Source: path}
-	if k.symbols, err = os.ReadFile(path); err != nil {
+	rest, err := io.ReadAll(file) // of a pipe, which cannot be opened twice
+	if err != nil {
 		return nil, err
 	}
+	k.symbols = append(magic[:n:n], rest...)
 	if err := checkLines(k.symbols); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -84,7 +84,7 @@ func Choose(all []*registry.Registry, pattern, object string, k *Kernel) (*regis
 			return nil, registry.Record{}, err
 		}
 		for _, r := range records {
-			if object != "" && !registry.PathEndsWith(r.Object, object) {
+			if object != "" && !registry.PathEndsWith(r.Object, object) && r.Module() != object {
 				continue
 			}
 			if !r.Code() {
@@ -112,6 +112,8 @@ func Choose(all []*registry.Registry, pattern, object string, k *Kernel) (*regis
 	switch {
 	case len(differ) > 0 && len(differ) == len(all):
 		return nil, registry.Record{}, errors.Join(differ...)
+	case several && k != nil:
+		return nil, registry.Record{}, fmt.Errorf("%s is in several registries, and %s does not tell its release: name one with --registry", pattern, k.Source)
 	case several:
 		return nil, registry.Record{}, fmt.Errorf("%s is in several registries: name one with --registry, or let --live or --check tell the kernel", pattern)
 	case len(found) > 1:
@@ -120,6 +122,10 @@ func Choose(all []*registry.Registry, pattern, object string, k *Kernel) (*regis
 		return nil, registry.Record{}, errors.New(other)
 	case len(found) == 0:
 		return nil, registry.Record{}, fmt.Errorf("%w %s in %s", ErrNoFunction, pattern, paths(all))
+	}
+	if t, ok, _ := from.Target(pattern); ok && t.Address != found[0].Address {
+		return nil, registry.Record{}, fmt.Errorf("%s is %s+%#x: functions are probed where they begin; ask for %s",
+			pattern, found[0].Name, t.Address-found[0].Address, cmp.Or(found[0].Alias, found[0].Name))
 	}
 	return from, found[0], nil
 }
@@ -254,9 +260,28 @@ func (f *finder) vmlinux() error {
 	return nil
 }
 
-// single says whether the whole kernel has the name once.
+// single says whether the whole kernel has the name once. Kernels of link-time optimization may leave suffixes out when
+// they look for a name.
 func (f *finder) single() bool {
-	return nameable(f.Record.Name) && !f.another && (f.Checked == "" || len(f.kernel.Named(f.Record.Name)) <= 1)
+	name := f.Record.Name
+	if !nameable(name) || f.another || f.hasSuffixed(name) {
+		return false
+	}
+	switch {
+	case f.kernel == nil:
+		return true
+	case f.Checked == "": // it is in a module that is not loaded
+		return len(f.kernel.Named(name)) == 0
+	}
+	return len(f.kernel.Named(name)) <= 1
+}
+
+// hasSuffixed says whether link-time optimization made another symbol of the name by a suffix.
+func (f *finder) hasSuffixed(name string) bool {
+	if f.reg.LTO == "" || f.reg.LTO == "none" {
+		return false
+	}
+	return len(f.reg.Find(func(file *registry.File) iter.Seq[registry.Record] { return file.Prefixed(name + ".") })) > 0
 }
 
 // checkVmlinux holds the list of the symbol's namesakes in vmlinux against the kernel's.
@@ -274,12 +299,8 @@ func (f *finder) checkVmlinux() error {
 	}
 	f.Slide = base[0].Address - (r.Address - f.text)
 	f.Address = r.Address + f.Slide
-	// The ends of the code are elsewhere in nearly every other kernel, even where this one function is not.
-	for _, end := range []string{"_etext", "_einittext"} {
-		want, have := f.reg.Named(end), k.Named(end)
-		if len(want) == 1 && len(have) == 1 && want[0].Object == registry.Vmlinux && want[0].Address+f.Slide != have[0].Address {
-			return fmt.Errorf("%s has %s at %#x, by the registry it is at %#x: not the same kernel", k.Source, end, have[0].Address, want[0].Address+f.Slide)
-		}
+	if err := f.checkEnds(); err != nil {
+		return err
 	}
 	var want, have []uint64
 	for _, o := range f.inObject(r.Name) {
@@ -305,6 +326,24 @@ func (f *finder) checkVmlinux() error {
 	}
 	f.confirm(named)
 	return f.checkAlias()
+}
+
+// checkEnds compares how long the code of vmlinux is: its ends are elsewhere in nearly every other kernel, even where one
+// function is not.
+func (f *finder) checkEnds() error {
+	var slide uint64
+	from := ""
+	for _, end := range []string{"_text", "_etext", "_einittext"} {
+		want, have := f.reg.Named(end), f.kernel.Named(end)
+		switch {
+		case len(want) != 1 || len(have) != 1 || want[0].Object != registry.Vmlinux:
+		case from == "":
+			slide, from = have[0].Address-want[0].Address, end
+		case want[0].Address+slide != have[0].Address:
+			return fmt.Errorf("%s has %s at %#x, by the registry it is at %#x: not the same kernel", f.kernel.Source, end, have[0].Address, want[0].Address+slide)
+		}
+	}
+	return nil
 }
 
 // confirm takes over what the kernel lists of the name in the object: livepatch counts all of them, code or not.
@@ -369,12 +408,12 @@ func (f *finder) module() error {
 		for _, s := range symbols {
 			loaded[s.Name] = append(loaded[s.Name], s)
 		}
-		if err := f.checkModule(section, loaded); err != nil {
+		if err := cmp.Or(f.checkEnds(), f.checkModule(section, loaded)); err != nil {
 			return err
 		}
 	}
 	alone := func(name string) bool {
-		return nameable(name) && counts[name] == 1 && (loaded == nil || len(loaded[name]) == 1)
+		return nameable(name) && counts[name] == 1 && (loaded == nil || len(loaded[name]) == 1) && !f.hasSuffixed(name)
 	}
 	switch {
 	case f.single():

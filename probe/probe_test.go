@@ -510,23 +510,23 @@ func TestFormats(t *testing.T) {
 	}{
 		{"name_show@b_c_4", nil, naming, [7]string{
 			"p:kas/name_show_b_c_4 _text+0x2000", "echo 'p:kas/name_show_b_c_4 _text+0x2000' >>/sys/kernel/tracing/kprobe_events && perf record -e kas:name_show_b_c_4 -aR sleep 10",
-			"! bpftrace tells namesakes by their address in the running kernel alone (--live)",
+			"! bpftrace tells functions by their names alone: use the kprobe event",
 			"NULL", `{ .old_name = "name_show", .old_sympos = 2 }`, "break *((char *)&_text + 0x2000)",
 			`prog.symbol(prog.symbol("_text").address + 0x2000)`,
 		}},
 		{"name_show@b_c_4", with, back, [7]string{
 			"r:kas/name_show_b_c_4__return name_show@b_c_4", "perf probe 'kas:name_show_b_c_4=0xffffffffa6802000%return'",
-			"! bpftrace takes no address for a return: use kprobe_events", "NULL", `{ .old_name = "name_show", .old_sympos = 2 }`, "break *((char *)&_text + 0x2000)",
+			"! bpftrace tells functions by their names alone: use the kprobe event", "NULL", `{ .old_name = "name_show", .old_sympos = 2 }`, "break *((char *)&_text + 0x2000)",
 			`prog.symbol(prog.symbol("_text").address + 0x2000)`,
 		}},
 		{"name_show@drv_c_5", without, Naming{Group: "g", Event: "mine"}, [7]string{
-			"p:g/mine lab_drv:name_show", "echo 'p:g/mine lab_drv:name_show' >>/sys/kernel/tracing/kprobe_events && perf record -e g:mine -aR sleep 10", "kprobe:lab_drv:name_show 0.20",
+			"p:g/mine lab_drv:name_show", "echo 'p:g/mine lab_drv:name_show' >>/sys/kernel/tracing/kprobe_events && perf record -e g:mine -aR sleep 10", "! bpftrace tells functions by their names alone: use the kprobe event",
 			`"lab_drv"`, `{ .old_name = "name_show", .old_sympos = 0 }`, "break *0xffffffffc0000020", "prog.symbol(0xffffffffc0000020)",
 		}},
 		{"twin@two_c_1", with, naming, [7]string{
 			"p:kas/twin_two_c_1 lab_drv:twin@two_c_1",
 			"echo 'p:kas/twin_two_c_1 lab_drv:twin@two_c_1' >>/sys/kernel/tracing/kprobe_events && perf record -e kas:twin_two_c_1 -aR sleep 10",
-			"kprobe:0xffffffffc0000080 0.23", `"lab_drv"`, `{ .old_name = "twin", .old_sympos = 2 }`,
+			"! bpftrace tells functions by their names alone: use the kprobe event", `"lab_drv"`, `{ .old_name = "twin", .old_sympos = 2 }`,
 			"break *0xffffffffc0000080", "prog.symbol(0xffffffffc0000080)",
 		}},
 		{"between", with, back, [7]string{
@@ -538,12 +538,12 @@ func TestFormats(t *testing.T) {
 		{"twin@two_c_1", nil, naming, [7]string{
 			"p:kas/twin_two_c_1 lab_drv:between+0x20",
 			"echo 'p:kas/twin_two_c_1 lab_drv:between+0x20' >>/sys/kernel/tracing/kprobe_events && perf record -e kas:twin_two_c_1 -aR sleep 10",
-			"! bpftrace tells namesakes by their address in the running kernel alone (--live)", `"lab_drv"`, `{ .old_name = "twin", .old_sympos = 2 }`, "break *&'lab/two.c'::twin", `prog.function("twin", "lab/two.c")`,
+			"! bpftrace tells functions by their names alone: use the kprobe event", `"lab_drv"`, `{ .old_name = "twin", .old_sympos = 2 }`, "break *&'lab/two.c'::twin", `prog.function("twin", "lab/two.c")`,
 		}},
 		{"inlined@lab_h_2__b_c", nil, back, [7]string{ // two of one file
 			"r:kas/inlined_lab_h_2__b_c__return _text+0x5200",
 			"echo 'r:kas/inlined_lab_h_2__b_c__return _text+0x5200' >>/sys/kernel/tracing/kprobe_events && perf record -e kas:inlined_lab_h_2__b_c__return -aR sleep 10",
-			"! bpftrace tells namesakes by their address in the running kernel alone (--live)", "NULL", `{ .old_name = "inlined", .old_sympos = 2 }`, "break *((char *)&_text + 0x5200)",
+			"! bpftrace tells functions by their names alone: use the kprobe event", "NULL", `{ .old_name = "inlined", .old_sympos = 2 }`, "break *((char *)&_text + 0x5200)",
 			`prog.symbol(prog.symbol("_text").address + 0x5200)`,
 		}},
 	} {
@@ -558,9 +558,8 @@ func TestFormats(t *testing.T) {
 			}
 			return s
 		}
-		point, since, err := target.Bpftrace(c.n)
 		got := [7]string{
-			target.Kprobe(c.n), target.Perf(c.n), strings.TrimSpace(or(point+" "+since, err)), target.LivepatchObject(), target.LivepatchFunction(), or(target.GDB()), or(target.Drgn()),
+			target.Kprobe(c.n), target.Perf(c.n), or(target.Bpftrace(c.n)), target.LivepatchObject(), target.LivepatchFunction(), or(target.GDB()), or(target.Drgn()),
 		}
 		if d := cmp.Diff(c.want, got); d != "" {
 			t.Errorf("%s: %s", c.pattern, d)

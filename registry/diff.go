@@ -156,7 +156,7 @@ func (r *Registry) all() iter.Seq[[]byte] {
 	}
 	return func(yield func([]byte) bool) {
 		for line := range r.from(0) {
-			if record := parseRecord(line); !r.restated[record.place()] && !yield(line) {
+			if record := parseRecord(line); !r.hides(&record) && !yield(line) {
 				return
 			}
 		}

@@ -47,7 +47,7 @@ func (c *comparison) match(g *group) *matcher {
 	m.round(func(r *Record) (key, bool) {
 		return key{r.Module(), path.Dir(r.File), path.Ext(r.File)}, located(r) && r.File == r.Unit && r.Code()
 	}, func(a, b []*Record) bool {
-		return one(a, b) && rest == 2 && c.registries[0].Arch == c.registries[1].Arch && (c.knows(1, a[0].File) || c.knows(0, b[0].File))
+		return one(a, b) && rest == 2 && c.registries[0].Arch == c.registries[1].Arch && c.knows(1, a[0].File) != c.knows(0, b[0].File)
 	})
 	alone := func(side int, r *Record) bool {
 		n := 0

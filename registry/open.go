@@ -58,7 +58,7 @@ func (f *File) Close() error {
 var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd} // RFC 8878, section 3.1.1
 
 func (f *File) load() ([]byte, error) {
-	file, err := os.Open(f.Path)
+	file, err := os.OpenFile(f.Path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe must not be waited for
 	if err != nil {
 		if pe := new(fs.PathError); errors.As(err, &pe) {
 			return nil, pe.Err
@@ -307,7 +307,6 @@ func (f *File) lineEnd(offset int) int {
 
 // In yields the symbols that are declared in a file whose path ends with this one, or compiled with it.
 func (f *File) In(file string) iter.Seq[Record] {
-	file = strings.TrimPrefix(file, "./")
 	located := f.inParts(func(part []byte) (kept [][]byte) {
 		for line := range lines(part) {
 			// Few symbols have a place: then the last column is not empty.

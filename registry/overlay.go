@@ -12,8 +12,8 @@ type Registry struct {
 	*File
 	Overlay *File // nil if there is none
 
-	restated map[place]bool // symbols of the file of which the overlay says more
-	added    map[string]int // by name: symbols that the overlay alone has
+	restated map[place]bool  // symbols of the file of which the overlay says more
+	replaced map[string]bool // modules of the file in place of which the overlay has others
 }
 
 // place names a symbol within a kernel.
@@ -80,14 +80,26 @@ func (r *Registry) Close() error {
 }
 
 func (r *Registry) attach(overlay *File) {
-	r.Overlay, r.restated, r.added = overlay, map[place]bool{}, map[string]int{}
-	for o := range overlay.Prefixed("") {
-		r.added[o.Name]++
+	r.Overlay = overlay
+	r.know(overlay.Prefixed(""))
+}
+
+// know takes what an overlay holds.
+func (r *Registry) know(overlay iter.Seq[Record]) {
+	r.restated, r.replaced = map[place]bool{}, map[string]bool{}
+	for o := range overlay {
 		if r.Has(&o) {
 			r.restated[o.place()] = true
-			r.added[o.Name]--
+		} else {
+			r.replaced[o.Module()] = true
 		}
 	}
+}
+
+// hides says whether the overlay has another symbol in place of one of the file: told anew, or of a module that was built
+// again. Two modules of one name cannot be loaded.
+func (r *Registry) hides(b *Record) bool {
+	return r.restated[b.place()] || r.replaced[b.Module()]
 }
 
 // Find returns the symbols that find yields of the registry and of its overlay, as they are now: counted over both, and
@@ -97,20 +109,16 @@ func (r *Registry) Find(find func(*File) iter.Seq[Record]) []Record {
 	if r.Overlay == nil {
 		return found
 	}
-	found = slices.DeleteFunc(found, func(b Record) bool { return r.restated[b.place()] })
-	base := len(found)
-	found = slices.AppendSeq(found, find(r.Overlay))
+	hidden := func(b Record) bool { return r.hides(&b) }
+	found = slices.AppendSeq(slices.DeleteFunc(found, hidden), find(r.Overlay))
+	counts := map[string]int{}
 	for i := range found {
-		f := &found[i]
-		if i < base {
-			f.Count += r.added[f.Name]
-			continue
+		name := found[i].Name
+		if counts[name] == 0 {
+			own := slices.DeleteFunc(slices.Collect(r.File.Named(name)), hidden)
+			counts[name] = len(own) + len(slices.Collect(r.Overlay.Named(name)))
 		}
-		f.Count = r.added[f.Name]
-		for b := range r.File.Named(f.Name) {
-			f.Count += b.Count
-			break
-		}
+		found[i].Count = counts[name]
 	}
 	return found
 }

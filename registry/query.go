@@ -12,10 +12,10 @@ import (
 )
 
 // Lookup finds symbols by what is known of one: an alias, a name with or without its suffix, NAME@FILE or NAME@FILE:LINE,
-// a glob over names and aliases, a source file or FILE:LINE, an address, NAME+OFFSET, an object or the name of a module.
+// a glob over names and aliases, a source file or FILE:LINE, an address, NAME+OFFSET or an object.
 // They come in the order of names, objects and addresses; none is no error.
 func (r *Registry) Lookup(pattern string) ([]Record, error) {
-	found, err := r.lookup(pattern)
+	found, err := r.lookup(strings.TrimPrefix(pattern, "./"))
 	found = slices.DeleteFunc(found, func(f Record) bool { return r.isAlias(f.Name) })
 	slices.SortFunc(found, func(a, b Record) int {
 		return cmp.Or(strings.Compare(a.BaseName(), b.BaseName()), strings.Compare(a.Name, b.Name),
@@ -34,21 +34,28 @@ func (r *Registry) lookup(pattern string) ([]Record, error) {
 	if found := r.exact(pattern); len(found) > 0 {
 		return found, nil
 	}
-	if name, offset, ok := strings.Cut(pattern, "+"); ok {
-		if more, err := strconv.ParseUint(offset, 0, 64); err == nil {
-			if base, ok := parseAddress(name); ok {
-				return r.at(Vmlinux, "", base+more), nil
-			}
-			return r.offset(name, more)
-		}
-	}
-	if address, ok := parseAddress(pattern); ok {
-		return r.at(Vmlinux, "", address), nil
+	switch t, ok, err := r.Target(pattern); {
+	case err != nil:
+		return nil, err
+	case ok && t.Object == "": // so many bytes after a name that is not known
+		return nil, nil
+	case ok:
+		return r.at(t.Object, t.Section, t.Address), nil
 	}
 	if found := r.object(pattern); len(found) > 0 {
 		return found, nil
 	}
 	return r.byPlace(pattern), nil
+}
+
+// parseOffset reads a decimal number, or a hexadecimal one with 0x.
+func parseOffset(s string) (uint64, bool) {
+	if digits, ok := strings.CutPrefix(s, "0x"); ok {
+		n, err := strconv.ParseUint(digits, 16, 64)
+		return n, err == nil
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	return n, err == nil
 }
 
 // parseAddress reads an address as kallsyms and people write it: with 0x, or with as many digits as one has.
@@ -144,7 +151,6 @@ func CutLine(s string) (file string, line int64, ok bool) {
 
 // PathEndsWith says whether the path's last parts are those of file.
 func PathEndsWith(path, file string) bool {
-	file = strings.TrimPrefix(file, "./")
 	rest, ok := strings.CutSuffix(path, file)
 	return ok && file != "" && (rest == "" || rest[len(rest)-1] == '/')
 }
@@ -191,28 +197,47 @@ func (r *Registry) glob(pattern string) ([]Record, error) {
 
 // at finds the symbols that an address lies in.
 func (r *Registry) at(object, section string, address uint64) []Record {
-	return r.Find(func(f *File) iter.Seq[Record] { return f.At(object, section, address) })
+	found := r.Find(func(f *File) iter.Seq[Record] { return f.At(object, section, address) })
+	last := uint64(0)
+	for i := range found {
+		last = max(last, found[i].Address)
+	}
+	return slices.DeleteFunc(found, func(f Record) bool { return f.Address != last })
 }
 
-// offset finds what lies so many bytes after a symbol.
-func (r *Registry) offset(name string, offset uint64) ([]Record, error) {
-	from := r.exact(name)
-	if len(from) == 0 {
-		return nil, nil
-	}
-	for i := range from {
-		if f := &from[i]; f.Object != from[0].Object || f.Section != from[0].Section || f.Address != from[0].Address {
-			return nil, fmt.Errorf("%s is %d symbols: %s+%#x says of none of them what lies there", name, len(from), name, offset)
+// Target is the place that an address or NAME+OFFSET means; false if the pattern is neither.
+func (r *Registry) Target(pattern string) (place Record, ok bool, err error) {
+	name, offset, plus := strings.Cut(pattern, "+")
+	more := uint64(0)
+	if plus {
+		if more, ok = parseOffset(offset); !ok {
+			return place, false, nil
 		}
 	}
-	f := &from[0]
-	if f.Object == Vmlinux {
-		return r.at(f.Object, "", f.Address+offset), nil
+	if address, ok := parseAddress(name); ok {
+		return Record{Object: Vmlinux, Address: address + more}, true, nil
 	}
-	return r.at(f.Object, f.Section, f.Address+offset), nil
+	if !plus {
+		return place, false, nil
+	}
+	from := r.exact(name)
+	for i := range from {
+		if f := &from[i]; f.Object != from[0].Object || f.Section != from[0].Section || f.Address != from[0].Address {
+			return place, true, fmt.Errorf("%s is %d symbols: %s+%#x says of none of them what lies there", name, len(from), name, more)
+		}
+	}
+	if len(from) == 0 {
+		return place, true, nil
+	}
+	f := &from[0]
+	place = Record{Object: f.Object, Section: f.Section, Address: f.Address + more}
+	if f.Object == Vmlinux {
+		place.Section = "" // addresses say it
+	}
+	return place, true, nil
 }
 
-// object finds the symbols of a module's file, given with as many of its folders as are wanted, or of [MODULE].
+// object finds the symbols of a module's file, given with as many of its folders as are wanted.
 func (r *Registry) object(pattern string) []Record {
 	base := path.Base(pattern)
 	if pattern == Vmlinux || strings.HasSuffix(base, ".ko") || strings.HasSuffix(base, ".o") {

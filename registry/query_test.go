@@ -165,6 +165,22 @@ func TestOverlay(t *testing.T) {
 			t.Errorf("%s: %s %v, want %s", c.pattern, got, err, c.want)
 		}
 	}
+	// A symbol within another, of which the overlay tells: the inner one is meant.
+	card := queryNames[4][1]
+	inner := queryRegistry(t, []Record{card})
+	if found, err := inner.Lookup("0x1109"); err != nil || briefly(found) != "within/vmlinux+1108" {
+		t.Errorf("%s %v", briefly(found), err)
+	}
+	// A module that was built again stands in place of the kernel's.
+	again := Record{Name: "name_show", Object: "led_x.ko", Section: ".text", Address: 0x70, Size: 8, Type: 't', Position: 1, Base: "name_show"}
+	replaced := queryRegistry(t, []Record{again})
+	found, err := replaced.Lookup("name_show")
+	if got := briefly(found); err != nil || got != "name_show/led_x.ko+70, name_show/vmlinux+1100, name_show.7/vmlinux+1200" || found[0].Count != 2 {
+		t.Errorf("%s %v", got, err)
+	}
+	if found, _ := replaced.Lookup("size"); len(found) != 0 {
+		t.Errorf("what the module had before: %s", briefly(found))
+	}
 	for name, want := range map[string]int{"alone": 2, "name_show": 3, "copy": 2, "name_show.7": 1} {
 		for _, f := range r.Named(name) {
 			if f.Count != want {
@@ -179,6 +195,15 @@ func TestOverlay(t *testing.T) {
 	}
 	if !r.Has(&late) || r.Has(&later) {
 		t.Error("what the registry itself has")
+	}
+}
+
+func TestWriteOverlayRefuses(t *testing.T) {
+	base := open(t, file(Header{Symbols: 11}, queryNames))
+	for _, name := range []string{"a\tb", "a\nb", "#a"} {
+		if err := WriteOverlay(&bytes.Buffer{}, base, []Record{{Name: name, Object: "x.ko"}}); err == nil {
+			t.Errorf("%q was written", name)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"cmp"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -15,6 +16,14 @@ func WriteOverlay(w io.Writer, base *File, records []Record) error {
 		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Object, b.Object), strings.Compare(a.Section, b.Section),
 			cmp.Compare(a.Address, b.Address), cmp.Compare(a.Position, b.Position))
 	})
+	for i := range records {
+		// A line of the file begins with the name, and a header line with "#".
+		if r := &records[i]; strings.ContainsAny(r.Name, "\t\n") || strings.HasPrefix(r.Name, "#") {
+			return fmt.Errorf("%s: symbol %q cannot be written in a registry", r.Object, r.Name)
+		}
+	}
+	both := &Registry{File: base}
+	both.know(slices.Values(records))
 	var lines []byte
 	for len(records) > 0 {
 		n := 1
@@ -23,7 +32,7 @@ func WriteOverlay(w io.Writer, base *File, records []Record) error {
 		}
 		count := n
 		for b := range base.Named(records[0].Name) {
-			if !slices.ContainsFunc(records[:n], func(r Record) bool { return r.place() == b.place() }) {
+			if !both.hides(&b) {
 				count++
 			}
 		}

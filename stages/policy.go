@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -12,14 +13,14 @@ import (
 // Policy is what a registry says of the choices that decide which symbols get an alias and how it is spelled: words KEY=VALUE
 // between blanks, for people and ParsePolicy.
 func Policy(a *configs.Alias) string {
-	names := "duplicates"
+	names := "names=duplicates"
 	switch {
 	case a.Names.All:
-		names = "all"
+		names = "names=all"
 	case len(a.Names.Globs) > 0:
-		names = joinWords(a.Names.Globs)
+		names = "globs=" + joinWords(a.Names.Globs)
 	}
-	words := []string{"separator=" + a.Separator, "line=" + a.Line, "symbols=" + a.Symbols, "names=" + names}
+	words := []string{"separator=" + a.Separator, "line=" + a.Line, "symbols=" + a.Symbols, names}
 	if a.SuffixFree {
 		words = append(words, "suffix_free=true")
 	}
@@ -46,13 +47,11 @@ func ParsePolicy(text string) (a configs.Alias, err error) {
 		case "symbols":
 			a.Symbols = value
 		case "names":
-			switch value {
-			case "duplicates":
-			case "all":
-				a.Names.All = true
-			default:
-				a.Names.Globs, err = splitWords(value)
+			if a.Names.All = value == "all"; !a.Names.All && value != "duplicates" {
+				err = errUnknown
 			}
+		case "globs":
+			a.Names.Globs, err = splitWords(value)
 		case "suffix_free":
 			a.SuffixFree = value == "true"
 		case "max_length":
@@ -61,7 +60,7 @@ func ParsePolicy(text string) (a configs.Alias, err error) {
 			a.Never.Replace = key == "never_only"
 			a.Never.Patterns, err = splitWords(value)
 		default:
-			err = fmt.Errorf("an unknown word")
+			err = errUnknown
 		}
 		if err != nil {
 			return a, fmt.Errorf("policy %q: %q: %w", text, word, err)
@@ -72,6 +71,8 @@ func ParsePolicy(text string) (a configs.Alias, err error) {
 	}
 	return a, nil
 }
+
+var errUnknown = errors.New("an unknown word")
 
 // joinWords makes one word of several that may hold anything.
 func joinWords(words []string) string {

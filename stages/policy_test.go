@@ -13,7 +13,7 @@ func TestPolicy(t *testing.T) {
 	plain := configs.Alias{Separator: "@", Line: "opening", Symbols: "text"}
 	all, globs, rest := plain, plain, plain
 	all.Names.All = true
-	globs.Names.Globs = []string{"name_*", "a,b", "50% of\tall"}
+	globs.Names.Globs = []string{"all", "name_*", "a,b", "50% of\tall"}
 	rest.SuffixFree, rest.MaxLength = true, 127
 	rest.Never = configs.Never{Replace: true, Patterns: []string{`^a b$`, `x{1,2}%20`}}
 	more := plain
@@ -26,7 +26,7 @@ func TestPolicy(t *testing.T) {
 	}{
 		{plain, "separator=@ line=opening symbols=text names=duplicates"},
 		{all, "separator=@ line=opening symbols=text names=all"},
-		{globs, "separator=@ line=opening symbols=text names=name_*,a%2Cb,50%25%20of%09all"},
+		{globs, "separator=@ line=opening symbols=text globs=all,name_*,a%2Cb,50%25%20of%09all"},
 		{rest, "separator=@ line=opening symbols=text names=duplicates suffix_free=true max_length=127 never_only=^a%20b$,x{1%2C2}%2520"},
 		{more, "separator=@ line=opening symbols=text names=duplicates never=^y"},
 		{none, "separator=@ line=opening symbols=text names=duplicates never_only="},
@@ -42,9 +42,10 @@ func TestPolicy(t *testing.T) {
 	for text, want := range map[string]string{
 		"separator=@ line=opening symbols=text color=red": "an unknown word",
 		"separator=@ symbols=text":                        "is not complete",
-		"":                                                "is not complete",
+		"separator=@ line=none symbols=text names=some":   "an unknown word",
+		"": "is not complete",
 		"separator=@ line=none symbols=text max_length=x": "invalid syntax",
-		"separator=@ line=none symbols=text names=%zz":    "invalid URL escape",
+		"separator=@ line=none symbols=text globs=%zz":    "invalid URL escape",
 	} {
 		if _, err := ParsePolicy(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", text, err, want)

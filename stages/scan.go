@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -107,6 +108,9 @@ func visibleSymbols(f *elf.File, syms *elf.Symtab) ([]pipeline.Symbol, []string,
 		}
 		if len(s.Name) == 0 || !s.Defined() || !f.Sections[s.Section].Alloc() || s.Marker() || f.MappingSymbol(s.Name) {
 			continue
+		}
+		if bytes.ContainsAny(s.Name, "\t\n") || s.Name[0] == '#' {
+			return nil, nil, &elf.FormatError{Offset: f.HeadersOffset(), Msg: fmt.Sprintf("symbol %d has the name %q, which no table can hold", id, s.Name)}
 		}
 		names.Write(s.Name)
 		ends = append(ends, names.Len())

@@ -489,7 +489,7 @@ func (o *object) describe(i int32, rows []row, got *entry) entry {
 	if v.row > 0 {
 		r := &rows[v.row-1]
 		e.alias, e.file, e.line, e.unit = r.alias, r.file, r.line, r.unit
-	} else if got.alias != "" && slices.ContainsFunc(o.visible, func(x visibleSymbol) bool {
+	} else if got.alias != "" && got.alias != v.name && slices.ContainsFunc(o.visible, func(x visibleSymbol) bool {
 		return x.name == got.alias && x.sec == v.sec && x.addr == v.addr
 	}) {
 		e.alias, e.file, e.line, e.unit = got.alias, got.file, got.line, got.unit

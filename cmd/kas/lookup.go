@@ -139,6 +139,9 @@ func hint(all []*registry.Registry, pattern string) string {
 			continue
 		}
 		records, err := r.Lookup(file)
+		records = slices.DeleteFunc(records, func(r registry.Record) bool {
+			return r.Line == 0 || !registry.PathEndsWith(r.File, file) && !registry.PathEndsWith(r.Unit, file)
+		})
 		if err != nil || len(records) == 0 {
 			continue
 		}

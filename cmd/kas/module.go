@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kas/elf"
 	"kas/kbuild"
 	"kas/pipeline"
 	"kas/registry"
@@ -65,36 +66,23 @@ func module(ctx context.Context, modules []string, f moduleFlags, stdout, stderr
 			return fmt.Errorf("%s: no such file or directory", m)
 		}
 	}
-	files, err := registryFiles(f.registries)
-	if err != nil {
-		return err
+	for _, named := range []string{f.vmlinux, f.modules} {
+		if _, err := os.Stat(named); named != "" && err != nil {
+			return fmt.Errorf("%s: %w", named, errors.Unwrap(err))
+		}
 	}
-	if f.overlay != "" {
+	if f.overlay != "" && !f.dry {
 		unlock, err := pipeline.LockWait(filepath.Dir(f.overlay))
 		if err != nil {
 			return failure{err}
 		}
 		defer unlock()
-		if _, err := os.Stat(f.overlay); err == nil && !slices.Contains(files, f.overlay) {
-			files = append(files, f.overlay)
-		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return failure{err}
-		}
 	}
-	all, err := registry.OpenAll(files)
+	r, err := openKernel(f.registries, f.overlay)
 	if err != nil {
-		return failure{err}
+		return err
 	}
-	defer registry.CloseAll(all)
-	if len(all) != 1 {
-		return fmt.Errorf("%d registries: a module belongs to one kernel", len(all))
-	}
-	r := all[0]
-	if f.overlay != "" && r.Overlay == nil {
-		if _, err := os.Stat(f.overlay); err == nil {
-			return fmt.Errorf("--update %s: a registry, not an overlay; it is never written", f.overlay)
-		}
-	}
+	defer r.Close()
 	e := kbuild.External{
 		Registry: r, Modules: modules, Sources: f.sources, Emit: !f.dry,
 		Debug: kbuild.FindDebug(r.Release, f.vmlinux, f.modules),
@@ -112,6 +100,43 @@ func module(ctx context.Context, modules []string, f moduleFlags, stdout, stderr
 		return failure{err}
 	}
 	return nil
+}
+
+// openKernel opens the registry of one kernel with its overlay, which is the one to update if that is there.
+func openKernel(names []string, overlay string) (*registry.Registry, error) {
+	files, err := registryFiles(names)
+	if err != nil {
+		return nil, err
+	}
+	update := elf.Identity{} // of no file
+	if overlay != "" {
+		update = elf.IdentifyTarget(overlay)
+		same := func(file string) bool { return elf.IdentifyTarget(file) == update }
+		if update != (elf.Identity{}) && !slices.ContainsFunc(files, same) {
+			files = append(files, overlay)
+		}
+	}
+	all, err := registry.OpenAll(files)
+	if err != nil {
+		return nil, failure{err}
+	}
+	if len(all) != 1 {
+		registry.CloseAll(all)
+		return nil, fmt.Errorf("%d registries: a module belongs to one kernel", len(all))
+	}
+	r := all[0]
+	switch {
+	case overlay == "":
+	case update == elf.IdentifyTarget(r.Path):
+		err = fmt.Errorf("--update %s: a registry, not an overlay; it is never written", overlay)
+	case r.Overlay != nil && update != elf.IdentifyTarget(r.Overlay.Path):
+		err = fmt.Errorf("--update %s, and --registry names the overlay %s: a registry has one", overlay, r.Overlay.Path)
+	}
+	if err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
 }
 
 func printOutcome(stdout, stderr io.Writer, outcome *kbuild.Outcome, f moduleFlags) error {
@@ -144,6 +169,8 @@ func printOutcome(stdout, stderr io.Writer, outcome *kbuild.Outcome, f moduleFla
 	switch {
 	case len(aliased) == 0:
 		fmt.Fprintln(stderr, "kas: no symbol shares its name: nothing to write")
+	case len(outcome.Written) == 0 && !f.dry:
+		fmt.Fprintln(stderr, "kas: all are borne already: nothing to write")
 	case !f.dry:
 		for _, w := range outcome.Written {
 			fmt.Fprintf(stderr, "kas: wrote %s\n", w)

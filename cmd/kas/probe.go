@@ -97,8 +97,7 @@ func probeLine(t *probe.Target, format string, n probe.Naming) (string, error) {
 	case "perf":
 		return t.Perf(n), nil
 	case "bpftrace":
-		point, _, err := t.Bpftrace(n)
-		return point, err
+		return t.Bpftrace(n)
 	case "livepatch":
 		return t.Livepatch(), nil
 	case "gdb":
@@ -116,10 +115,7 @@ func printProbe(pattern string, f probeFlags, stdout, stderr io.Writer) error {
 		fmt.Fprintln(stderr, "kas:", note)
 	}
 	if t.Checked == "" {
-		fmt.Fprintln(stderr, "kas: not checked: this is what the registry says, and no kernel was asked")
-	}
-	if _, since, err := t.Bpftrace(f.naming); f.format == "bpftrace" && err == nil && since != "" {
-		fmt.Fprintf(stderr, "kas: for bpftrace %s and later: one before attaches nothing\n", since)
+		fmt.Fprintln(stderr, "kas: not checked: this is what the registry says")
 	}
 	switch {
 	case f.json:
@@ -209,9 +205,6 @@ func printProbeBlock(w io.Writer, t *probe.Target, n probe.Naming) error {
 		line, err := probeLine(t, format, n)
 		if err != nil {
 			line = "- (" + err.Error() + ")"
-		}
-		if _, since, _ := t.Bpftrace(n); format == "bpftrace" && since != "" {
-			line += "  (" + since + " and later)"
 		}
 		add(format, strings.ReplaceAll(line, " && ", " &&\n"+strings.Repeat(" ", 13)))
 	}
