@@ -41,19 +41,26 @@ set -- -q \
 
 apt-get "$@" update
 
-# debug PREFIX FLAVOUR: the packages of a series' kernels, the oldest first.
-debug() { apt-cache $options pkgnames "linux-image-$1" | grep -E "^linux-image-[0-9.]+(-[0-9]+|[+]deb[0-9]+)-$2-dbg\$" | sort -V; }
-options=$*
+# debug PREFIX FLAVOUR OPTION...: the packages of a series' kernels, the oldest first.
+debug() {
+	series=$1 flavour=$2
+	shift 2
+	apt-cache "$@" pkgnames "linux-image-$series" | grep -E "^linux-image-[0-9.]+(-[0-9]+|[+]deb[0-9]+)-$flavour-dbg\$" | sort -V
+}
 case $name in
-cloud-amd64-old) packages=$(debug 6.1.0- cloud-amd64 | head -n 1) ;;
-cloud-amd64-6.12) packages=$(debug 6.12. cloud-amd64 | tail -n 1) ;;
+cloud-amd64-old) packages=$(debug 6.1.0- cloud-amd64 "$@" | head -n 1) ;;
+cloud-amd64-6.12) packages=$(debug 6.12. cloud-amd64 "$@" | tail -n 1) ;;
 headers | image)
 	# Of the very kernel that was brought: its release stands in the name of its vmlinux.
+	[ -e "$cache/cloud-amd64/complete" ] || {
+		echo "corpus: $name is of cloud-amd64's kernel: bring that first" >&2
+		exit 1
+	}
 	release=$(basename "$cache"/cloud-amd64/usr/lib/debug/boot/vmlinux-* | sed 's/^vmlinux-//')
 	packages=linux-image-$release
 	[ $name = image ] || packages="linux-headers-$release linux-headers-${release%-cloud-amd64}-common linux-kbuild-${release%%.0-*}"
 	;;
-*) packages=$(debug 6.1.0- "$name" | tail -n 1) ;;
+*) packages=$(debug 6.1.0- "$name" "$@" | tail -n 1) ;;
 esac
 if [ -z "$packages" ]; then
 	echo "corpus: no package for $name in the package lists; they are Debian 12's (bookworm)" >&2

@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -41,7 +42,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	context.AfterFunc(ctx, func() {
+		stop() // a second signal ends the process at once
+		// What waits for something else does not see the first. No file has its final name before it is whole.
+		time.AfterFunc(5*time.Second, func() { os.Exit(exitInterrupted) })
+	})
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetOut(stdout)

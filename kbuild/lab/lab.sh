@@ -437,6 +437,7 @@ debian() {
 	for c in cloud-amd64 cloud-amd64-old headers image; do
 		"$root/bench/corpus.sh" $c
 	done
+	corpus=$(cd "$corpus" && pwd)
 	rm -rf "$later"
 	for side in without other; do
 		from=$corpus/cloud-amd64/usr/lib/debug
@@ -520,7 +521,7 @@ table() {
 	for k in $1; do
 		kind "$k"
 		[ -e "$tree.lab/result" ] || continue
-		failed=$(grep -c ^FAIL "$tree.lab/result" || :)
+		failed=$(cat "$tree.lab"/result "$tree.lab"/result.later 2>/dev/null | grep -c ^FAIL || :)
 		echo "| $(value release with | sed 's/-lab.*//') $flavour | $(value modules with | sed 's/ .*//') |" \
 			"$(value aliases_vmlinux with) | $(value aliases_modules with) |" \
 			"$(seconds build) | $(seconds fresh) | $(seconds off) | $(seconds kas) |" \
