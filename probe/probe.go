@@ -294,8 +294,12 @@ func (f *finder) checkVmlinux() error {
 	if len(base) != 1 || base[0].Module != "" {
 		return fmt.Errorf("%s has %s %d times, want it once", k.Source, f.anchor, len(base))
 	}
-	if k.Live && (initSection(r) || strings.HasPrefix(r.Section, ".exit")) {
-		return fmt.Errorf("%s lies in %s: its memory is given back when the kernel has booted", r.Name, r.Section)
+	if initSection(r) || strings.HasPrefix(r.Section, ".exit") {
+		gone := fmt.Sprintf("%s lies in %s: its memory is given back when the kernel has booted", r.Name, r.Section)
+		if k.Live {
+			return errors.New(gone)
+		}
+		f.Notes = append(f.Notes, gone)
 	}
 	f.Slide = base[0].Address - (r.Address - f.text)
 	f.Address = r.Address + f.Slide
@@ -491,7 +495,7 @@ func (f *finder) checkModule(section []registry.Record, loaded map[string][]Symb
 		return err
 	}
 	if !ok && len(compared) == 1 && len(codeOnly(loaded[r.Name])) > 1 && !f.aliasIsBorne() {
-		return fmt.Errorf("%s of module %s: nothing but the order of its symbols tells which of %d it is", r.Name, f.Module, len(loaded[r.Name]))
+		return fmt.Errorf("%s of module %s: nothing but the order of its symbols tells which of %d it is", r.Name, f.Module, len(codeOnly(loaded[r.Name])))
 	}
 	return nil
 }

@@ -480,6 +480,12 @@ func (o *object) checkRegistry(p *problems, data string, starts []int, rows []ro
 	}
 }
 
+// stem is the name without suffixes.
+func stem(name string) string {
+	s, _, _ := strings.Cut(name, ".")
+	return s
+}
+
 // describe returns the line that a symbol should have. One that bears an
 // alias from its build has no row; its line may name that alias, which then
 // is a symbol of the same place.
@@ -489,7 +495,7 @@ func (o *object) describe(i int32, rows []row, got *entry) entry {
 	if v.row > 0 {
 		r := &rows[v.row-1]
 		e.alias, e.file, e.line, e.unit = r.alias, r.file, r.line, r.unit
-	} else if got.alias != "" && got.alias != v.name && slices.ContainsFunc(o.visible, func(x visibleSymbol) bool {
+	} else if got.alias != "" && got.alias != v.name && strings.HasPrefix(got.alias, stem(v.name)) && slices.ContainsFunc(o.visible, func(x visibleSymbol) bool {
 		return x.name == got.alias && x.sec == v.sec && x.addr == v.addr
 	}) {
 		e.alias, e.file, e.line, e.unit = got.alias, got.file, got.line, got.unit

@@ -107,7 +107,12 @@ func probeLine(t *probe.Target, format string, n probe.Naming) (string, error) {
 }
 
 func printProbe(pattern string, f probeFlags, stdout, stderr io.Writer) error {
-	t, from, err := findProbe(pattern, f)
+	all, err := openRegistries(f.registries)
+	if err != nil {
+		return err
+	}
+	defer registry.CloseAll(all)
+	t, from, err := findProbe(all, pattern, f)
 	if err != nil {
 		return failure{err}
 	}
@@ -146,12 +151,7 @@ func printProbe(pattern string, f probeFlags, stdout, stderr io.Writer) error {
 }
 
 // findProbe finds the one function that is meant, as the kernel has it that is to be asked.
-func findProbe(pattern string, f probeFlags) (*probe.Target, *registry.Registry, error) {
-	all, err := openRegistries(f.registries)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer registry.CloseAll(all)
+func findProbe(all []*registry.Registry, pattern string, f probeFlags) (t *probe.Target, from *registry.Registry, err error) {
 	var k *probe.Kernel
 	switch {
 	case f.live:
@@ -171,7 +171,7 @@ func findProbe(pattern string, f probeFlags) (*probe.Target, *registry.Registry,
 	if err != nil {
 		return nil, nil, err
 	}
-	t, err := probe.Find(from, record, k)
+	t, err = probe.Find(from, record, k)
 	return t, from, err
 }
 
