@@ -42,11 +42,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, func() {
+	ended := context.AfterFunc(ctx, func() {
 		stop() // a second signal ends the process at once
 		// What waits for something else does not see the first. No file has its final name before it is whole.
 		time.AfterFunc(5*time.Second, func() { os.Exit(exitInterrupted) })
 	})
+	defer ended() // before stop, which is no signal
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetOut(stdout)
