@@ -355,8 +355,9 @@ func near(object, section string, address uint64) []string {
 	const digits = 4 // 64 KiB
 	var texts []string
 	for _, a := range []uint64{address, address - 1<<(4*digits)} {
-		if text := strconv.FormatUint(a, 16); len(text) > 2*digits {
-			texts = append(texts, "\t"+text[:len(text)-digits])
+		// Eight bytes are found fastest, and what holds them elsewhere is left out.
+		if text := strconv.FormatUint(a, 16); len(text) >= 8+digits {
+			texts = append(texts, text[len(text)-digits-8:len(text)-digits])
 		}
 	}
 	all := "\t" + object + "\t"
