@@ -33,8 +33,7 @@ func FindDebug(release, vmlinux, modules string) KernelDebug {
 	debug, build := "/usr/lib/debug/lib/modules/"+release, "/lib/modules/"+release+"/build"
 	first := func(named string, candidates ...string) string {
 		if named == "" {
-			i := slices.IndexFunc(candidates, func(path string) bool { _, err := os.Stat(path); return err == nil })
-			if i >= 0 {
+			if i := slices.IndexFunc(candidates, exists); i >= 0 {
 				named = candidates[i]
 			}
 		}
@@ -74,6 +73,7 @@ func (k *kernelNames) ambiguous(ctx context.Context, b *pipeline.Build, debug Ke
 	taken := func(name string) bool { return given[name] || strings.Contains(name, k.Separator()) && k.taken(name) }
 	var all []Ambiguous
 	for base := range bases {
+		alone := len(k.Based(base)) == 1 // until now
 		others := k.others(base)
 		shipped := 0 // in the registry itself
 		for i := range others {
@@ -85,7 +85,6 @@ func (k *kernelNames) ambiguous(ctx context.Context, b *pipeline.Build, debug Ke
 			if o.Alias == base {
 				o.Alias = "" // it was given back what link-time optimization took, and is not alone with that any more
 			}
-			alone := len(k.Based(base)) == 1                     // until now
 			missed := o.Alias == "" && shipped == 1 && k.Has(&o) // when an earlier module came
 			if (alone || missed) && aliased(b.Config.Alias.Symbols, &o) {
 				all = append(all, Ambiguous{Record: o})

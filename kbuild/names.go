@@ -73,11 +73,7 @@ func (k *kernelNames) needed(d *pipeline.Duplicate) bool { return k == nil || k.
 // taken says whether a name is that of a symbol or an alias that is not of these modules.
 func (k *kernelNames) taken(name string) bool {
 	ofOthers := func(r registry.Record) bool { return !k.own[r.Module()] }
-	if slices.ContainsFunc(k.Named(name), ofOthers) {
-		return true
-	}
-	base, _, ok := strings.Cut(name, k.Separator())
-	return ok && slices.ContainsFunc(k.Based(base), func(r registry.Record) bool { return r.Alias == name && ofOthers(r) })
+	return slices.ContainsFunc(k.Named(name), ofOthers) || slices.ContainsFunc(k.Aliased(name), ofOthers)
 }
 
 // registryFiles are the registry of the kernel that modules out of the tree are built for, and the overlay with those
@@ -90,27 +86,17 @@ func (h *Hook) registryFiles(t tree) []string {
 	var files []string
 	for _, file := range filepath.SplitList(h.Getenv("KAS_REGISTRY")) {
 		if info, err := os.Stat(file); err == nil && info.IsDir() {
-			file = cmp.Or(shipped(file), file)
+			file = cmp.Or(registry.InFolder(file), file)
 		}
 		files = append(files, file)
 	}
-	if file := shipped(t.dir); len(files) == 0 && file != "" && !t.built() {
+	if file := registry.InFolder(t.dir); len(files) == 0 && file != "" && !t.built() {
 		files = append(files, file)
 	}
 	if overlay := h.Getenv("KAS_OVERLAY"); len(files) > 0 && overlay != "" && exists(overlay) {
 		files = append(files, overlay)
 	}
 	return files
-}
-
-// shipped is the registry in a folder, "" if there is none.
-func shipped(dir string) string {
-	for _, name := range []string{"symbols.kas", "symbols.kas.zst"} {
-		if file := filepath.Join(dir, name); exists(file) {
-			return file
-		}
-	}
-	return ""
 }
 
 // built says whether the kernel was built in the tree's folder. A vmlinux alone says nothing: some distributions ship one.

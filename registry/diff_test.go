@@ -608,7 +608,7 @@ func randomSymbols(rnd *rand.Rand) []Record {
 			if r.Unit != r.File {
 				place += "_" + r.Unit
 			}
-			r.Alias = name + "@" + fold(place) + "_" + strconv.FormatInt(r.Line, 10)
+			r.Alias = name + "@" + Fold(place) + "_" + strconv.FormatInt(r.Line, 10)
 			for n := 1; taken[r.Alias]; n++ {
 				r.Alias = fmt.Sprintf("%s_%d", strings.TrimSuffix(r.Alias, fmt.Sprintf("_%d", n-1)), n)
 			}

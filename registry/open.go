@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"path/filepath"
 	"slices"
 	"sort"
 	"strconv"
@@ -28,6 +29,20 @@ type File struct {
 
 	lines  []byte // the symbols' lines
 	mapped []byte
+}
+
+// FileName is what a run calls the registry of a build. It may be shipped as FileName.zst.
+const FileName = "symbols.kas"
+
+// InFolder returns the path of the registry in a folder, "" if there is none.
+func InFolder(dir string) string {
+	for _, name := range []string{FileName, FileName + ".zst"} {
+		path := filepath.Join(dir, name)
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+			return path
+		}
+	}
+	return ""
 }
 
 // Open opens a registry or an overlay. It must be whole, of this format and as it was written; the error says what it is
@@ -329,23 +344,18 @@ func (f *File) Of(object string) iter.Seq[Record] {
 }
 
 // At yields the symbols that an address of an object lies in; of an object of several sections it is one in section.
-// Of symbols within symbols those that begin last are meant.
+// Of symbols within symbols the one that begins last is among them.
 func (f *File) At(object, section string, address uint64) iter.Seq[Record] {
 	holds := func(r *Record) bool {
 		return r.Object == object && (section == "" || r.Section == section) && r.Address <= address && address-r.Address < max(r.Size, 1)
 	}
 	return func(yield func(Record) bool) {
-		var found []Record
 		for _, text := range near(object, section, address) {
-			if found = slices.AppendSeq(found, filter(f.scan(text, nil), holds)); len(found) > 0 {
-				break // what begins farther away begins before these
+			if found := slices.Collect(filter(f.scan(text, nil), holds)); len(found) > 0 {
+				slices.Values(found)(yield)
+				return // what begins farther away begins before these
 			}
 		}
-		last := uint64(0)
-		for i := range found {
-			last = max(last, found[i].Address)
-		}
-		filter(slices.Values(found), func(r *Record) bool { return r.Address == last })(yield)
 	}
 }
 

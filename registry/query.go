@@ -104,11 +104,17 @@ func (r *Registry) cut(pattern string) (name, tail string, ok bool) {
 	return name, tail, ok && name != "" && tail != ""
 }
 
-// isAlias says whether a name is the alias of another symbol here: of a kernel that was built with the hooks.
-func (r *Registry) isAlias(name string) bool {
-	base, _, ok := r.cut(name)
-	return ok && slices.ContainsFunc(r.Based(base), func(o Record) bool { return o.Alias == name })
+// Aliased returns the symbols whose alias this is; an alias without the separator is not looked for.
+func (r *Registry) Aliased(alias string) []Record {
+	base, _, ok := r.cut(alias)
+	if !ok {
+		return nil
+	}
+	return slices.DeleteFunc(r.Based(base), func(o Record) bool { return o.Alias != alias })
 }
+
+// isAlias says whether a name is the alias of another symbol here: of a kernel that was built with the hooks.
+func (r *Registry) isAlias(name string) bool { return len(r.Aliased(name)) > 0 }
 
 // isAt says whether the symbol's place is meant by the tail of an alias: as it is spelled there, whole or at its
 // beginning, or as FILE or FILE:LINE with as many of its folders as were given.
@@ -117,7 +123,7 @@ func isAt(r *Record, name, tail string) bool {
 	for len(spelled) > 0 && !alphanumeric(spelled[0]) {
 		spelled = spelled[1:] // the separator
 	}
-	if rest, ok := strings.CutPrefix(spelled, fold(tail)); ok && (rest == "" || rest[0] == '_') {
+	if rest, ok := strings.CutPrefix(spelled, Fold(tail)); ok && (rest == "" || rest[0] == '_') {
 		return true
 	}
 	file, line, _ := CutLine(tail)
@@ -128,8 +134,8 @@ func alphanumeric(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
 }
 
-// fold writes a place as aliases do: every byte outside [A-Za-z0-9] is an underscore.
-func fold(s string) string {
+// Fold writes a place as aliases do: every byte outside [A-Za-z0-9] is an underscore.
+func Fold(s string) string {
 	b := []byte(s)
 	for i, c := range b {
 		if !alphanumeric(c) {
@@ -195,7 +201,7 @@ func (r *Registry) glob(pattern string) ([]Record, error) {
 	}), nil
 }
 
-// at finds the symbols that an address lies in.
+// at finds the symbols that an address lies in; of symbols within symbols those that begin last.
 func (r *Registry) at(object, section string, address uint64) []Record {
 	found := r.Find(func(f *File) iter.Seq[Record] { return f.At(object, section, address) })
 	last := uint64(0)

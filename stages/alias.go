@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"kas/pipeline"
+	"kas/registry"
 )
 
 // Limits on the length of a symbol's name, without the NUL: KSYM_NAME_LEN - 1 from Linux 6.1 and before.
@@ -48,17 +49,6 @@ func place(l *pipeline.Location, withLine bool) string {
 		s += ":" + strconv.FormatInt(l.Line, 10)
 	}
 	return s
-}
-
-// fold writes every byte outside [A-Za-z0-9] as an underscore.
-func fold(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		if !(c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z') {
-			b[i] = '_'
-		}
-	}
-	return string(b)
 }
 
 // namer makes the aliases of a build.
@@ -250,7 +240,7 @@ func (n *namer) number(set []spelling) {
 // spell writes an alias. One longer than the limit loses the front of its path; false if not even a byte of it fits.
 func (n *namer) spell(d *pipeline.Duplicate, place, ordinal string) (string, bool) {
 	base := n.b.Groups[d.Group].Base
-	folded := fold(place)
+	folded := registry.Fold(place)
 	d.Shortened = false
 	if over := len(base) + len(n.sep) + len(folded) + len(ordinal) - n.limit; over > 0 {
 		if over >= len(folded) {

@@ -12,6 +12,7 @@ import (
 
 	"kas/configs"
 	"kas/pipeline"
+	"kas/registry"
 )
 
 func TestClassify(t *testing.T) {
@@ -274,7 +275,7 @@ func TestPlace(t *testing.T) {
 		{pipeline.Location{File: "include/linux/mm.h", Unit: "init/do_mounts.c", Line: 1225}, "include_linux_mm_h_init_do_mounts_c_1225"},
 		{pipeline.Location{File: "a-b.c", Unit: "a-b.c"}, "a_b_c"},
 	} {
-		if got := fold(place(&c.location, true)); got != c.want {
+		if got := registry.Fold(place(&c.location, true)); got != c.want {
 			t.Errorf("%+v: %s, want %s", c.location, got, c.want)
 		}
 	}

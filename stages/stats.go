@@ -39,7 +39,7 @@ func Stats(ctx context.Context, b *pipeline.Build) error {
 	if err := b.WriteLines(ctx, "modules.symbfreq", nil, b.Names.Len(), frequencies); err != nil {
 		return err
 	}
-	return b.WriteLines(ctx, "symbols.kas", registry.NewHead(RegistryHeader(b)), b.Names.Len(), func(buf []byte, from, to int) []byte {
+	return b.WriteLines(ctx, registry.FileName, registry.NewHead(RegistryHeader(b)), b.Names.Len(), func(buf []byte, from, to int) []byte {
 		var records []registry.Record
 		for i := from; i < to; i++ {
 			records = appendRecords(records[:0], b, b.Names.At(i))

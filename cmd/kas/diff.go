@@ -125,11 +125,11 @@ func compareRegistries(a, b string) (*registry.Diff, error) {
 	var open [2]*registry.Registry
 	for i, name := range []string{a, b} {
 		if info, err := os.Stat(name); err == nil && info.IsDir() {
-			inside := registriesIn(name)
-			if len(inside) == 0 {
-				return nil, fmt.Errorf("%s: no %s in this folder", name, registryFile)
+			inside := registry.InFolder(name)
+			if inside == "" {
+				return nil, fmt.Errorf("%s: no %s in this folder", name, registry.FileName)
 			}
-			name = inside[0]
+			name = inside
 		}
 		all, err := registry.OpenAll([]string{name})
 		if err != nil {

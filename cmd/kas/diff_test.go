@@ -44,7 +44,7 @@ func TestDiffOutput(t *testing.T) {
 			}
 		}
 	}
-	plain, err := os.ReadFile(filepath.Join(out, "x86_64-clang", registryFile))
+	plain, err := os.ReadFile(filepath.Join(out, "x86_64-clang", registry.FileName))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestDiffOutput(t *testing.T) {
 	if err := os.Mkdir(packed, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(packed, registryFile+".zst"), w.EncodeAll(plain, nil), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(packed, registry.FileName+".zst"), w.EncodeAll(plain, nil), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	var lists [2][]byte

@@ -29,7 +29,7 @@ func TestEveryAlias(t *testing.T) {
 		t.Fatal(err)
 	}
 	kas(t, "run", filepath.Join(dir, "demo.yaml"))
-	builds, err := filepath.Glob(filepath.Join(dir, "out", "*", registryFile))
+	builds, err := filepath.Glob(filepath.Join(dir, "out", "*", registry.FileName))
 	if err != nil || len(builds) != 5 {
 		t.Fatal(builds, err)
 	}

@@ -23,7 +23,7 @@ type debianBuild struct {
 	rows                  []aliasRow
 }
 
-func (b *debianBuild) registry() string { return filepath.Join(b.dir, registryFile) }
+func (b *debianBuild) registry() string { return filepath.Join(b.dir, registry.FileName) }
 
 var debianBuilds sync.Map // by flavour: func() *debianBuild
 
@@ -167,7 +167,7 @@ func makeModule(t *testing.T, b *debianBuild, hooks bool) (module, log string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(own, registryFile), data, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(own, registry.FileName), data, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -19,9 +19,6 @@ import (
 	"kas/report"
 )
 
-// registryFile is the name that a run gives to a build's registry.
-const registryFile = "symbols.kas"
-
 const lookupLong = `Kas lookup finds symbols in the registries of kernels (symbols.kas). PATTERN is
 
   name_show                          a name; its suffix of LTO may be left out
@@ -38,7 +35,7 @@ Places are known of symbols that have an alias; with names: all of every
 function.`
 
 const registryHelp = "`FILE` of a registry, or a folder that holds some; may be repeated (default: KAS_REGISTRY, the output of kas.yaml here, " +
-	"or that of the running kernel: /lib/modules/RELEASE/build/" + registryFile + ")"
+	"or that of the running kernel: /lib/modules/RELEASE/build/" + registry.FileName + ")"
 
 type lookupFlags struct {
 	registries []string
@@ -185,7 +182,7 @@ func registryFiles(names []string) ([]string, error) {
 		}
 		inside := registriesBelow(name)
 		if len(inside) == 0 {
-			return nil, fmt.Errorf("%s: no %s in this folder", name, registryFile)
+			return nil, fmt.Errorf("%s: no %s in this folder", name, registry.FileName)
 		}
 		files = append(files, inside...)
 	}
@@ -203,34 +200,26 @@ func registryFiles(names []string) ([]string, error) {
 		looked = append(looked, filepath.Join(modules, "build"), modules, filepath.Join("/usr/lib/debug", modules))
 	}
 	for _, dir := range looked {
-		if files := registriesIn(dir); len(files) > 0 {
-			return files, nil
+		if file := registry.InFolder(dir); file != "" {
+			return []string{file}, nil
 		}
 	}
-	return nil, fmt.Errorf("no %s found: name one with --registry", registryFile)
+	return nil, fmt.Errorf("no %s found: name one with --registry", registry.FileName)
 }
 
 // registriesBelow finds the registries of a folder: its own, or those of the builds in it.
 func registriesBelow(dir string) []string {
-	if own := registriesIn(dir); len(own) > 0 {
-		return own
+	if own := registry.InFolder(dir); own != "" {
+		return []string{own}
 	}
 	var all []string
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
-		all = append(all, registriesIn(filepath.Join(dir, e.Name()))...)
-	}
-	return all
-}
-
-func registriesIn(dir string) []string {
-	for _, name := range []string{registryFile, registryFile + ".zst"} {
-		path := filepath.Join(dir, name)
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-			return []string{path}
+		if file := registry.InFolder(filepath.Join(dir, e.Name())); file != "" {
+			all = append(all, file)
 		}
 	}
-	return nil
+	return all
 }
 
 func paths(all []*registry.Registry) []string {
