@@ -195,7 +195,7 @@ func (a *Ambiguous) takePlace(r registry.Record) {
 	if r.Alias == "" {
 		return
 	}
-	a.Base, a.Alias, a.File, a.Line, a.Unit, a.Source = r.Base, r.Alias, r.File, r.Line, r.Unit, r.Source
+	a.Base, a.Alias, a.File, a.Line, a.Unit, a.Method = r.Base, r.Alias, r.File, r.Line, r.Unit, r.Method
 	a.MakeLate()
 }
 

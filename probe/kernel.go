@@ -17,7 +17,7 @@ import (
 
 // Kernel is what a kernel, or a file about one, says of its symbols.
 type Kernel struct {
-	Source           string // what was read, for messages
+	Path             string // what was read, for messages
 	Live             bool   // the kernel that runs here: its addresses hold now
 	Release, BuildID string // "" if it is not told
 
@@ -37,16 +37,16 @@ func (s *Symbol) Code() bool { return strings.IndexByte("tTwW", s.Type) >= 0 }
 
 // ReadLive reads the kernel that runs here, from the folders proc and sys below root.
 func ReadLive(root string) (*Kernel, error) {
-	k := &Kernel{Source: filepath.Join(root, "proc/kallsyms"), Live: true, root: root}
+	k := &Kernel{Path: filepath.Join(root, "proc/kallsyms"), Live: true, root: root}
 	var err error
-	if k.symbols, err = readWhole(k.Source); err != nil {
+	if k.symbols, err = readWhole(k.Path); err != nil {
 		return nil, fmt.Errorf("no list of the running kernel's symbols: %w", err)
 	}
 	if err := checkLines(k.symbols); err != nil {
-		return nil, fmt.Errorf("%s: %w", k.Source, err)
+		return nil, fmt.Errorf("%s: %w", k.Path, err)
 	}
 	if hidden(k.symbols) {
-		return nil, fmt.Errorf("%s shows no addresses: be root, or set kernel.kptr_restrict to 0 (sysctl)", k.Source)
+		return nil, fmt.Errorf("%s shows no addresses: be root, or set kernel.kptr_restrict to 0 (sysctl)", k.Path)
 	}
 	if release, err := os.ReadFile(filepath.Join(root, "proc/sys/kernel/osrelease")); err == nil {
 		k.Release = strings.TrimSpace(string(release))
@@ -84,7 +84,7 @@ func ReadFile(path string) (*Kernel, error) {
 	if string(magic[:n]) == "\x7fELF" {
 		return readVmlinux(path)
 	}
-	k := &Kernel{Source: path}
+	k := &Kernel{Path: path}
 	rest, err := io.ReadAll(file) // of a pipe, which cannot be opened twice
 	if err != nil {
 		return nil, err
@@ -112,7 +112,7 @@ func readVmlinux(path string) (*Kernel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	k := &Kernel{Source: path, BuildID: f.BuildID()}
+	k := &Kernel{Path: path, BuildID: f.BuildID()}
 	if table == nil {
 		return nil, fmt.Errorf("%s: no symbols: it was stripped", path)
 	}

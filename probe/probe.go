@@ -59,7 +59,7 @@ func (e *AmbiguousError) Error() string {
 		if name == "" {
 			name = fmt.Sprintf("%s (no alias, %s+%#x)", r.Name, r.Section, r.Address)
 		}
-		lines = append(lines, strings.TrimRight(fmt.Sprintf("  %s  %s  %s", name, r.Object, r.Place()), " "))
+		lines = append(lines, strings.TrimRight(fmt.Sprintf("  %s  %s  %s", name, r.Object, r.Location()), " "))
 	}
 	return strings.Join(lines, "\n")
 }
@@ -75,7 +75,7 @@ func Choose(all []*registry.Registry, pattern, object string, k *Kernel) (*regis
 	for _, reg := range all {
 		if k != nil {
 			if d := k.differs(&reg.Header); d != "" {
-				differ = append(differ, fmt.Errorf("%s is of another kernel than %s: %s", reg.Path, k.Source, d))
+				differ = append(differ, fmt.Errorf("%s is of another kernel than %s: %s", reg.Path, k.Path, d))
 				continue
 			}
 		}
@@ -113,7 +113,7 @@ func Choose(all []*registry.Registry, pattern, object string, k *Kernel) (*regis
 	case len(differ) > 0 && len(differ) == len(all):
 		return nil, registry.Record{}, errors.Join(differ...)
 	case several && k != nil:
-		return nil, registry.Record{}, fmt.Errorf("%s is in several registries, and %s does not tell its release: name one with --registry", pattern, k.Source)
+		return nil, registry.Record{}, fmt.Errorf("%s is in several registries, and %s does not tell its release: name one with --registry", pattern, k.Path)
 	case several:
 		return nil, registry.Record{}, fmt.Errorf("%s is in several registries: name one with --registry, or let --live or --check tell the kernel", pattern)
 	case len(found) > 1:
@@ -123,7 +123,7 @@ func Choose(all []*registry.Registry, pattern, object string, k *Kernel) (*regis
 	case len(found) == 0:
 		return nil, registry.Record{}, fmt.Errorf("%w %s in %s", ErrNoFunction, pattern, paths(all))
 	}
-	if t, ok, _ := from.Target(pattern); ok && t.Address != found[0].Address {
+	if t, ok, _ := from.AddressOf(pattern); ok && t.Address != found[0].Address {
 		return nil, registry.Record{}, fmt.Errorf("%s is %s+%#x: functions are probed where they begin; ask for %s",
 			pattern, found[0].Name, t.Address-found[0].Address, cmp.Or(found[0].Alias, found[0].Name))
 	}
@@ -149,7 +149,7 @@ func (k *Kernel) differs(h *registry.Header) string {
 func Find(reg *registry.Registry, r registry.Record, k *Kernel) (*Target, error) {
 	if k != nil {
 		if d := k.differs(&reg.Header); d != "" {
-			return nil, fmt.Errorf("%s is of another kernel than %s: %s", reg.Path, k.Source, d)
+			return nil, fmt.Errorf("%s is of another kernel than %s: %s", reg.Path, k.Path, d)
 		}
 	}
 	t := &Target{Record: r, Module: r.Module(), Address: r.Address}
@@ -288,11 +288,11 @@ func (f *finder) hasSuffixed(name string) bool {
 func (f *finder) checkVmlinux() error {
 	r, k := &f.Record, f.kernel
 	if f.anchor == "" {
-		return fmt.Errorf("%s: neither _text nor _stext to compare addresses by", k.Source)
+		return fmt.Errorf("%s: neither _text nor _stext to compare addresses by", k.Path)
 	}
 	base := k.Named(f.anchor)
 	if len(base) != 1 || base[0].Module != "" {
-		return fmt.Errorf("%s has %s %d times, want it once", k.Source, f.anchor, len(base))
+		return fmt.Errorf("%s has %s %d times, want it once", k.Path, f.anchor, len(base))
 	}
 	if initSection(r) || strings.HasPrefix(r.Section, ".exit") {
 		gone := fmt.Sprintf("%s lies in %s: its memory is given back when the kernel has booted", r.Name, r.Section)
@@ -321,11 +321,11 @@ func (f *finder) checkVmlinux() error {
 	}
 	slices.Sort(want)
 	if len(have) != len(want) {
-		return fmt.Errorf("%s has %d functions %s in vmlinux, the registry %d: not the same kernel", k.Source, len(have), r.Name, len(want))
+		return fmt.Errorf("%s has %d functions %s in vmlinux, the registry %d: not the same kernel", k.Path, len(have), r.Name, len(want))
 	}
 	for i := range want {
 		if want[i] != have[i] {
-			return fmt.Errorf("%s has %s at %#x, by the registry it is at %#x: not the same kernel", k.Source, r.Name, have[i], want[i])
+			return fmt.Errorf("%s has %s at %#x, by the registry it is at %#x: not the same kernel", k.Path, r.Name, have[i], want[i])
 		}
 	}
 	f.confirm(named)
@@ -344,7 +344,7 @@ func (f *finder) checkEnds() error {
 		case from == "":
 			slide, from = have[0].Address-want[0].Address, end
 		case want[0].Address+slide != have[0].Address:
-			return fmt.Errorf("%s has %s at %#x, by the registry it is at %#x: not the same kernel", f.kernel.Source, end, have[0].Address, want[0].Address+slide)
+			return fmt.Errorf("%s has %s at %#x, by the registry it is at %#x: not the same kernel", f.kernel.Path, end, have[0].Address, want[0].Address+slide)
 		}
 	}
 	return nil
@@ -352,7 +352,7 @@ func (f *finder) checkEnds() error {
 
 // confirm takes over what the kernel lists of the name in the object: livepatch counts all of them, code or not.
 func (f *finder) confirm(named []Symbol) {
-	f.Checked, f.Live = f.kernel.Source, f.kernel.Live
+	f.Checked, f.Live = f.kernel.Path, f.kernel.Live
 	f.Position = 0
 	if len(named) > 1 {
 		f.Position = 1 + slices.IndexFunc(named, func(s Symbol) bool { return s.Address == f.Address && s.Code() })
@@ -367,7 +367,7 @@ func (f *finder) checkAlias() error {
 	}
 	for _, s := range f.kernel.Named(r.Alias) {
 		if s.Address != f.Address || s.Module != f.Module {
-			return fmt.Errorf("%s has %s at %#x, by the registry it is at %#x: not the same kernel", f.kernel.Source, r.Alias, s.Address, f.Address)
+			return fmt.Errorf("%s has %s at %#x, by the registry it is at %#x: not the same kernel", f.kernel.Path, r.Alias, s.Address, f.Address)
 		}
 	}
 	return nil
@@ -401,11 +401,11 @@ func (f *finder) module() error {
 	switch {
 	case k == nil:
 	case !k.HasModules():
-		f.Notes = append(f.Notes, k.Source+" tells nothing of modules")
+		f.Notes = append(f.Notes, k.Path+" tells nothing of modules")
 	default:
 		symbols := k.Module(f.Module)
 		if len(symbols) == 0 {
-			f.Notes = append(f.Notes, fmt.Sprintf("module %s is not loaded in %s", f.Module, k.Source))
+			f.Notes = append(f.Notes, fmt.Sprintf("module %s is not loaded in %s", f.Module, k.Path))
 			break
 		}
 		loaded = map[string][]Symbol{}
@@ -468,7 +468,7 @@ func (f *finder) checkModule(section []registry.Record, loaded map[string][]Symb
 			want = slices.DeleteFunc(want, func(o registry.Record) bool { return strings.HasPrefix(o.Section, ".exit") })
 		}
 		if len(want) != len(have) || len(have) == 0 {
-			return fmt.Errorf("%s has %d functions %s in module %s, the registry %d: not the same build of it", k.Source, len(have), name, f.Module, len(f.inObject(name)))
+			return fmt.Errorf("%s has %d functions %s in module %s, the registry %d: not the same build of it", k.Path, len(have), name, f.Module, len(f.inObject(name)))
 		}
 		for j, o := range want {
 			if o.Section != r.Section {
@@ -481,7 +481,7 @@ func (f *finder) checkModule(section []registry.Record, loaded map[string][]Symb
 			}
 			if begin != base {
 				return fmt.Errorf("%s has %s of module %s at %#x, by the registry and the place of %s it is at %#x: not the same build of it",
-					k.Source, name, f.Module, have[j].Address, by, base+o.Address)
+					k.Path, name, f.Module, have[j].Address, by, base+o.Address)
 			}
 		}
 	}

@@ -33,7 +33,7 @@ var header = registry.Header{Arch: "x86_64", Release: release, BuildID: buildID,
 func function(name, object, section string, address uint64, alias, file string, line int64) registry.Record {
 	r := registry.Record{Name: name, Object: object, Section: section, Address: address, Size: 16, Type: 't', Alias: alias, File: file, Line: line, Unit: file}
 	if alias != "" {
-		r.Base, r.Source = name, "subprogram"
+		r.Base, r.Method = name, "subprogram"
 	}
 	return r
 }
@@ -196,7 +196,7 @@ func live(t *testing.T, kallsyms string) *Kernel {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.Source = "kallsyms"
+	k.Path = "kallsyms"
 	return k
 }
 
@@ -208,7 +208,7 @@ func saved(t *testing.T, text string) *Kernel {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.Source = "saved"
+	k.Path = "saved"
 	return k
 }
 

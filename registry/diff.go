@@ -75,7 +75,7 @@ type Translation struct {
 	A, B       *Record // the symbol and its counterpart; nil if there is none, or none is known
 	To         string  // what B calls the symbol: its alias, or its name if no other bears it; "" if neither
 	Candidates []Record
-	Bearers    []Record // of KindReused: the symbols of B that A's alias names
+	ReusedBy   []Record // of KindReused: the symbols of B that A's alias names
 }
 
 // Holds says whether B calls the symbol by A's alias, and nothing else.
@@ -353,7 +353,7 @@ func (c *comparison) translate(g *group) []Translation {
 				}
 			}
 		}
-		if t.Bearers = c.bearers(&t); len(t.Bearers) > 0 {
+		if t.ReusedBy = c.bearers(&t); len(t.ReusedBy) > 0 {
 			t.Kind = KindReused
 		}
 		all = append(all, t)

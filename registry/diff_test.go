@@ -35,7 +35,7 @@ func symbols(text string) []Record {
 			if r.File == "" {
 				r.File = f[3]
 			}
-			r.Unit, r.Source = r.File, "subprogram"
+			r.Unit, r.Method = r.File, "subprogram"
 		}
 		if len(f) > 4 {
 			r.Unit = f[4]
@@ -96,7 +96,7 @@ func tellAliases(d *Diff) []string {
 			alias = t.A.Alias
 		}
 		line := fmt.Sprintf("%s -> %s %s", alias, orMinus(t.To), t.Kind)
-		for _, r := range slices.Concat(t.Candidates, t.Bearers) {
+		for _, r := range slices.Concat(t.Candidates, t.ReusedBy) {
 			line += " | " + r.Object + " " + orMinus(r.Alias)
 		}
 		all = append(all, line)
@@ -600,7 +600,7 @@ func randomSymbols(rnd *rand.Rand) []Record {
 		}
 		if rnd.IntN(4) > 0 {
 			r.File = []string{"x.c", "d/x.c", "e/d/x.c", "d/y.c", "h.h", "d/h.h", "d/a-b.c", "d/a_b.c"}[rnd.IntN(8)]
-			r.Unit, r.Line, r.Source = r.File, int64(1+rnd.IntN(4)), "subprogram"
+			r.Unit, r.Line, r.Method = r.File, int64(1+rnd.IntN(4)), "subprogram"
 			if strings.HasSuffix(r.File, ".h") || rnd.IntN(5) == 0 {
 				r.Unit = []string{"x.c", "d/x.c", "d/z.c"}[rnd.IntN(3)]
 			}
@@ -633,7 +633,7 @@ func TestDiffOfItself(t *testing.T) {
 			t.Errorf("%d names, %d of %d aliases, %d hold", len(d.Names), len(d.Aliases), aliases, d.Held())
 		}
 		for _, tr := range d.Aliases {
-			if tr.Kind != KindSame || tr.A.Alias != tr.To || tr.A.place() != tr.B.place() {
+			if tr.Kind != KindSame || tr.A.Alias != tr.To || tr.A.key() != tr.B.key() {
 				t.Errorf("%s -> %s %s", tr.A.Alias, tr.To, tr.Kind)
 			}
 		}
@@ -677,7 +677,7 @@ func TestDiffSymmetry(t *testing.T) {
 		if diff := cmp.Diff(there.Names, back.Names); diff != "" {
 			t.Fatal(diff)
 		}
-		told, counterparts := 0, map[place]bool{}
+		told, counterparts := 0, map[symbolKey]bool{}
 		for _, tr := range there.Aliases {
 			if tr.Kind == KindNew {
 				continue
@@ -686,14 +686,14 @@ func TestDiffSymmetry(t *testing.T) {
 			if tr.B == nil {
 				continue
 			}
-			if counterparts[tr.B.place()] {
+			if counterparts[tr.B.key()] {
 				t.Errorf("%s is the counterpart of two", tr.B.Alias)
 			}
-			counterparts[tr.B.place()] = true
+			counterparts[tr.B.key()] = true
 			if tr.B.Alias == "" {
 				continue
 			}
-			if other, ok := back.Translate(tr.B.Alias); !ok || other.B == nil || other.B.place() != tr.A.place() {
+			if other, ok := back.Translate(tr.B.Alias); !ok || other.B == nil || other.B.key() != tr.A.key() {
 				t.Errorf("%s -> %s, but back: %+v", tr.A.Alias, tr.B.Alias, other)
 			}
 		}
@@ -701,7 +701,7 @@ func TestDiffSymmetry(t *testing.T) {
 			t.Errorf("%d aliases, %d told", there.A.Aliases, told)
 		}
 		for _, tr := range there.Aliases {
-			if tr.Kind == KindNew && counterparts[tr.B.place()] {
+			if tr.Kind == KindNew && counterparts[tr.B.key()] {
 				t.Errorf("%s is new, and the counterpart of an alias", tr.B.Alias)
 			}
 		}

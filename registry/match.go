@@ -24,16 +24,16 @@ func (c *comparison) match(g *group) *matcher {
 	}
 	located := func(r *Record) bool { return r.File != "" }
 	// A unit declares a name once, so what is of one name, file and unit is one function.
-	m.round(func(r *Record) (key, bool) { return key{r.File, r.Unit, r.Module()}, located(r) }, c.sameOrder)
-	m.round(func(r *Record) (key, bool) { return key{r.File, r.Unit}, located(r) }, one)
-	m.round(func(r *Record) (key, bool) { return key{r.Unit}, located(r) }, one)
+	m.round(func(r *Record) (matchKey, bool) { return matchKey{r.File, r.Unit, r.Module()}, located(r) }, c.sameOrder)
+	m.round(func(r *Record) (matchKey, bool) { return matchKey{r.File, r.Unit}, located(r) }, one)
+	m.round(func(r *Record) (matchKey, bool) { return matchKey{r.Unit}, located(r) }, one)
 	// A file that was compiled by itself and is included now, or the other way round.
-	m.round(func(r *Record) (key, bool) { return key{r.File}, located(r) }, func(a, b []*Record) bool {
+	m.round(func(r *Record) (matchKey, bool) { return matchKey{r.File}, located(r) }, func(a, b []*Record) bool {
 		return one(a, b) && (a[0].File == a[0].Unit && !c.units[1][a[0].Unit] || b[0].File == b[0].Unit && !c.units[0][b[0].Unit])
 	})
 	// A file in another folder: it has its name there, and is in the same module, or below a folder of the same name.
-	m.round(func(r *Record) (key, bool) {
-		k := key{path.Base(r.File), path.Base(r.Unit), r.Module()}
+	m.round(func(r *Record) (matchKey, bool) {
+		k := matchKey{path.Base(r.File), path.Base(r.Unit), r.Module()}
 		if r.Module() == "" {
 			k[3], k[4] = path.Base(path.Dir(r.File)), path.Base(path.Dir(r.Unit))
 		}
@@ -44,8 +44,8 @@ func (c *comparison) match(g *group) *matcher {
 	// A function that went to another file of the folder: no other of that name came or went, and one of the files is in both
 	// builds, so that no driver came for another.
 	rest := len(slices.DeleteFunc(slices.Concat(m.left[0], m.left[1]), func(r *Record) bool { return !r.Code() }))
-	m.round(func(r *Record) (key, bool) {
-		return key{r.Module(), path.Dir(r.File), path.Ext(r.File)}, located(r) && r.File == r.Unit && r.Code()
+	m.round(func(r *Record) (matchKey, bool) {
+		return matchKey{r.Module(), path.Dir(r.File), path.Ext(r.File)}, located(r) && r.File == r.Unit && r.Code()
 	}, func(a, b []*Record) bool {
 		return one(a, b) && rest == 2 && c.registries[0].Arch == c.registries[1].Arch && c.knows(1, a[0].File) != c.knows(0, b[0].File)
 	})
@@ -60,7 +60,7 @@ func (c *comparison) match(g *group) *matcher {
 	}
 	// One of them is in no known place. That no other may be meant decides, unless it comes from a header, which any of the
 	// object's units may include.
-	m.round(func(r *Record) (key, bool) { return key{r.Module()}, true }, func(a, b []*Record) bool {
+	m.round(func(r *Record) (matchKey, bool) { return matchKey{r.Module()}, true }, func(a, b []*Record) bool {
 		return one(a, b) && (!located(a[0]) || !located(b[0])) && a[0].File == a[0].Unit && b[0].File == b[0].Unit &&
 			!c.foreign(a[0].File, b[0].File) && alone(0, a[0]) && alone(1, b[0])
 	})
@@ -68,15 +68,15 @@ func (c *comparison) match(g *group) *matcher {
 }
 
 // key is what symbols have in common that a round compares.
-type key [5]string
+type matchKey [5]string
 
 // round pairs, in order, the symbols that keyOf gives the same key, where accept agrees.
-func (m *matcher) round(keyOf func(*Record) (key, bool), accept func(a, b []*Record) bool) {
+func (m *matcher) round(keyOf func(*Record) (matchKey, bool), accept func(a, b []*Record) bool) {
 	if len(m.left[0]) == 0 || len(m.left[1]) == 0 {
 		return
 	}
 	type full struct {
-		key  key
+		key  matchKey
 		code bool
 	}
 	keyed := map[full]*[2][]*Record{}

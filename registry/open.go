@@ -384,7 +384,7 @@ func parseRecord(line []byte) Record {
 	for i := range c {
 		c[i], rest, _ = strings.Cut(rest, "\t")
 	}
-	r := Record{Name: c[0], Object: c[1], Section: c[2], Base: c[8], Alias: c[9], File: c[10], Unit: c[12], Source: c[13]}
+	r := Record{Name: c[0], Object: c[1], Section: c[2], Base: c[8], Alias: c[9], File: c[10], Unit: c[12], Method: c[13]}
 	r.Address, _ = strconv.ParseUint(c[3], 16, 64)
 	r.Size, _ = strconv.ParseUint(c[4], 10, 64)
 	if c[5] != "" {

@@ -12,17 +12,17 @@ type Registry struct {
 	*File
 	Overlay *File // nil if there is none
 
-	restated map[place]bool  // symbols of the file of which the overlay says more
-	replaced map[string]bool // modules of the file in place of which the overlay has others
+	restated map[symbolKey]bool // symbols of the file of which the overlay says more
+	replaced map[string]bool    // modules of the file in place of which the overlay has others
 }
 
 // place names a symbol within a kernel.
-type place struct {
+type symbolKey struct {
 	name, object, section string
 	address               uint64
 }
 
-func (r *Record) place() place { return place{r.Name, r.Object, r.Section, r.Address} }
+func (r *Record) key() symbolKey { return symbolKey{r.Name, r.Object, r.Section, r.Address} }
 
 // OpenAll opens registries. An overlay among them joins its registry, wherever that stands in the list.
 func OpenAll(paths []string) (all []*Registry, err error) {
@@ -86,10 +86,10 @@ func (r *Registry) attach(overlay *File) {
 
 // know takes what an overlay holds.
 func (r *Registry) know(overlay iter.Seq[Record]) {
-	r.restated, r.replaced = map[place]bool{}, map[string]bool{}
+	r.restated, r.replaced = map[symbolKey]bool{}, map[string]bool{}
 	for o := range overlay {
 		if r.Has(&o) {
-			r.restated[o.place()] = true
+			r.restated[o.key()] = true
 		} else {
 			r.replaced[o.Module()] = true
 		}
@@ -99,7 +99,7 @@ func (r *Registry) know(overlay iter.Seq[Record]) {
 // hides says whether the overlay has another symbol in place of one of the file: told anew, or of a module that was built
 // again. Two modules of one name cannot be loaded.
 func (r *Registry) hides(b *Record) bool {
-	return r.restated[b.place()] || r.replaced[b.Module()]
+	return r.restated[b.key()] || r.replaced[b.Module()]
 }
 
 // Find returns the symbols that find yields of the registry and of its overlay, as they are now: counted over both, and
@@ -126,7 +126,7 @@ func (r *Registry) Find(find func(*File) iter.Seq[Record]) []Record {
 // Has says whether the registry itself, without its overlay, has the symbol.
 func (r *Registry) Has(record *Record) bool {
 	for b := range r.File.Named(record.Name) {
-		if b.place() == record.place() {
+		if b.key() == record.key() {
 			return true
 		}
 	}

@@ -34,7 +34,7 @@ func (r *Registry) lookup(pattern string) ([]Record, error) {
 	if found := r.exact(pattern); len(found) > 0 {
 		return found, nil
 	}
-	switch t, ok, err := r.Target(pattern); {
+	switch t, ok, err := r.AddressOf(pattern); {
 	case err != nil:
 		return nil, err
 	case ok && t.Object == "": // so many bytes after a name that is not known
@@ -45,7 +45,7 @@ func (r *Registry) lookup(pattern string) ([]Record, error) {
 	if found := r.object(pattern); len(found) > 0 {
 		return found, nil
 	}
-	return r.byPlace(pattern), nil
+	return r.byLocation(pattern), nil
 }
 
 // parseOffset reads a decimal number, or a hexadecimal one with 0x.
@@ -212,7 +212,7 @@ func (r *Registry) at(object, section string, address uint64) []Record {
 }
 
 // Target is the place that an address or NAME+OFFSET means; false if the pattern is neither.
-func (r *Registry) Target(pattern string) (place Record, ok bool, err error) {
+func (r *Registry) AddressOf(pattern string) (place Record, ok bool, err error) {
 	name, offset, plus := strings.Cut(pattern, "+")
 	more := uint64(0)
 	if plus {
@@ -255,7 +255,7 @@ func (r *Registry) object(pattern string) []Record {
 }
 
 // byPlace finds the symbols that are declared in FILE or at FILE:LINE, or compiled there.
-func (r *Registry) byPlace(pattern string) []Record {
+func (r *Registry) byLocation(pattern string) []Record {
 	file, line, _ := CutLine(pattern)
 	return r.Find(func(f *File) iter.Seq[Record] {
 		return filter(f.In(file), func(r *Record) bool { return line == 0 || line == r.Line })

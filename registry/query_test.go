@@ -15,19 +15,19 @@ var queryNames = [][]Record{
 	{{Name: "alone", Object: "vmlinux", Section: ".text", Address: 0x1010, Size: 16, Type: 't', Count: 1, Position: 1}},
 	{
 		{Name: "copy", Object: "vmlinux", Section: ".text", Address: 0x1020, Size: 16, Type: 't', Count: 2, Position: 1,
-			Base: "copy", Alias: "copy@include_linux_x_h_fs_a_c_5", File: "include/linux/x.h", Line: 5, Unit: "fs/a.c", Source: "subprogram"},
+			Base: "copy", Alias: "copy@include_linux_x_h_fs_a_c_5", File: "include/linux/x.h", Line: 5, Unit: "fs/a.c", Method: "subprogram"},
 		{Name: "copy", Object: "vmlinux", Section: ".text", Address: 0x1030, Size: 16, Type: 't', Count: 2, Position: 2,
-			Base: "copy", Alias: "copy@include_linux_x_h_fs_b_c_5", File: "include/linux/x.h", Line: 5, Unit: "fs/b.c", Source: "subprogram"},
+			Base: "copy", Alias: "copy@include_linux_x_h_fs_b_c_5", File: "include/linux/x.h", Line: 5, Unit: "fs/b.c", Method: "subprogram"},
 	},
 	{{Name: "inlined.constprop.0", Object: "vmlinux", Section: ".text", Address: 0x1040, Size: 16, Type: 't', Count: 1, Position: 1}},
 	{
 		{Name: "name_show", Object: "drivers/led-x.ko", Section: ".text", Address: 0, Size: 32, Type: 't', Count: 2, Position: 1,
-			Base: "name_show", Alias: "name_show@drivers_led_x_c_12", File: "drivers/led-x.c", Line: 12, Unit: "drivers/led-x.c", Source: "subprogram"},
+			Base: "name_show", Alias: "name_show@drivers_led_x_c_12", File: "drivers/led-x.c", Line: 12, Unit: "drivers/led-x.c", Method: "subprogram"},
 		{Name: "name_show", Object: "vmlinux", Section: ".text", Address: 0x1100, Size: 32, Type: 't', Count: 2, Position: 1,
-			Base: "name_show", Alias: "name_show@drivers_pnp_card_c_186", File: "drivers/pnp/card.c", Line: 186, Unit: "drivers/pnp/card.c", Source: "subprogram"},
+			Base: "name_show", Alias: "name_show@drivers_pnp_card_c_186", File: "drivers/pnp/card.c", Line: 186, Unit: "drivers/pnp/card.c", Method: "subprogram"},
 	},
 	{{Name: "name_show.7", Object: "vmlinux", Section: ".text", Address: 0x1200, Size: 32, Type: 't', Count: 1, Position: 1,
-		Base: "name_show", Alias: "name_show@drivers_pnp_card_c_18", File: "drivers/pnp/card.c", Line: 18, Unit: "drivers/pnp/card.c", Source: "subprogram, renamed by full LTO"}},
+		Base: "name_show", Alias: "name_show@drivers_pnp_card_c_18", File: "drivers/pnp/card.c", Line: 18, Unit: "drivers/pnp/card.c", Method: "subprogram, renamed by full LTO"}},
 	// This symbol table bears the alias of the module's.
 	{{Name: "name_show@drivers_led_x_c_12", Object: "drivers/led-x.ko", Section: ".text", Address: 0, Size: 32, Type: 't', Count: 1, Position: 1}},
 	{{Name: "size", Object: "drivers/led-x.ko", Section: ".data", Address: 8, Size: 8, Type: 'd', Count: 1, Position: 1}},
@@ -144,13 +144,13 @@ func TestLookup(t *testing.T) {
 // An overlay adds symbols, and says more of the registry's own.
 func TestOverlay(t *testing.T) {
 	late := Record{Name: "alone", Object: "vmlinux", Section: ".text", Address: 0x1010, Size: 16, Type: 't', Position: 1,
-		Base: "alone", Alias: "alone@lib_alone_c_3", File: "lib/alone.c", Line: 3, Unit: "lib/alone.c", Source: "subprogram"}
+		Base: "alone", Alias: "alone@lib_alone_c_3", File: "lib/alone.c", Line: 3, Unit: "lib/alone.c", Method: "subprogram"}
 	late.MakeLate()
 	late.MakeLate()
 	later := Record{Name: "alone", Object: "later.ko", Section: ".text", Address: 0x40, Size: 16, Type: 't', Position: 1,
-		Base: "alone", Alias: "alone@later_c_9", File: "later.c", Line: 9, Unit: "later.c", Source: "subprogram"}
+		Base: "alone", Alias: "alone@later_c_9", File: "later.c", Line: 9, Unit: "later.c", Method: "subprogram"}
 	shown := Record{Name: "name_show", Object: "later.ko", Section: ".text", Address: 0, Size: 16, Type: 't', Position: 1,
-		Base: "name_show", Alias: "name_show@later_c_2", File: "later.c", Line: 2, Unit: "later.c", Source: "subprogram"}
+		Base: "name_show", Alias: "name_show@later_c_2", File: "later.c", Line: 2, Unit: "later.c", Method: "subprogram"}
 	r := queryRegistry(t, []Record{shown, late, later})
 	for _, c := range []struct{ pattern, want string }{
 		{"alone", "alone/later.ko+40, alone/vmlinux+1010 late"},

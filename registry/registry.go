@@ -52,35 +52,36 @@ type Record struct {
 	// symbols that have an alias.
 	Base, Alias, File string
 	Line              int64
-	Unit, Source      string
+	Unit, Method      string
 }
 
 // late marks an alias that no symbol table bears: its symbol was alone with its name when it was linked.
 const late = ", late"
 
 // Late says whether the alias is known but not borne: the running kernel's symbols do not have it.
-func (r *Record) Late() bool { return strings.HasSuffix(r.Source, late) }
+func (r *Record) Late() bool { return strings.HasSuffix(r.Method, late) }
 
 // MakeLate marks the alias as one that the object does not bear.
 func (r *Record) MakeLate() {
 	if !r.Late() {
-		r.Source += late
+		r.Method += late
 	}
 }
 
 // Code says whether the symbol stands in a section of instructions, by nm's letter; a weak one may.
 func (r *Record) Code() bool { return strings.IndexByte("tTwW", r.Type) >= 0 }
 
-// Place is where the source declares the symbol, FILE:LINE, and the unit where it is another; "" if that is not known.
-func (r *Record) Place() string {
-	place := r.File
-	if place != "" && r.Line > 0 {
-		place += ":" + strconv.FormatInt(r.Line, 10)
+// Location returns where the source declares the symbol: FILE:LINE, and " in UNIT" if the unit is another file; "" if that
+// is unknown.
+func (r *Record) Location() string {
+	location := r.File
+	if location != "" && r.Line > 0 {
+		location += ":" + strconv.FormatInt(r.Line, 10)
 	}
 	if r.Unit != r.File {
-		place += " in " + r.Unit
+		location += " in " + r.Unit
 	}
-	return place
+	return location
 }
 
 // BaseName is the name without its identity suffix.
@@ -192,6 +193,6 @@ func (r *Record) appendLine(b []byte) []byte {
 		b = strconv.AppendInt(b, r.Line, 10)
 	}
 	b = append(append(b, '\t'), r.Unit...)
-	b = append(append(b, '\t'), r.Source...)
+	b = append(append(b, '\t'), r.Method...)
 	return append(b, '\n')
 }

@@ -20,7 +20,7 @@ var testNames = [][]Record{
 	{{Name: "alone", Object: "vmlinux", Section: ".text", Address: 0xffffffff81000010, Size: 16, Type: 't', Count: 1, Position: 1}},
 	{
 		{Name: "name_show", Object: "vmlinux", Section: ".text", Address: 0xffffffff81000100, Size: 32, Type: 't', Count: 2, Position: 1,
-			Base: "name_show", Alias: "name_show@a_c_3", File: "a.c", Line: 3, Unit: "a.c", Source: "subprogram"},
+			Base: "name_show", Alias: "name_show@a_c_3", File: "a.c", Line: 3, Unit: "a.c", Method: "subprogram"},
 		{Name: "name_show", Object: "m.ko", Section: ".text", Address: 0, Size: 32, Type: 't', Count: 2, Position: 1, Base: "name_show"},
 	},
 	{{Name: "name_show.cold", Object: "m.ko", Section: ".text.unlikely", Address: 8, Size: 4, Type: 't', Count: 1, Position: 1}},

@@ -182,7 +182,7 @@ func appendRecords(records []registry.Record, b *pipeline.Build, members []pipel
 		if s.Duplicate > 0 {
 			d := &o.Duplicates[s.Duplicate-1]
 			r.Base, r.Alias = b.Groups[d.Group].Base, cmp.Or(d.Alias, d.Has)
-			r.File, r.Line, r.Unit, r.Source = d.Location.File, d.Location.Line, d.Location.Unit, source(d)
+			r.File, r.Line, r.Unit, r.Method = d.Location.File, d.Location.Line, d.Location.Unit, source(d)
 			if d.Alias != "" && !borne(b, o, d) {
 				r.MakeLate()
 			}

@@ -153,7 +153,7 @@ func translateAliases(stdout, stderr io.Writer, d *registry.Diff, aliases []stri
 		}
 		fmt.Fprintf(stdout, "%s\t%s\t%s\n", alias, t.To, t.Kind)
 		if t.Kind == registry.KindReused {
-			fmt.Fprintf(stderr, "kas: %s: names another symbol in B: %s\n", alias, whereabouts(t.Bearers))
+			fmt.Fprintf(stderr, "kas: %s: names another symbol in B: %s\n", alias, whereabouts(t.ReusedBy))
 		}
 		if len(t.Candidates) > 0 {
 			fmt.Fprintf(stderr, "kas: %s: may be %s\n", alias, whereabouts(t.Candidates))
@@ -235,7 +235,7 @@ func printDiffText(w io.Writer, d *registry.Diff) {
 	var reused []string
 	for i := range d.Aliases {
 		if t := &d.Aliases[i]; t.Kind == registry.KindReused {
-			reused = append(reused, t.A.Alias+"\n    is "+cmp.Or(t.Bearers[0].Place(), t.Bearers[0].Name)+" of "+t.Bearers[0].Object+
+			reused = append(reused, t.A.Alias+"\n    is "+cmp.Or(t.ReusedBy[0].Location(), t.ReusedBy[0].Name)+" of "+t.ReusedBy[0].Object+
 				"\n    and what it named in A is now "+cmp.Or(t.To, "nothing that could be found"))
 		}
 	}
@@ -370,7 +370,7 @@ func printDiffJSON(w io.Writer, d *registry.Diff) error {
 	for i := range d.Aliases {
 		t := &d.Aliases[i]
 		out.Count[string(t.Kind)]++
-		a := diffAliasJSON{Kind: t.Kind, AliasB: t.To, Candidates: symbolsJSON(t.Candidates), ReusedBy: symbolsJSON(t.Bearers)}
+		a := diffAliasJSON{Kind: t.Kind, AliasB: t.To, Candidates: symbolsJSON(t.Candidates), ReusedBy: symbolsJSON(t.ReusedBy)}
 		if t.B != nil {
 			a.Name, a.B = t.B.BaseName(), &symbolsJSON([]registry.Record{*t.B})[0]
 		}

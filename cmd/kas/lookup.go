@@ -307,7 +307,7 @@ func printLong(w io.Writer, found []match, _ []string) error {
 		}
 		for _, f := range [][2]string{
 			{"name", m.Name}, {"alias", m.Alias}, {"object", m.Object}, {"section", m.Section}, {"address", fmt.Sprintf("%x", m.Address)},
-			{"size", fmt.Sprint(m.Size)}, {"type", string(rune(m.Type))}, {"place", m.Place()}, {"told by", m.Source},
+			{"size", fmt.Sprint(m.Size)}, {"type", string(rune(m.Type))}, {"place", m.Location()}, {"told by", m.Method},
 			{"symbols of this name", fmt.Sprint(m.Count)}, {"position in its object", fmt.Sprint(m.Position)}, {"registry", m.build},
 		} {
 			if f[1] == "" {
@@ -341,7 +341,7 @@ func printMatrix(w io.Writer, found []match, labels []string) error {
 	for _, k := range order {
 		where := "place unknown"
 		if k.file != "" {
-			where = (&registry.Record{File: k.file, Unit: k.unit}).Place()
+			where = (&registry.Record{File: k.file, Unit: k.unit}).Location()
 		}
 		fmt.Fprintf(t, "%s, %s\n", k.base, where)
 		for _, label := range labels {

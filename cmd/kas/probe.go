@@ -180,8 +180,8 @@ func printProbeBlock(w io.Writer, t *probe.Target, n probe.Naming) error {
 	lines := []string{cmp.Or(r.Alias, r.Name)}
 	add := func(label, text string) { lines = append(lines, fmt.Sprintf("  %-10s %s", label, text)) }
 	function := r.Name + ", " + r.Object
-	if place := r.Place(); place != "" {
-		function += ", " + place
+	if location := r.Location(); location != "" {
+		function += ", " + location
 	}
 	add("function", function)
 	switch {
