@@ -218,14 +218,14 @@ func readDeclarations(ctx context.Context, o *pipeline.Object, l *located) error
 
 // settle turns what the debugging information says into the location of a duplicate.
 func settle(d *pipeline.Duplicate, l dwarf.Location, source roots, line string) {
-	if l.Source == dwarf.None || l.File == "" {
+	if l.Method == dwarf.None || l.File == "" {
 		return
 	}
 	d.Location = pipeline.Location{
 		File:   source.relative(l.File, l.CompDir),
 		Line:   l.Line,
 		Unit:   source.relative(l.Unit, l.CompDir),
-		Source: sourceNames[l.Source],
+		Source: methodNames[l.Method],
 	}
 	// A tree may say by a #line directive what the unit says anyway: "fs/binfmt_elf.c:compat_binfmt_elf.c" (kas inc).
 	if file, unit, ok := strings.Cut(d.Location.File, ":"); ok && path.Base(unit) == path.Base(d.Location.Unit) {
@@ -236,12 +236,12 @@ func settle(d *pipeline.Duplicate, l dwarf.Location, source roots, line string) 
 	}
 }
 
-// sourceNames is the source column of aliases.tsv.
-var sourceNames = map[dwarf.Source]string{
+// methodNames is the source column of aliases.tsv.
+var methodNames = map[dwarf.Method]string{
 	dwarf.Subprogram: "subprogram",
 	dwarf.Fragment:   "fragment",
 	dwarf.Variable:   "variable",
 	dwarf.LineRow:    "line",
-	dwarf.Name:       "name",
-	dwarf.File:       "file",
+	dwarf.ByName:     "name",
+	dwarf.ByFile:     "file",
 }

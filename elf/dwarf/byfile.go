@@ -12,7 +12,7 @@ import (
 func (d *Data) locateByFile(ctx context.Context, l *locator, out []Location) error {
 	byFile := map[string][]int{}
 	for i, t := range l.targets {
-		if t.File != "" && (out[i].Source == None || out[i].File == "" || !l.found[i].named && out[i].Source != LineRow) {
+		if t.File != "" && (out[i].Method == None || out[i].File == "" || !l.found[i].named && out[i].Method != LineRow) {
 			byFile[t.File] = append(byFile[t.File], i)
 		}
 	}
@@ -34,8 +34,8 @@ func (d *Data) locateByFile(ctx context.Context, l *locator, out []Location) err
 		units[file]++
 		if u.Assembly() {
 			for _, i := range targets {
-				if l.targets[i].Data && out[i].Source == None {
-					claims[i] = append(claims[i], Location{Source: File, File: u.Name(), Unit: u.Name(), CompDir: u.CompDir()})
+				if l.targets[i].Data && out[i].Method == None {
+					claims[i] = append(claims[i], Location{Method: ByFile, File: u.Name(), Unit: u.Name(), CompDir: u.CompDir()})
 				}
 			}
 			continue
@@ -46,7 +46,7 @@ func (d *Data) locateByFile(ctx context.Context, l *locator, out []Location) err
 		u.unload()
 	}
 	for i, c := range claims {
-		if len(c) == 1 && (c[0].Source != File || units[l.targets[i].File] == 1) {
+		if len(c) == 1 && (c[0].Method != ByFile || units[l.targets[i].File] == 1) {
 			out[i] = c[0]
 		}
 	}

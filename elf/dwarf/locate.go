@@ -17,22 +17,22 @@ type Target struct {
 	File    string // the STT_FILE symbol that it stands under, "" if there is none
 }
 
-// Source says which part of the debugging information told a location.
-type Source uint8
+// Method is how a location was found.
+type Method uint8
 
 const (
-	None       Source = iota // not located
+	None       Method = iota // not located
 	Subprogram               // the subprogram that begins in the symbol
 	Fragment                 // the subprogram that has a part, not its beginning, in the symbol
 	Variable                 // the variable that stands at the symbol
 	LineRow                  // the line table alone: assembly
-	Name                     // the entry of that name, which has no address: it was folded into an equal one
-	File                     // the unit of that file: data of assembly
+	ByName                   // the entry of that name, which has no address: it was folded into an equal one
+	ByFile                   // the unit of that file: data of assembly
 )
 
 // Location is where the source declares a symbol. Paths are as the compiler wrote them: absolute, or relative to CompDir.
 type Location struct {
-	Source  Source
+	Method  Method
 	File    string
 	Line    int64 // of the declaration, 0 if unknown
 	Opening int64 // line of the function's first row if it lies in File at or after the declaration, else 0
@@ -40,7 +40,7 @@ type Location struct {
 	CompDir string // of the unit that holds the declaration
 }
 
-// Locate finds the location of each target; what it does not find has Source None. Damage in a unit that is needed is an
+// Locate finds the location of each target; what it does not find has Method None. Damage in a unit that is needed is an
 // *elf.FormatError.
 //
 // A function is owned by the subprogram that has a range beginning in [Address, Address+Size): fragments by the ranges
@@ -109,7 +109,7 @@ type candidate struct {
 	entry    entry
 	distance uint64
 	named    bool
-	source   Source
+	method   Method
 	start    uint64 // entry point of the function
 	ok       bool
 }
@@ -253,15 +253,15 @@ func (l *locator) subprogram(e *entry) {
 		entryPC = spans[0].start
 	}
 	for _, s := range spans {
-		source := Fragment
+		method := Fragment
 		if s.start == entryPC {
-			source = Subprogram
+			method = Subprogram
 		}
 		i := sort.Search(len(l.code), func(i int) bool { return l.targets[l.code[i]].Address > s.start })
 		for i--; i >= 0; i-- {
 			t := &l.targets[l.code[i]]
 			if s.start-t.Address < max(t.Size, 1) {
-				l.offer(l.code[i], candidate{entry: *e, distance: s.start - t.Address, source: source, start: entryPC})
+				l.offer(l.code[i], candidate{entry: *e, distance: s.start - t.Address, method: method, start: entryPC})
 			} else if s.start-t.Address >= max(l.longest, 1) {
 				break
 			}
@@ -276,7 +276,7 @@ func (l *locator) variable(e *entry) {
 	}
 	i := sort.Search(len(l.data), func(i int) bool { return l.targets[l.data[i]].Address >= address })
 	for ; i < len(l.data) && l.targets[l.data[i]].Address == address; i++ {
-		l.offer(l.data[i], candidate{entry: *e, source: Variable})
+		l.offer(l.data[i], candidate{entry: *e, method: Variable})
 	}
 }
 
@@ -315,7 +315,7 @@ func (l *locator) offer(target int, c candidate) {
 func (l *locator) unfold(u *Unit) {
 	var targets []int
 	for _, i := range l.changed {
-		if c := &l.found[i]; !c.named && c.source != Fragment {
+		if c := &l.found[i]; !c.named && c.method != Fragment {
 			targets = append(targets, i)
 		}
 	}
@@ -342,7 +342,7 @@ func (l *locator) claims(u *Unit, targets []int, found func(target int, c candid
 		}
 		for _, i := range targets {
 			if l.targets[i].Data == (e.tag == tagVariable) && e.bears(l.targets[i].Name) {
-				found(i, candidate{entry: *e, source: Name, named: true, ok: true})
+				found(i, candidate{entry: *e, method: ByName, named: true, ok: true})
 			}
 		}
 	})
@@ -470,7 +470,7 @@ func (l *locator) finish(u *Unit, out []Location) {
 	l.unfold(u)
 	for _, i := range l.changed {
 		out[i] = l.found[i].location()
-		if s := out[i].Source; s == Subprogram || s == Fragment {
+		if s := out[i].Method; s == Subprogram || s == Fragment {
 			openings = append(openings, i)
 		}
 	}
@@ -557,7 +557,7 @@ func (l *locator) finish(u *Unit, out []Location) {
 			}
 			located[first+i] = true
 			open--
-			out[id] = Location{Source: LineRow, File: u.file(at.file), Line: at.line, Unit: u.Name(), CompDir: u.CompDir()}
+			out[id] = Location{Method: LineRow, File: u.file(at.file), Line: at.line, Unit: u.Name(), CompDir: u.CompDir()}
 		}
 		return next, open > 0
 	})
@@ -583,7 +583,7 @@ func absolute(dir, file string) string {
 // out the file or the line that its declaration shares).
 func (c *candidate) location() Location {
 	u := c.entry.unit
-	loc := Location{Source: c.source, Unit: u.Name(), CompDir: u.CompDir()}
+	loc := Location{Method: c.method, Unit: u.Name(), CompDir: u.CompDir()}
 	for o := range c.entry.origins() {
 		if loc.File == "" {
 			if n, ok := o.unit.number(o.vals[slotDeclFile]); ok {

@@ -89,7 +89,7 @@ func locations(t testing.TB, fixture string, shift uint64) []string {
 	}
 	var lines []string
 	for i, l := range found {
-		if l.Source == dwarf.None {
+		if l.Method == dwarf.None {
 			continue
 		}
 		// The suffixes of clones, fragments and link-time optimization are the symbol's, not the source's.
@@ -101,11 +101,11 @@ func locations(t testing.TB, fixture string, shift uint64) []string {
 			return path.Join(l.CompDir, p)
 		}
 		place := fmt.Sprintf("%s %x", f.Sections[symbols[i].Section].Name, f.CodeAddress(&symbols[i])+shift)
-		if fragment := strings.Contains(targets[i].Name, ".cold"); fragment != (l.Source == dwarf.Fragment) {
-			t.Errorf("%s is located as %d", targets[i].Name, l.Source)
+		if fragment := strings.Contains(targets[i].Name, ".cold"); fragment != (l.Method == dwarf.Fragment) {
+			t.Errorf("%s is located as %d", targets[i].Name, l.Method)
 		}
 		line, opening := l.Line, max(l.Opening, l.Line)
-		switch l.Source {
+		switch l.Method {
 		case dwarf.Variable:
 			place = "- -"
 		case dwarf.LineRow:
@@ -207,7 +207,7 @@ func TestOwner(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got[0].Line != test.line || (got[0].Source == dwarf.Subprogram) != (test.line > 0) {
+		if got[0].Line != test.line || (got[0].Method == dwarf.Subprogram) != (test.line > 0) {
 			t.Errorf("%s of %d bytes at %#x: %+v, want line %d", test.name, test.size, test.address, got[0], test.line)
 		}
 	}
@@ -385,20 +385,20 @@ func TestRowsAndUnits(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []dwarf.Location{
-		{Source: dwarf.Subprogram, File: "one.c", Line: 10, Opening: 12, Unit: "one.c"},
-		{Source: dwarf.Subprogram, File: "one.c", Line: 20, Opening: 22, Unit: "one.c"},
-		{Source: dwarf.Subprogram, File: "one.c", Line: 30, Unit: "one.c"},
-		{Source: dwarf.Subprogram, File: "one.c", Line: 41, Opening: 42, Unit: "two.c"},
-		{Source: dwarf.Name, File: "one.c", Line: 51, Unit: "two.c"},
+		{Method: dwarf.Subprogram, File: "one.c", Line: 10, Opening: 12, Unit: "one.c"},
+		{Method: dwarf.Subprogram, File: "one.c", Line: 20, Opening: 22, Unit: "one.c"},
+		{Method: dwarf.Subprogram, File: "one.c", Line: 30, Unit: "one.c"},
+		{Method: dwarf.Subprogram, File: "one.c", Line: 41, Opening: 42, Unit: "two.c"},
+		{Method: dwarf.ByName, File: "one.c", Line: 51, Unit: "two.c"},
 		{}, // under no file
 		{}, // under another file
 		{}, // data of C
 		{}, // two functions of one name
-		{Source: dwarf.Name, File: "one.c", Line: 55, Unit: "two.c"},
+		{Method: dwarf.ByName, File: "one.c", Line: 55, Unit: "two.c"},
 		{}, // declared only
 		{}, // two units of one name
-		{Source: dwarf.File, File: "dir/four.S", Unit: "dir/four.S"},
-		{Source: dwarf.Subprogram, File: "one.c", Line: 41, Opening: 42, Unit: "two.c"}, // the address comes first
+		{Method: dwarf.ByFile, File: "dir/four.S", Unit: "dir/four.S"},
+		{Method: dwarf.Subprogram, File: "one.c", Line: 41, Opening: 42, Unit: "two.c"}, // the address comes first
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
