@@ -16,8 +16,11 @@ import (
 func newCheck() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check [CONFIG]",
-		Short: "validate a configuration and print it with all defaults filled in",
-		Args:  cobra.MaximumNArgs(1),
+		Short: "Validate a configuration and print it with its defaults",
+		Long: `Validate CONFIG (default ` + defaultConfig + `): its syntax, its files, and whether the
+objects have the arch and the toolchain that it names. Print it with all
+defaults filled in.`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := configArg(args)
 			if err != nil {
@@ -49,13 +52,13 @@ func check(path string, stdout io.Writer) error {
 	return err
 }
 
-// checkToolchain compares the toolchain that the configuration names with what vmlinux, or the first module, says.
+// checkToolchain compares the configuration's toolchain with that of vmlinux, or of the first module.
 func checkToolchain(b *configs.Build) configs.Errors {
 	name, path := "vmlinux", b.Vmlinux
 	if path == "" {
 		modules, err := b.ModuleFiles()
 		if err != nil || len(modules) == 0 {
-			return nil // checkArch and the run say so
+			return nil // checkArch and the run report it
 		}
 		name, path = modules[0].Name, modules[0].Path
 	}
@@ -63,11 +66,12 @@ func checkToolchain(b *configs.Build) configs.Errors {
 	if err != nil || b.Toolchain == "" || found == "" || found == b.Toolchain {
 		return nil
 	}
-	return configs.Errors{b.At("toolchain", fmt.Sprintf("toolchain is %s, but %s was compiled by %s", b.Toolchain, name, found))}
+	msg := fmt.Sprintf("toolchain is %s, but %s was compiled by %s", b.Toolchain, name, found)
+	return configs.Errors{b.At("toolchain", msg)}
 }
 
-// checkArch compares the arch that the configuration names with the headers of the build's objects. An object that
-// cannot be read is no contradiction: the run reports it.
+// checkArch compares the configuration's arch with the headers of the build's objects. It skips an
+// object that cannot be read: the run reports that.
 func checkArch(b *configs.Build, jobs int) configs.Errors {
 	if b.Arch == "" {
 		return nil
@@ -97,7 +101,7 @@ func checkArch(b *configs.Build, jobs int) configs.Errors {
 	}
 	msg := fmt.Sprintf("arch is %s, but %s is an object of %s", b.Arch, modules[others[0]].Name, arch[others[0]])
 	if more := len(others) - 1; more > 0 {
-		msg += fmt.Sprintf("; %d more of %d objects are none of %s", more, len(modules), b.Arch)
+		msg += fmt.Sprintf("; %d more of %d objects are not of %s", more, len(modules), b.Arch)
 	}
 	return configs.Errors{b.At("arch", msg)}
 }

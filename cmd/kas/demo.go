@@ -20,23 +20,24 @@ import (
 	"kas/report"
 )
 
-// demoDir is where the demo goes if nobody says otherwise.
+// demoDir is the default folder of the demo.
 const demoDir = "kas-demo"
 
-// demoNames are the base names whose aliases the demo prints: functions of one name in many files, of a C file that
-// another includes, and of a header.
+// demoNames are the base names whose aliases the demo prints: a name that many files use, a function
+// of a C file that another file includes, and a function of a header.
 var demoNames = []string{"name_show", "load_elf_binary", "copy_from_header"}
 
-// demoBuilds are the builds it prints them of: one whose names repeat as they are, one where link-time optimization hides
-// that they do.
+// demoBuilds are the builds whose aliases the demo prints: one whose names repeat as they are, and one
+// where LTO has renamed the repetitions.
 var demoBuilds = []string{"x86_64-gcc", "x86_64-clang-lto"}
 
 func newDemo() *cobra.Command {
 	return &cobra.Command{
 		Use:   "demo [DIR]",
-		Short: "run the pipeline on five small kernels that come with kas",
-		Long:  "Kas demo runs the pipeline on five small kernels that come with kas, in DIR\n(default " + demoDir + ").",
-		Args:  cobra.MaximumNArgs(1),
+		Short: "Run all stages on five small kernels that come with kas",
+		Long: `Unpack five small kernels that come with kas into DIR (default ` + demoDir + `), run
+all stages on them, and print what became of a few names.`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := demoDir
 			if len(args) > 0 {
@@ -69,7 +70,7 @@ func runDemo(ctx context.Context, dir string, stdout, stderr io.Writer) error {
 	if err := showAliases(stdout, result); err != nil {
 		return failure{err}
 	}
-	fmt.Fprintf(stdout, "\nthe kernels, their sources and the output are in %[1]s; try\n  %[4]s verify %[2]s\n  %[4]s run %[3]s\n",
+	fmt.Fprintf(stdout, "\nThe kernels, their sources and the output are in %[1]s. Try\n  %[4]s verify %[2]s\n  %[4]s run %[3]s\n",
 		dir, plan.Out, filepath.Join(dir, demo.ConfigFile), os.Args[0])
 	if len(result.Errors) > 0 {
 		return errReported
@@ -77,10 +78,10 @@ func runDemo(ctx context.Context, dir string, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// checkDemoDir refuses a folder that is not empty, absent or an earlier demo.
+// checkDemoDir refuses a folder that is not absent, empty or an earlier demo.
 func checkDemoDir(dir string) error {
 	if dir == "" {
-		return errors.New("name the folder of the demo")
+		return errors.New("the demo needs the name of a folder")
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -92,7 +93,7 @@ func checkDemoDir(dir string) error {
 		return err
 	}
 	if len(entries) > 0 && !bytes.Equal(config, own) {
-		return fmt.Errorf("%s is not empty and no earlier demo: name another folder", dir)
+		return fmt.Errorf("%s is neither empty nor an earlier demo: name another folder", dir)
 	}
 	return nil
 }
@@ -115,7 +116,7 @@ func unpackDemo(dir string) error {
 	})
 }
 
-// showAliases prints what became of a few names of vmlinux, from the tables.
+// showAliases prints, from the tables, what became of a few names of vmlinux.
 func showAliases(w io.Writer, r *pipeline.Result) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, b := range r.Builds {
@@ -131,9 +132,9 @@ func showAliases(w io.Writer, r *pipeline.Result) error {
 			for line := range strings.Lines(string(table)) {
 				alias, rest, _ := strings.Cut(line, "\t")
 				symbol, rest, _ := strings.Cut(rest, "\t")
-				place, ok := strings.CutPrefix(alias, base+"@")
+				location, ok := strings.CutPrefix(alias, base+"@")
 				if ok && strings.HasPrefix(rest, "vmlinux\t") {
-					fmt.Fprintf(t, "  %s\t@%s\n", symbol, place)
+					fmt.Fprintf(t, "  %s\t@%s\n", symbol, location)
 				}
 			}
 		}

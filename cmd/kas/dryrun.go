@@ -12,7 +12,8 @@ import (
 	"kas/stages"
 )
 
-// dryRun tells what each choice of symbols would cost, the configuration's own among them, and writes nothing.
+// dryRun prints what each choice of symbols would cost, including the configuration's own, and writes
+// nothing.
 func dryRun(ctx context.Context, plan *configs.Plan, f runFlags, stdout, stderr io.Writer) error {
 	var costs []report.Cost
 	failed := false
@@ -29,7 +30,7 @@ func dryRun(ctx context.Context, plan *configs.Plan, f runFlags, stdout, stderr 
 			progress := newProgress(stderr)
 			events := progress.events()
 			if !cost.Own {
-				events.Error = nil // what is wrong with an object is told once
+				events.Error = nil // only the run of the configured choice reports an object
 			}
 			until := slices.DeleteFunc(slices.Clone(stages.All), func(s pipeline.Stage) bool { return s.Name == "emit" || s.Name == "stats" })
 			until = append(until, pipeline.Stage{Name: "stats", Run: func(_ context.Context, b *pipeline.Build) error {
@@ -60,7 +61,8 @@ func dryRun(ctx context.Context, plan *configs.Plan, f runFlags, stdout, stderr 
 	return nil
 }
 
-// choices are what is compared: the configuration's, and the others that users ask for, the cheapest first.
+// choices returns what dryRun compares: the configuration's choice if it is a special one, then the
+// usual ones, cheapest first.
 func choices(own configs.Alias) []configs.Alias {
 	var all []configs.Alias
 	for _, names := range []configs.Names{{}, {All: true}} {
@@ -88,9 +90,10 @@ func namesText(n configs.Names) string {
 	return "duplicates"
 }
 
-// add counts the aliases of a build and the memory that the running kernel holds them in. In a module an alias is an entry
-// of the symbol table, its name and a byte of its type. In vmlinux's kallsyms it takes some eight bytes and two thirds of
-// its length, which is compressed: docs/registry.md has what was measured.
+// add counts the aliases of a build and the bytes that they take in the running kernel. In a module an
+// alias is a symbol table entry, its name and a byte for its type. In vmlinux's kallsyms, which
+// compresses names, it takes about eight bytes and two thirds of its length; docs/registry.md has the
+// measurement.
 func add(c *report.Cost, b *pipeline.Build) {
 	entry := 24
 	switch b.Arch {

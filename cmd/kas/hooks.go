@@ -9,11 +9,11 @@ import (
 	"kas/kbuild"
 )
 
-// hooks stand for tools of a kernel's build. They are called before anything else looks at the arguments: these are the
-// tool's, --help among them.
+// hooks stand in for tools of a kernel's build. They run before anything else looks at the
+// arguments, which are the tool's own, even --help.
 var hooks = map[string]func(kbuild.Hook) (int, error){"nm": kbuild.NM, "ld": kbuild.LD}
 
-// runHook is one call of a hook. It returns only if the hook did not become the real tool.
+// runHook calls a hook. It returns only if the hook did not become the real tool.
 func runHook(name string, args []string) int {
 	status, err := hooks[name](kbuild.Hook{Args: args, Getenv: os.Getenv, Kas: programID})
 	if err != nil {
@@ -23,35 +23,42 @@ func runHook(name string, args []string) int {
 	return status
 }
 
-// newHook is what `kas help` says of a hook; runHook does it.
+// newHook returns the command that `kas help` shows for a hook; runHook runs it.
 func newHook(name, short, long string) *cobra.Command {
-	return &cobra.Command{
-		Use:                name + " [--tool TOOL] [ARGS of the tool]",
-		Short:              short,
-		Long:               long,
-		DisableFlagParsing: true,
-		RunE:               func(*cobra.Command, []string) error { return nil },
+	cmd := &cobra.Command{
+		Use:                   name + " [--tool TOOL] [ARGS of the tool]",
+		Short:                 short,
+		Long:                  long + hooksLong,
+		DisableFlagParsing:    true,
+		DisableFlagsInUseLine: true,
+		RunE:                  func(*cobra.Command, []string) error { return nil },
 	}
+	cmd.Flags().Bool("help", false, "") // --help is the tool's own
+	cmd.Flags().MarkHidden("help")
+	return cmd
 }
 
 const hooksLong = `
 
-TOOL is the real one with its options; by default the one that kbuild takes, by
-LLVM and CROSS_COMPILE. KAS=0 in the environment switches the hook off;
-KAS_CONFIG names a configuration whose alias: section is the policy. Everything
-after --tool TOOL is the tool's, --help too.
+TOOL is the real tool with its options. The default is the one that kbuild takes
+by LLVM and CROSS_COMPILE. Everything after --tool TOOL goes to the tool, even
+--help. KAS=0 in the environment turns the hook off. KAS_CONFIG names a
+configuration whose alias: section is the policy.
 
   make NM=kas-nm LD=kas-ld
 
-kas-nm and kas-ld are links to kas: some of kbuild's scripts take $(NM) for one
-word. NM="kas nm" LD="kas ld" will do where LTO is off.`
+kas-nm and kas-ld are links to kas, because some of kbuild's scripts take $(NM)
+for one word. NM="kas nm" LD="kas ld" works where LTO is off.`
 
 func newNM() *cobra.Command {
-	return newHook("nm", "stands for $(NM): adds aliases to the list of vmlinux",
-		"Kas nm is the real nm, but for the lists of vmlinux from which link-vmlinux.sh\nmakes kallsyms and System.map: each alias stands on a line after its original's."+hooksLong)
+	return newHook("nm", "Run nm for kbuild and add aliases to the list of vmlinux",
+		`Run the real nm. In the lists of vmlinux from which link-vmlinux.sh makes
+kallsyms and System.map, put each alias on the line after its original.`)
 }
 
 func newLD() *cobra.Command {
-	return newHook("ld", "stands for $(LD): links modules with their aliases",
-		"Kas ld is the real ld, but for the final link of a module, X.ko: it is made from\nX.o.kas, the copy of X.o that bears the aliases. The first image whose list kas nm\nis asked for keeps its debugging information."+hooksLong)
+	return newHook("ld", "Run ld for kbuild and link modules with their aliases",
+		`Run the real ld. Make the final link of a module, X.ko, from X.o.kas, the copy
+of X.o that carries the aliases. Keep the debugging information of the first
+image whose list kas nm is asked for.`)
 }

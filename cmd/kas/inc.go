@@ -21,27 +21,28 @@ func newInc() *cobra.Command {
 	var lines int
 	cmd := &cobra.Command{
 		Use:   "inc INCLUDED INCLUDER",
-		Short: "help a C file that another includes to say so in its line table",
-		Long: `A C file that is compiled by itself and included by another, such as
-fs/binfmt_elf.c by fs/compat_binfmt_elf.c, leaves the same file and line for two
-functions in debugging information. kas tells them apart by their unit. For tools
-that see the line table alone, a #line directive can say both files:
+		Short: "Write a header that shows in a line table who includes a C file",
+		Long: `Write a header for a C file that is compiled by itself and also included by
+another, such as fs/binfmt_elf.c by fs/compat_binfmt_elf.c. Debugging
+information then has two functions with the same file and line. Kas
+distinguishes them by their unit. For tools that see only the line table, a
+#line directive can name both files:
 
   #line N "fs/binfmt_elf.c:compat_binfmt_elf.c"
 
-The number must be that of the next line, which the preprocessor cannot compute:
-inc writes a header that can count to --lines, and prints what to add to both
-files. kas gives the same aliases with and without it.`,
+N must be the number of the next line, which the preprocessor cannot compute.
+The header counts up to --lines. Inc also prints what to add to both files. Kas
+makes the same aliases with and without the directive.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if lines < 1 || lines > 1e6 {
-				return fmt.Errorf("--lines %d: must be 1 to 1000000", lines)
+				return fmt.Errorf("--lines %d: must be from 1 to 1000000", lines)
 			}
 			return inc(args[0], args[1], header, lines, cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().StringVar(&header, "header", "", "write the header here (default: INCLUDED without .c, with _inc.h)")
-	cmd.Flags().IntVar(&lines, "lines", 1000, "the last line that the directive may stand on")
+	cmd.Flags().StringVar(&header, "header", "", "write the header to `FILE` (default: INCLUDED with _inc.h for .c)")
+	cmd.Flags().IntVar(&lines, "lines", 1000, "allow the directive up to line `N`")
 	return cmd
 }
 
@@ -58,23 +59,24 @@ func inc(included, includer, header string, lines int, stdout io.Writer) error {
 		if info, err := os.Stat(file); err != nil {
 			return err
 		} else if !info.Mode().IsRegular() {
-			return fmt.Errorf("%s is no file", file)
+			return fmt.Errorf("%s is not a regular file", file)
 		}
 	}
 	if included == includer {
 		return fmt.Errorf("%s cannot include itself", included)
 	}
-	// What stands there is replaced only if it is such a header.
+	// Replace only a header that inc wrote.
 	old, err := os.ReadFile(header)
 	if err == nil && !strings.HasPrefix(string(old), incComment) || err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return failure{fmt.Errorf("%s is there already and no header of kas inc", header)}
+		return failure{fmt.Errorf("%s exists and is not a header of kas inc", header)}
 	}
 	macro := "_" + strings.ToUpper(identifier(path.Base(stem))) + "_INC"
 	_, err = pipeline.WriteFile(header, func(w io.Writer) error {
 		b := bufio.NewWriter(w)
 		fmt.Fprintf(b, "%s, up to line %d. */\n", incComment, lines)
 		fmt.Fprintf(b, "#ifndef %s_H\n#define %s_H\n", macro, macro)
-		fmt.Fprintf(b, "#define %s_PASTE(n) %s_##n\n#define %s_AFTER(n) %s_PASTE(n)\n#define INC_LINE %s_AFTER(__LINE__)\n", macro, macro, macro, macro, macro)
+		fmt.Fprintf(b, "#define %[1]s_PASTE(n) %[1]s_##n\n#define %[1]s_AFTER(n) %[1]s_PASTE(n)\n", macro)
+		fmt.Fprintf(b, "#define INC_LINE %s_AFTER(__LINE__)\n", macro)
 		for i := 1; i <= lines; i++ {
 			fmt.Fprintf(b, "#define %s_%d %d\n", macro, i, i+1)
 		}
@@ -92,11 +94,11 @@ func inc(included, includer, header string, lines int, stdout io.Writer) error {
 	if err != nil {
 		include = header
 	}
-	_, err = fmt.Fprintf(stdout, `%[7]s is written; in %[1]s, before it includes %[2]s:
+	_, err = fmt.Fprintf(stdout, `Wrote %[7]s. Add to %[1]s, before it includes %[2]s:
 
 #define %[3]s_BY "%[2]s:%[4]s"
 
-in %[2]s, before its first function, at line %[5]d at the latest:
+Add to %[2]s, before its first function, at line %[5]d or before:
 
 #ifdef %[3]s_BY
 #include "%[6]s"
@@ -106,7 +108,7 @@ in %[2]s, before its first function, at line %[5]d at the latest:
 	return err
 }
 
-// identifier writes every byte that a C identifier cannot hold as an underscore.
+// identifier replaces each character that a C identifier cannot have by an underscore.
 func identifier(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '_' || r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' {

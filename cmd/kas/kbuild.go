@@ -13,10 +13,10 @@ import (
 func newKbuild() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "kbuild",
-		Short: "make aliases an option of a kernel's configuration",
-		Long: `A kernel's source tree gets ` + kbuild.Option + `, with which its build gives the
-aliases to vmlinux and to the modules, as make NM=kas-nm LD=kas-ld does for a tree
-that is not to be changed.`,
+		Short: "Make aliases an option of a kernel's configuration",
+		Long: `Add ` + kbuild.Option + ` to a kernel's source tree, or take it out again. With
+the option on, the kernel's build gives vmlinux and the modules their aliases.
+If you cannot change the tree, make NM=kas-nm LD=kas-ld does the same.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -25,22 +25,24 @@ that is not to be changed.`,
 }
 
 func newKbuildInstall() *cobra.Command {
-	return newKbuildChange(kbuild.Install, "has "+kbuild.Option, "install TREE", "add the option to a kernel's source tree",
-		`Kas kbuild install adds `+kbuild.Option+` to a source tree, 6.1 or later: an
-entry in init/Kconfig, a rule for X.o.kas in scripts/Makefile.modfinal, the hooks
-in scripts/link-vmlinux.sh, and what make clean has to remove in Makefile. With
-the option off, the tree builds as before, without kas. It writes nothing if one
-of these files is not as it is known. To repeat it changes nothing.`)
+	return newKbuildChange(kbuild.Install, "has "+kbuild.Option, "install TREE", "Add the option to a kernel's source tree",
+		`Add `+kbuild.Option+` to a source tree of Linux 6.1 or later: an entry in
+init/Kconfig, a rule for X.o.kas in scripts/Makefile.modfinal, the hooks in
+scripts/link-vmlinux.sh, and the files that make clean removes in Makefile. With
+the option off, the tree builds as before, without kas. Install writes nothing
+if one of these files is not as expected, or if the tree has the option already.`)
 }
 
 func newKbuildRemove() *cobra.Command {
-	return newKbuildChange(kbuild.Remove, "has no "+kbuild.Option, "remove TREE", "restore a source tree as it was before install",
-		`Kas kbuild remove takes out what install put in: every file is again what it was,
-byte for byte. What was edited meanwhile is told and left alone.`)
+	return newKbuildChange(kbuild.Remove, "has no "+kbuild.Option, "remove TREE", "Restore a source tree to what it was before install",
+		`Take out what install added. Every file is again what it was, byte for byte. If
+such a part was edited since, remove reports it and writes nothing.`)
 }
 
-// newKbuildChange is a command that makes the changes of plan, after which the tree has or has no option.
-func newKbuildChange(plan func(string) (kbuild.Changes, error), has, use, short, long string) *cobra.Command {
+// newKbuildChange returns a command that makes the changes of plan. has says what the tree then has.
+func newKbuildChange(
+	plan func(string) (kbuild.Changes, error), has, use, short, long string,
+) *cobra.Command {
 	var dry bool
 	cmd := &cobra.Command{
 		Use:   use,
@@ -51,12 +53,14 @@ func newKbuildChange(plan func(string) (kbuild.Changes, error), has, use, short,
 			return changeTree(args[0], plan, has, dry, cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().BoolVar(&dry, "dry-run", false, "print the changes for patch -p1 and write nothing")
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "print the changes as a patch for patch -p1 and write nothing")
 	return cmd
 }
 
-// changeTree makes the changes of Install or Remove and says what the tree has then.
-func changeTree(tree string, plan func(string) (kbuild.Changes, error), has string, dry bool, stdout io.Writer) error {
+// changeTree makes the changes of plan, or prints them if dry is set.
+func changeTree(
+	tree string, plan func(string) (kbuild.Changes, error), has string, dry bool, stdout io.Writer,
+) error {
 	list, err := plan(tree)
 	if err != nil {
 		return failure{err}
@@ -83,8 +87,10 @@ func changeTree(tree string, plan func(string) (kbuild.Changes, error), has stri
 func newKbuildObject() *cobra.Command {
 	return &cobra.Command{
 		Use:   "object X.o",
-		Short: "make X.o.kas; scripts/Makefile.modfinal does it",
-		Args:  cobra.ExactArgs(1),
+		Short: "Make X.o.kas (for scripts/Makefile.modfinal)",
+		Long: `Make X.o.kas, the copy of X.o that carries the aliases. The rule that install
+adds to scripts/Makefile.modfinal calls this.`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			return inBuild(func(h kbuild.Hook) error { return kbuild.Object(h, args[0]) })
 		},
@@ -94,15 +100,17 @@ func newKbuildObject() *cobra.Command {
 func newKbuildFinish() *cobra.Command {
 	return &cobra.Command{
 		Use:   "finish X.ko X.o",
-		Short: "add the aliases of global symbols to X.ko; scripts/Makefile.modfinal does it",
-		Args:  cobra.ExactArgs(2),
+		Short: "Add aliases of globals to X.ko (for scripts/Makefile.modfinal)",
+		Long: `Add the aliases of global symbols of X.o to X.ko. The rule that install adds to
+scripts/Makefile.modfinal calls this.`,
+		Args: cobra.ExactArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			return inBuild(func(h kbuild.Hook) error { return kbuild.Finish(h, args[0], args[1]) })
 		},
 	}
 }
 
-// inBuild does a part of a kernel's build.
+// inBuild runs a step of a kernel's build.
 func inBuild(do func(kbuild.Hook) error) error {
 	if err := do(kbuild.Hook{Getenv: os.Getenv, Kas: programID}); err != nil {
 		return failure{err}

@@ -1,4 +1,4 @@
-// Kas gives every duplicate kernel symbol one unique, true, readable name, for many kernel builds at once.
+// Kas gives every duplicate kernel symbol one unique, true, readable name, for many builds at once.
 package main
 
 import (
@@ -17,17 +17,17 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Exit codes.
+// Exit codes. What they mean to each command is in its help.
 const (
-	exitFailed      = 1   // some objects failed, or verify found a problem
+	exitFailed      = 1   // a problem was reported, or the command failed
 	exitUsage       = 2   // wrong usage or configuration
 	exitInterrupted = 130 // as shells count SIGINT
 )
 
 func main() { os.Exit(run(arguments(os.Args), os.Stdout, os.Stderr)) }
 
-// arguments are those of the command. Called as kas-nm or kas-ld it is that hook: kbuild's scripts for LTO take $(NM) for a
-// single word.
+// arguments returns the command's arguments. A link named kas-nm or kas-ld is that hook: some of
+// kbuild's scripts take $(NM) for a single word.
 func arguments(argv []string) []string {
 	if name, ok := strings.CutPrefix(filepath.Base(argv[0]), "kas-"); ok && hooks[name] != nil {
 		return append([]string{name}, argv[1:]...)
@@ -42,12 +42,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	ended := context.AfterFunc(ctx, func() {
+	disarm := context.AfterFunc(ctx, func() {
 		stop() // a second signal ends the process at once
-		// What waits for something else does not see the first. No file has its final name before it is whole.
+		// A blocked system call does not see the first signal. Ending here leaves no partial file:
+		// a file gets its final name only when it is whole.
 		time.AfterFunc(5*time.Second, func() { os.Exit(exitInterrupted) })
 	})
-	defer ended() // before stop, which is no signal
+	defer disarm() // must run before stop, which also cancels ctx
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetOut(stdout)
@@ -71,10 +72,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return exitUsage
 }
 
-// errReported ends a command whose problems are on standard error already.
+// errReported ends a command that has reported its problems on standard error already.
 var errReported = errors.New("problems were reported")
 
-// failure is an error of the run itself, not of its usage.
+// failure is an error of the command's work, not of its usage.
 type failure struct{ error }
 
 func (f failure) Unwrap() error { return f.error }
@@ -82,14 +83,14 @@ func (f failure) Unwrap() error { return f.error }
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "kas",
-		Short: "unique, true names for duplicate kernel symbols",
-		Long: `kas gives every duplicate kernel symbol one unique, true, readable name:
+		Short: "Give duplicate kernel symbols unique, true names",
+		Long: `Give every duplicate kernel symbol one unique, true, readable name:
 
   name_show  ->  name_show@drivers_pnp_card_c_186
 
-It reads vmlinux and modules of many builds at once, finds where each duplicate
-is declared, and writes copies of the modules and a symbol list of vmlinux that
-bear the aliases. The inputs are never changed.`,
+Kas reads vmlinux and the modules of many builds at once and finds where the
+source declares each duplicate. It writes copies of the modules, and a symbol
+list of vmlinux, that carry the aliases. It never changes its inputs.`,
 		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -97,16 +98,14 @@ bear the aliases. The inputs are never changed.`,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetVersionTemplate("kas {{.Version}}\n")
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return fmt.Errorf("%w\nsee '%s --help'", err, cmd.CommandPath())
-	})
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return seeHelp(cmd, err) })
 	for _, group := range []struct {
 		title    string
 		commands []*cobra.Command
 	}{
-		{"Kernels that are built:", []*cobra.Command{newRun(), newCheck(), newVerify(), newDemo()}},
-		{"Their registries:", []*cobra.Command{newLookup(), newProbe(), newModule(), newDiff()}},
-		{"Within a kernel's build:", []*cobra.Command{newNM(), newLD(), newKbuild(), newInc()}},
+		{"Alias kernels:", []*cobra.Command{newRun(), newCheck(), newVerify(), newDemo()}},
+		{"Use their registries:", []*cobra.Command{newLookup(), newProbe(), newModule(), newDiff()}},
+		{"Work within a kernel's build:", []*cobra.Command{newNM(), newLD(), newKbuild(), newInc()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
 		for _, c := range group.commands {
@@ -114,27 +113,11 @@ bear the aliases. The inputs are never changed.`,
 			root.AddCommand(c)
 		}
 	}
-	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80"))
-	sayHelp(root)
+	finishHelp(root)
 	return root
 }
 
-// sayHelp has each command point to its help when its arguments are not as many as they should be.
-func sayHelp(cmd *cobra.Command) {
-	for _, c := range cmd.Commands() {
-		sayHelp(c)
-		if count := c.Args; count != nil {
-			c.Args = func(cmd *cobra.Command, args []string) error {
-				if err := count(cmd, args); err != nil {
-					return fmt.Errorf("%w\nsee '%s --help'", err, cmd.CommandPath())
-				}
-				return nil
-			}
-		}
-	}
-}
-
-// version is the module's, or the revision it was built from.
+// version returns the module's version, or the revision that it was built from.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

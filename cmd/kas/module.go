@@ -19,15 +19,17 @@ import (
 	"kas/report"
 )
 
-const moduleLong = `Kas module gives the symbols of modules that are built after their kernel their
-aliases: X.ko.kas beside each X.ko (or X.o.kas, before it is linked). Names are
-held against the kernel's registry, its modules, and each other. It tells which
-symbols of the kernel were alone with their names until now, and by what alias
-they can be found (a late one: the running kernel does not bear it, kas lookup
-and kas probe know it).
+const moduleLong = `Give the symbols of modules that are built after their kernel their aliases:
+write X.ko.kas beside each X.ko (or X.o.kas beside X.o, before the link). A
+symbol gets an alias if another one in the kernel's registry or in these modules
+has its name.
 
-With --update the modules are noted in an overlay of the registry, so that those
-that come after them reckon with them; the registry itself is never written.`
+Module also reports the kernel's symbols that were unique until now, and their
+late aliases: the running kernel does not carry a late alias, kas lookup and kas
+probe find it.
+
+--update records the modules in an overlay of the registry, for the modules that
+come after them. The registry itself is never written.`
 
 type moduleFlags struct {
 	registries []string
@@ -43,7 +45,7 @@ func newModule() *cobra.Command {
 	var f moduleFlags
 	cmd := &cobra.Command{
 		Use:   "module X.ko...",
-		Short: "give modules built out of the tree their aliases",
+		Short: "Give out-of-tree modules their aliases",
 		Long:  moduleLong,
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -51,11 +53,15 @@ func newModule() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringArrayVarP(&f.registries, "registry", "r", nil, registryHelp)
-	cmd.Flags().StringVar(&f.overlay, "update", "", "overlay `FILE` of the registry, to read and to note the modules in")
-	cmd.Flags().StringVar(&f.vmlinux, "vmlinux", "", "`FILE` of the kernel with its debugging information, for late aliases (default: that of an installed debug package, or of the build folder)")
-	cmd.Flags().StringVar(&f.modules, "modules", "", "`DIR` of the kernel's modules with theirs")
-	cmd.Flags().StringArrayVar(&f.sources, "source", nil, "`DIR` that source files are named from, beside those of the modules; may be repeated")
-	cmd.Flags().BoolVar(&f.dry, "dry-run", false, "write nothing, tell all the same")
+	cmd.Flags().StringVar(&f.overlay, "update", "",
+		"overlay `FILE` of the registry: read it, and record the modules in it")
+	cmd.Flags().StringVar(&f.vmlinux, "vmlinux", "",
+		"vmlinux `FILE` with debugging information, for late aliases (default: that of an installed debug package, "+
+			"else that of the build folder)")
+	cmd.Flags().StringVar(&f.modules, "modules", "", "`DIR` of the kernel's modules with debugging information")
+	cmd.Flags().StringArrayVar(&f.sources, "source", nil,
+		"another `DIR` that names of source files start from; may be repeated")
+	cmd.Flags().BoolVar(&f.dry, "dry-run", false, "print everything and write nothing")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	return cmd
 }
@@ -102,13 +108,14 @@ func module(ctx context.Context, modules []string, f moduleFlags, stdout, stderr
 	return nil
 }
 
-// openKernel opens the registry of one kernel with its overlay, which is the one to update if that is there.
+// openKernel opens the registry of one kernel with its overlay. If the overlay to update exists, it is
+// that one.
 func openKernel(names []string, overlay string) (*registry.Registry, error) {
 	files, err := registryFiles(names)
 	if err != nil {
 		return nil, err
 	}
-	update := elf.Identity{} // of no file
+	update := elf.Identity{} // the zero value is no file
 	if overlay != "" {
 		update = elf.IdentifyTarget(overlay)
 		same := func(file string) bool { return elf.IdentifyTarget(file) == update }
@@ -122,15 +129,15 @@ func openKernel(names []string, overlay string) (*registry.Registry, error) {
 	}
 	if len(all) != 1 {
 		registry.CloseAll(all)
-		return nil, fmt.Errorf("%d registries: a module belongs to one kernel", len(all))
+		return nil, fmt.Errorf("%d registries: name only that of the modules' kernel", len(all))
 	}
 	r := all[0]
 	switch {
 	case overlay == "":
 	case update == elf.IdentifyTarget(r.Path):
-		err = fmt.Errorf("--update %s: a registry, not an overlay; it is never written", overlay)
+		err = fmt.Errorf("--update %s: this is a registry, which is never written, not an overlay", overlay)
 	case r.Overlay != nil && update != elf.IdentifyTarget(r.Overlay.Path):
-		err = fmt.Errorf("--update %s, and --registry names the overlay %s: a registry has one", overlay, r.Overlay.Path)
+		err = fmt.Errorf("--update %s: --registry names another overlay, %s", overlay, r.Overlay.Path)
 	}
 	if err != nil {
 		r.Close()
@@ -168,9 +175,9 @@ func printOutcome(stdout, stderr io.Writer, outcome *kbuild.Outcome, f moduleFla
 	}
 	switch {
 	case len(aliased) == 0:
-		fmt.Fprintln(stderr, "kas: no symbol shares its name: nothing to write")
+		fmt.Fprintln(stderr, "kas: no name is ambiguous: nothing to write")
 	case len(outcome.Written) == 0 && !f.dry:
-		fmt.Fprintln(stderr, "kas: all are borne already: nothing to write")
+		fmt.Fprintln(stderr, "kas: the modules have all aliases already: nothing to write")
 	case !f.dry:
 		for _, w := range outcome.Written {
 			fmt.Fprintf(stderr, "kas: wrote %s\n", w)

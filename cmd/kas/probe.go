@@ -15,13 +15,13 @@ import (
 	"kas/report"
 )
 
-const probeLong = `Kas probe finds one function in a registry (symbols.kas), as kas lookup does,
-and prints how to probe exactly that one: for kprobe_events, perf, bpftrace, a
-livepatch, gdb and drgn.
+const probeLong = `Print how to probe exactly one function: for kprobe_events, perf, bpftrace, a
+livepatch, gdb and drgn. PATTERN finds it in a registry (symbols.kas), as in kas
+lookup.
 
-With --live the running kernel is asked, with --check a file about one: it must
-be the registry's kernel and have the function's name as often, and at the very
-addresses, as the registry says. What does not agree is an error.
+--live checks the function in the running kernel, --check in a file about one.
+It must be the registry's kernel, and all symbols of the function's name must be
+at the addresses that the registry gives. A difference is an error.
 
   kas probe name_show@drivers/rtc/sysfs.c --live --write
   echo 1 >/sys/kernel/tracing/events/kas/enable`
@@ -42,7 +42,7 @@ func newProbe() *cobra.Command {
 	var f probeFlags
 	cmd := &cobra.Command{
 		Use:               "probe PATTERN",
-		Short:             "tell tracers, livepatch and debuggers exactly one function",
+		Short:             "Print how tracers and debuggers name exactly one function",
 		Long:              probeLong,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeSymbols,
@@ -55,16 +55,16 @@ func newProbe() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringArrayVarP(&f.registries, "registry", "r", nil, registryHelp)
-	flags.StringVar(&f.object, "object", "", "a function of this `OBJECT` (vmlinux, xfs.ko)")
-	flags.BoolVar(&f.live, "live", false, "check it in the running kernel (as root, who sees addresses)")
-	flags.StringVar(&f.check, "check", "", "check it in `FILE`: a saved kallsyms, a System.map or a vmlinux")
-	flags.BoolVar(&f.write, "write", false, "with --live: add the event to kprobe_events")
-	flags.BoolVar(&f.naming.Return, "return", false, "where the function returns")
-	flags.StringVar(&f.naming.Event, "event", "", "`NAME` of the event (default: made of the alias)")
+	flags.StringVar(&f.object, "object", "", "find only functions of `OBJECT` (vmlinux, xfs.ko)")
+	flags.BoolVar(&f.live, "live", false, "check the function in the running kernel (root sees addresses)")
+	flags.StringVar(&f.check, "check", "", "check the function in `FILE`: a saved kallsyms, a System.map or a vmlinux")
+	flags.BoolVar(&f.write, "write", false, "check as with --live and add the event to kprobe_events")
+	flags.BoolVar(&f.naming.Return, "return", false, "probe where the function returns")
+	flags.StringVar(&f.naming.Event, "event", "", "`NAME` of the event (default: made from the alias)")
 	flags.StringVar(&f.naming.Group, "group", "kas", "`NAME` of the event's group")
-	flags.StringVar(&f.format, "format", "", "print the line for this `TOOL` alone: "+strings.Join(probeFormats, ", "))
+	flags.StringVar(&f.format, "format", "", "print only the line for `TOOL`: "+strings.Join(probeFormats, ", "))
 	flags.BoolVar(&f.json, "json", false, "print JSON")
-	flags.StringVar(&f.sysroot, "sysroot", "/", "where /proc and /sys are")
+	flags.StringVar(&f.sysroot, "sysroot", "/", "`DIR` with /proc and /sys")
 	flags.MarkHidden("sysroot")
 	return cmd
 }
@@ -73,23 +73,23 @@ func (f *probeFlags) valid() error {
 	f.live = f.live || f.write
 	switch {
 	case f.live && f.check != "":
-		return errors.New("--check FILE is not for the kernel that --live and --write ask")
+		return errors.New("--check does not go with --live and --write, which check the running kernel")
 	case f.format != "" && f.json:
-		return errors.New("either --format or --json")
+		return errors.New("--format does not go with --json")
 	case f.format != "" && !slices.Contains(probeFormats, f.format):
-		return fmt.Errorf("--format %s: there are %s", f.format, strings.Join(probeFormats, ", "))
+		return fmt.Errorf("--format %s: must be one of %s", f.format, strings.Join(probeFormats, ", "))
 	case f.naming.Event != "" && !probe.ValidName(f.naming.Event):
-		return fmt.Errorf("--event %s: letters, digits and underscores, at most 63", f.naming.Event)
+		return fmt.Errorf("--event %q: must be 1 to 63 letters, digits and underscores", f.naming.Event)
 	case !probe.ValidName(f.naming.Group):
-		return fmt.Errorf("--group %s: letters, digits and underscores, at most 63", f.naming.Group)
+		return fmt.Errorf("--group %q: must be 1 to 63 letters, digits and underscores", f.naming.Group)
 	}
 	return nil
 }
 
-// probeFormats are the values of --format, in the order in which all are printed.
+// probeFormats are the values of --format, in the order of the output.
 var probeFormats = []string{"kprobe", "perf", "bpftrace", "livepatch", "gdb", "drgn"}
 
-// probeLine is one of them.
+// probeLine returns the line for one of probeFormats.
 func probeLine(t *probe.Target, format string, n probe.Naming) (string, error) {
 	switch format {
 	case "kprobe":
@@ -120,7 +120,7 @@ func printProbe(pattern string, f probeFlags, stdout, stderr io.Writer) error {
 		fmt.Fprintln(stderr, "kas:", note)
 	}
 	if t.Checked == "" {
-		fmt.Fprintln(stderr, "kas: not checked: this is what the registry says")
+		fmt.Fprintln(stderr, "kas: not checked: only the registry was read")
 	}
 	switch {
 	case f.json:
@@ -140,7 +140,7 @@ func printProbe(pattern string, f probeFlags, stdout, stderr io.Writer) error {
 		return nil
 	}
 	if t.Checked == "" {
-		return failure{errors.New("not written: what was not checked in the running kernel may be another function there")}
+		return failure{errors.New("not written: unchecked, it may be another function in the running kernel")}
 	}
 	path, err := probe.Write(f.sysroot, t.Kprobe(f.naming))
 	if err != nil {
@@ -150,8 +150,10 @@ func printProbe(pattern string, f probeFlags, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// findProbe finds the one function that is meant, as the kernel has it that is to be asked.
-func findProbe(all []*registry.Registry, pattern string, f probeFlags) (t *probe.Target, from *registry.Registry, err error) {
+// findProbe finds the function that pattern means and checks it in the kernel that the flags name.
+func findProbe(
+	all []*registry.Registry, pattern string, f probeFlags,
+) (t *probe.Target, from *registry.Registry, err error) {
 	var k *probe.Kernel
 	switch {
 	case f.live:
@@ -212,7 +214,8 @@ func printProbeBlock(w io.Writer, t *probe.Target, n probe.Naming) error {
 	return err
 }
 
-// probeJSON is a target as programs read it. Addresses are hexadecimal texts: a number of JSON may lose bits.
+// probeJSON is a target for programs. Addresses are hexadecimal strings, since a JSON number may lose
+// bits.
 type probeJSON struct {
 	Registry string            `json:"registry"`
 	Release  string            `json:"release,omitempty"`
@@ -222,8 +225,8 @@ type probeJSON struct {
 	Event    string            `json:"event"`
 	Group    string            `json:"group"`
 	Sympos   int               `json:"sympos"`
-	Checked  *checkedJSON      `json:"checked"` // null: not checked
-	Formats  map[string]string `json:"formats"` // those that can be expressed
+	Checked  *checkedJSON      `json:"checked"` // null if not checked
+	Formats  map[string]string `json:"formats"` // without those that cannot express it
 	Notes    []string          `json:"notes"`
 }
 
@@ -237,9 +240,9 @@ type checkedJSON struct {
 
 func printProbeJSON(w io.Writer, t *probe.Target, from *registry.Registry, n probe.Naming) error {
 	out := probeJSON{
-		Registry: from.Path, Release: from.Release, BuildID: from.BuildID, Symbol: newSymbolJSON(&t.Record),
-		Target: t.Where(), Event: t.EventName(n), Group: n.Group, Sympos: t.Position, Formats: map[string]string{},
-		Notes: append([]string{}, t.Notes...),
+		Registry: from.Path, Release: from.Release, BuildID: from.BuildID,
+		Symbol: newSymbolJSON(&t.Record), Target: t.Where(), Event: t.EventName(n), Group: n.Group,
+		Sympos: t.Position, Formats: map[string]string{}, Notes: append([]string{}, t.Notes...),
 	}
 	if t.Checked != "" {
 		out.Checked = &checkedJSON{Against: t.Checked, Live: t.Live, Address: fmt.Sprintf("%x", t.Address)}

@@ -15,20 +15,21 @@ import (
 	"kas/pipeline"
 )
 
-// profileFlags say what a run is to tell of itself, beside its result.
+// profileFlags name the files for what a run reports about itself.
 type profileFlags struct {
 	bench, cpu, memory, trace string
 }
 
 func (f *profileFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.bench, "benchfmt", "", "write the time of each stage to `FILE`, in the format of Go benchmarks")
+	cmd.Flags().StringVar(&f.bench, "benchfmt", "",
+		"write the time of each stage to `FILE`, in the format of Go benchmarks")
 	cmd.Flags().StringVar(&f.cpu, "cpuprofile", "", "write a CPU profile to `FILE` (go tool pprof)")
 	cmd.Flags().StringVar(&f.memory, "memprofile", "", "write a profile of all allocations to `FILE` (go tool pprof)")
 	cmd.Flags().StringVar(&f.trace, "trace", "", "write an execution trace to `FILE` (go tool trace)")
 }
 
-// start begins what the flags ask for; end finishes the files. These are for whoever works on kas: they are written as the
-// run goes, not whole or not at all.
+// start begins what the flags ask for; end finishes the files. They serve the development of kas, so
+// they grow during the run instead of appearing whole.
 func (f *profileFlags) start() (end func() error, err error) {
 	var ends []func() error
 	end = func() error {
@@ -38,10 +39,10 @@ func (f *profileFlags) start() (end func() error, err error) {
 		}
 		return all
 	}
-	// Whatever was begun before something fails is ended.
+	// If one cannot start, those that did are ended below.
 	begin := func(path string, start func(io.Writer) error, stop func(io.Writer) error) error {
-		if path == "" || err != nil {
-			return err
+		if path == "" {
+			return nil
 		}
 		file, err := os.Create(path)
 		if err != nil {
@@ -60,7 +61,8 @@ func (f *profileFlags) start() (end func() error, err error) {
 	err = errors.Join(
 		begin(f.cpu, pprof.StartCPUProfile, func(io.Writer) error { pprof.StopCPUProfile(); return nil }),
 		begin(f.trace, trace.Start, func(io.Writer) error { trace.Stop(); return nil }),
-		begin(f.memory, func(io.Writer) error { return nil }, func(w io.Writer) error { return pprof.Lookup("allocs").WriteTo(w, 0) }),
+		begin(f.memory, func(io.Writer) error { return nil },
+			func(w io.Writer) error { return pprof.Lookup("allocs").WriteTo(w, 0) }),
 	)
 	if err != nil {
 		end()
@@ -69,8 +71,8 @@ func (f *profileFlags) start() (end func() error, err error) {
 	return end, nil
 }
 
-// writeBench writes a line for each stage of each build and one for the whole run, for benchstat: nanoseconds on the
-// clock.
+// writeBench writes a line for each stage of each build and one for the whole run, for benchstat. The
+// unit is nanoseconds of wall-clock time.
 func writeBench(w io.Writer, r *pipeline.Result, jobs int, took time.Duration) error {
 	if jobs <= 0 {
 		jobs = runtime.GOMAXPROCS(0)
@@ -78,9 +80,11 @@ func writeBench(w io.Writer, r *pipeline.Result, jobs int, took time.Duration) e
 	fmt.Fprintf(w, "goos: %s\ngoarch: %s\npkg: kas\n", runtime.GOOS, runtime.GOARCH)
 	for _, b := range r.Builds {
 		for _, t := range b.Timings {
-			fmt.Fprintf(w, "BenchmarkStage/build=%s/stage=%s/modules=%d/jobs=%d\t1\t%d ns/op\n", b.Config.Name, t.Stage, b.Stats.Modules, jobs, t.Wall.Nanoseconds())
+			fmt.Fprintf(w, "BenchmarkStage/build=%s/stage=%s/modules=%d/jobs=%d\t1\t%d ns/op\n",
+				b.Config.Name, t.Stage, b.Stats.Modules, jobs, t.Wall.Nanoseconds())
 		}
 	}
-	_, err := fmt.Fprintf(w, "BenchmarkRun/builds=%d/jobs=%d\t1\t%d ns/op\n", len(r.Builds), jobs, took.Nanoseconds())
+	_, err := fmt.Fprintf(w, "BenchmarkRun/builds=%d/jobs=%d\t1\t%d ns/op\n",
+		len(r.Builds), jobs, took.Nanoseconds())
 	return err
 }

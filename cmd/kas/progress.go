@@ -13,11 +13,11 @@ import (
 	"kas/pipeline"
 )
 
-// progress shows how a run goes on: a bar on a terminal, a plain line for each stage elsewhere. Errors stand on lines of
-// their own in both.
+// progress shows how far a run is: by a bar on a terminal, elsewhere by a line for each stage. An
+// error always gets a line of its own.
 type progress struct {
 	w   io.Writer
-	bar *progressbar.ProgressBar // nil where w is no terminal
+	bar *progressbar.ProgressBar // nil if w is not a terminal
 
 	mu    sync.Mutex
 	total int
@@ -51,8 +51,8 @@ func (p *progress) events() pipeline.Events {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.total += objects
-		p.bar.ChangeMax(p.total + 1) // the one more keeps the bar from ending between two stages
-		// A line wider than the terminal could not be taken away again.
+		p.bar.ChangeMax(p.total + 1) // plus one, so that the bar does not end between two stages
+		// The bar could not erase a line wider than the terminal.
 		p.bar.Describe(fmt.Sprintf("%-9s %.24s", stage, build))
 	}
 	e.Step = func(_, _ string) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -24,10 +23,11 @@ import (
 	"kas/stages"
 )
 
-// defaultConfig is read where no configuration is named.
+// defaultConfig is the configuration of commands that name none.
 const defaultConfig = "kas.yaml"
 
-// Beside the builds' folders: the configuration as it was understood, and the counts, which a finished run writes last.
+// Files beside the builds' folders: the configuration with its defaults, and the counts, which a
+// finished run writes last.
 const (
 	effectiveConfig = "kas.effective.yaml"
 	statsFile       = "stats.json"
@@ -48,8 +48,11 @@ func newRun() *cobra.Command {
 	var f runFlags
 	cmd := &cobra.Command{
 		Use:   "run [CONFIG]",
-		Short: "run the stages on all builds of a configuration (default " + defaultConfig + ")",
-		Args:  cobra.MaximumNArgs(1),
+		Short: "Run the stages on all builds of a configuration",
+		Long: `Run the stages on all builds of CONFIG (default ` + defaultConfig + `) and write tables,
+registries, symbol lists and copies of modules to the output folder. The next
+run makes again only what a changed file affects.`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := configArg(args)
 			if err != nil {
@@ -58,11 +61,12 @@ func newRun() *cobra.Command {
 			return runConfig(cmd.Context(), path, f, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	cmd.Flags().IntVarP(&f.jobs, "jobs", "j", 0, "workers over all builds and objects (default: the configuration's, else all cores)")
-	cmd.Flags().StringArrayVar(&f.builds, "build", nil, "run this build alone (may be repeated)")
-	cmd.Flags().StringVar(&f.out, "out", "", "output folder (default: the configuration's)")
+	cmd.Flags().IntVarP(&f.jobs, "jobs", "j", 0,
+		"use `N` workers for all builds together (default: the configuration's jobs, else all cores)")
+	cmd.Flags().StringArrayVar(&f.builds, "build", nil, "run only the build `NAME`; may be repeated")
+	cmd.Flags().StringVar(&f.out, "out", "", "write to `DIR` (default: the configuration's out)")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print the summary as JSON")
-	cmd.Flags().BoolVar(&f.fresh, "fresh", false, "make everything again, also what the last run made of the same files")
+	cmd.Flags().BoolVar(&f.fresh, "fresh", false, "make everything again, even what no changed file affects")
 	cmd.Flags().BoolVar(&f.dry, "dry-run", false, "write nothing; print what each choice of names and symbols would cost")
 	f.profile.add(cmd)
 	return cmd
@@ -73,13 +77,13 @@ func configArg(args []string) (string, error) {
 		return args[0], nil
 	}
 	if _, err := os.Stat(defaultConfig); errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("no %s here: name a configuration (kas demo shows one at work)", defaultConfig)
+		return "", fmt.Errorf("no %s in this folder: name a configuration (kas demo shows an example)", defaultConfig)
 	}
 	return defaultConfig, nil
 }
 
-// load reads a configuration and applies the flags that change what is done. How many workers do it is no part of that:
-// the effective configuration keeps the jobs of the file.
+// load reads a configuration and applies the flags that change what a run makes. --jobs does not: the
+// effective configuration keeps the jobs of the file.
 func load(path string, f runFlags) (*configs.Plan, error) {
 	plan, err := configs.Load(path)
 	if err != nil {
@@ -92,12 +96,15 @@ func load(path string, f runFlags) (*configs.Plan, error) {
 	if len(f.builds) == 0 {
 		return plan, nil
 	}
+	names := buildNames(plan)
 	for _, name := range f.builds {
-		if !slices.ContainsFunc(plan.Builds, func(b configs.Build) bool { return b.Name == name }) {
-			return nil, fmt.Errorf("--build %s: no such build; there are %s", name, strings.Join(buildNames(plan), ", "))
+		if !slices.Contains(names, name) {
+			return nil, fmt.Errorf("--build %s: no such build; the builds are %s", name, strings.Join(names, ", "))
 		}
 	}
-	plan.Builds = slices.DeleteFunc(plan.Builds, func(b configs.Build) bool { return !slices.Contains(f.builds, b.Name) })
+	plan.Builds = slices.DeleteFunc(plan.Builds, func(b configs.Build) bool {
+		return !slices.Contains(f.builds, b.Name)
+	})
 	return plan, nil
 }
 
@@ -145,74 +152,102 @@ func runConfig(ctx context.Context, path string, f runFlags, stdout, stderr io.W
 		err = report.Text(stdout, result, took)
 		fmt.Fprintf(stderr, "kas: output is in %s\n", plan.Out)
 	}
-	switch {
+	switch n := len(result.Errors); {
 	case err != nil:
 		return failure{err}
-	case len(result.Errors) > 0:
-		fmt.Fprintf(stderr, "kas: %d problems, each told above\n", len(result.Errors))
+	case n == 1:
+		fmt.Fprintln(stderr, "kas: 1 problem, reported above")
+		return errReported
+	case n > 1:
+		fmt.Fprintf(stderr, "kas: %d problems, each reported above\n", n)
 		return errReported
 	}
 	return nil
 }
 
-// runPlan runs a plan and writes what belongs to the run as a whole.
-func runPlan(ctx context.Context, plan *configs.Plan, f runFlags, stderr io.Writer) (*pipeline.Result, time.Duration, error) {
+// runPlan runs a plan in its output folder, which no other run may use meanwhile.
+func runPlan(
+	ctx context.Context, plan *configs.Plan, f runFlags, stderr io.Writer,
+) (*pipeline.Result, time.Duration, error) {
 	unlock, err := pipeline.Lock(plan.Out)
 	if err != nil {
 		return nil, 0, failure{err}
 	}
 	defer unlock()
 	// Without stats.json the folder does not look like that of a finished run.
-	stats := filepath.Join(plan.Out, statsFile)
-	if err := os.Remove(stats); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	err = os.Remove(filepath.Join(plan.Out, statsFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, failure{err}
 	}
 	for _, name := range plan.Skipped {
-		fmt.Fprintf(stderr, "kas: %s: skipped, none of its files is here\n", name)
+		fmt.Fprintf(stderr, "kas: %s: skipped: none of its files is here\n", name)
 	}
 	collectLess()
-	kas := programID()
 	started := time.Now()
+	result, err := runStages(ctx, plan, f, stderr)
+	if err != nil {
+		return nil, 0, err
+	}
+	noteMissingModules(stderr, result)
+	if slices.ContainsFunc(result.Errors, func(e *pipeline.Error) bool { return e.Object == "" }) {
+		return nil, 0, errReported // a build did not end, so there must be no stats.json
+	}
+	if err := writeRun(plan, result); err != nil {
+		return nil, 0, failure{err}
+	}
+	return result, time.Since(started), nil
+}
+
+func runStages(
+	ctx context.Context, plan *configs.Plan, f runFlags, stderr io.Writer,
+) (*pipeline.Result, error) {
+	kas := programID()
 	progress := newProgress(stderr)
 	result, err := pipeline.Run(ctx, plan, stages.All, pipeline.Options{
 		Jobs: cmp.Or(f.jobs, plan.Jobs), Events: progress.events(), Cache: stateCache(kas), Kas: kas, Fresh: f.fresh,
 	})
 	progress.finish()
 	if stopper := new(pipeline.Error); errors.As(err, &stopper) {
-		fmt.Fprintln(stderr, "kas: stopped there, as on_error says")
-		return nil, 0, errReported
+		fmt.Fprintln(stderr, "kas: stopped at the first problem (on_error: stop)")
+		return nil, errReported
 	}
 	if err != nil {
-		return nil, 0, failure{err}
+		return nil, failure{err}
 	}
+	return result, nil
+}
+
+// noteMissingModules names the builds whose configuration has modules where there are none.
+func noteMissingModules(stderr io.Writer, result *pipeline.Result) {
+	isModule := func(o pipeline.Object) bool { return !o.Vmlinux }
 	for _, b := range result.Builds {
-		if len(b.Config.Modules) > 0 && !slices.ContainsFunc(b.Objects, func(o pipeline.Object) bool { return !o.Vmlinux }) {
+		if len(b.Config.Modules) > 0 && !slices.ContainsFunc(b.Objects, isModule) {
 			fmt.Fprintf(stderr, "kas: %s: no modules in %s\n", b.Config.Name, strings.Join(b.Config.Modules, ", "))
 		}
 	}
-	if slices.ContainsFunc(result.Errors, func(e *pipeline.Error) bool { return e.Object == "" }) {
-		return nil, 0, errReported // a build did not end: stats.json would say that it did
-	}
-	effective, err := plan.Effective(plan.Out)
-	if err != nil {
-		return nil, 0, failure{err}
-	}
-	for _, file := range []struct {
-		path  string
-		write func(io.Writer) error
-	}{
-		{filepath.Join(plan.Out, effectiveConfig), func(w io.Writer) error { _, err := bytes.NewReader(effective).WriteTo(w); return err }},
-		{stats, func(w io.Writer) error { return report.Stats(w, result) }},
-	} {
-		if _, err := pipeline.WriteFile(file.path, file.write); err != nil {
-			return nil, 0, failure{err}
-		}
-	}
-	return result, time.Since(started), nil
 }
 
-// collectLess has the garbage collector run less often while the heap is small: nearly all that a run allocates it needs
-// until its end. GOGC and GOMEMLIMIT go before.
+// writeRun writes what belongs to the run as a whole. stats.json comes last: it marks a finished run.
+func writeRun(plan *configs.Plan, result *pipeline.Result) error {
+	effective, err := plan.Effective(plan.Out)
+	if err != nil {
+		return err
+	}
+	_, err = pipeline.WriteFile(filepath.Join(plan.Out, effectiveConfig), func(w io.Writer) error {
+		_, err := w.Write(effective)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	_, err = pipeline.WriteFile(filepath.Join(plan.Out, statsFile), func(w io.Writer) error {
+		return report.Stats(w, result)
+	})
+	return err
+}
+
+// collectLess makes the garbage collector run less often while the heap is small, since a run needs
+// nearly all that it allocates until its end. GOGC and GOMEMLIMIT take precedence.
 func collectLess() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
@@ -222,7 +257,8 @@ func collectLess() {
 	}
 }
 
-// stateCache is where a run leaves what the next one may use, "" if this user has no such place, or this program no name.
+// stateCache returns the folder for what a run leaves to the next one; "" if this user has no cache or
+// this program no ID.
 func stateCache(kas string) string {
 	dir, err := os.UserCacheDir()
 	if err != nil || kas == "" {
@@ -231,7 +267,8 @@ func stateCache(kas string) string {
 	return filepath.Join(dir, "kas")
 }
 
-// programID names this very program: the content of what the linker made, as it says itself, "" if it does not.
+// programID identifies this program by the build ID that the Go linker made from its content; "" if
+// there is none.
 func programID() string {
 	self, err := os.Executable()
 	if err != nil {

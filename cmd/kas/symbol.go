@@ -6,16 +6,16 @@ import (
 	"kas/registry"
 )
 
-// symbolJSON is a symbol of a registry as programs read it.
+// symbolJSON is a symbol of a registry for programs.
 type symbolJSON struct {
-	Registry string `json:"registry,omitempty"` // that has it, where several were asked
+	Registry string `json:"registry,omitempty"` // which has it; only in lookup
 	Name     string `json:"name"`
 	Alias    string `json:"alias,omitempty"`
 	Late     bool   `json:"late,omitempty"`
 	Object   string `json:"object"`
 	Module   string `json:"module,omitempty"`
 	Section  string `json:"section"`
-	Address  string `json:"address"` // hexadecimal: a number of JSON may lose bits
+	Address  string `json:"address"` // hexadecimal, since a JSON number may lose bits
 	Size     uint64 `json:"size"`
 	Type     string `json:"type"`
 	Count    int    `json:"count"`
@@ -29,13 +29,14 @@ type symbolJSON struct {
 
 func newSymbolJSON(r *registry.Record) symbolJSON {
 	return symbolJSON{
-		Name: r.Name, Alias: r.Alias, Late: r.Late(), Object: r.Object, Module: r.Module(), Section: r.Section,
-		Address: fmt.Sprintf("%x", r.Address), Size: r.Size, Type: string(rune(r.Type)), Count: r.Count, Position: r.Position,
-		Base: r.BaseName(), File: r.File, Line: r.Line, Unit: r.Unit, Source: r.Method,
+		Name: r.Name, Alias: r.Alias, Late: r.Late(), Object: r.Object, Module: r.Module(),
+		Section: r.Section, Address: fmt.Sprintf("%x", r.Address), Size: r.Size, Type: string(rune(r.Type)),
+		Count: r.Count, Position: r.Position, Base: r.BaseName(), File: r.File, Line: r.Line, Unit: r.Unit,
+		Source: r.Method,
 	}
 }
 
-// symbolsJSON is never null.
+// symbolsJSON converts records. The result is never nil, so JSON has [] and not null.
 func symbolsJSON(records []registry.Record) []symbolJSON {
 	all := make([]symbolJSON, len(records))
 	for i := range records {

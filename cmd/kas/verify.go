@@ -22,8 +22,12 @@ func newVerify() *cobra.Command {
 	var jobs int
 	cmd := &cobra.Command{
 		Use:   "verify OUT",
-		Short: "re-read what a run wrote and prove it right, with code of its own",
-		Args:  cobra.ExactArgs(1),
+		Short: "Prove the output of a run, with code of its own",
+		Long: `Prove what a run wrote to OUT. Verify reads the inputs and the output again,
+with a reader that shares no code with the run. It checks every alias, symbol,
+section and relocation of every copy, the symbol list of vmlinux, the tables and
+the registry. It prints each problem and a line for each build.`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if jobs < 0 {
 				return fmt.Errorf("--jobs %d: must not be negative", jobs)
@@ -31,14 +35,14 @@ func newVerify() *cobra.Command {
 			return verifyOut(cmd.Context(), args[0], jobs, cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().IntVarP(&jobs, "jobs", "j", 0, "workers (default: all cores)")
+	cmd.Flags().IntVarP(&jobs, "jobs", "j", 0, "use `N` workers (default: all cores)")
 	return cmd
 }
 
 func verifyOut(ctx context.Context, out string, jobs int, stdout io.Writer) error {
 	stats, err := os.ReadFile(filepath.Join(out, statsFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s is not the output of a finished run: there is no %s in it", out, statsFile)
+		return fmt.Errorf("%s is not the output of a finished run: it has no %s", out, statsFile)
 	}
 	if err != nil {
 		return err
@@ -54,7 +58,7 @@ func verifyOut(ctx context.Context, out string, jobs int, stdout io.Writer) erro
 	for _, b := range plan.Builds {
 		for _, stage := range []string{"emit", "stats"} {
 			if !slices.Contains(b.Stages, stage) {
-				return fmt.Errorf("%s: the run left out the stage %s; only the output of all stages can be proved", b.Name, stage)
+				return fmt.Errorf("%s: the run left out the stage %s; kas verify needs the output of all stages", b.Name, stage)
 			}
 		}
 	}
@@ -78,8 +82,9 @@ func verifyOut(ctx context.Context, out string, jobs int, stdout io.Writer) erro
 			fmt.Fprintln(stdout, p)
 		}
 		err = report.Proof(stdout, report.Proved{
-			Build: b.Name, Problems: len(problems), Aliases: summary.Aliases, Objects: summary.Objects, Unreadable: summary.Unreadable,
-			Symbols: summary.Symbols, Relocations: summary.Relocations, Bytes: summary.Bytes,
+			Build: b.Name, Problems: len(problems), Aliases: summary.Aliases, Objects: summary.Objects,
+			Unreadable: summary.Unreadable, Symbols: summary.Symbols, Relocations: summary.Relocations,
+			Bytes: summary.Bytes,
 		})
 		if err != nil {
 			return failure{err}
@@ -96,7 +101,10 @@ func target(b *configs.Build, dir string) (verify.Target, error) {
 	if err != nil {
 		return verify.Target{}, err
 	}
-	t := verify.Target{Build: b.Name, Dir: dir, Vmlinux: b.Vmlinux, Separator: b.Alias.Separator, Line: b.Alias.Line, Beside: b.Emit.Beside}
+	t := verify.Target{
+		Build: b.Name, Dir: dir, Vmlinux: b.Vmlinux, Separator: b.Alias.Separator, Line: b.Alias.Line,
+		Beside: b.Emit.Beside,
+	}
 	for _, m := range modules {
 		t.Modules = append(t.Modules, verify.Module{Name: m.Name, Path: m.Path})
 	}

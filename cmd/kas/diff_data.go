@@ -1,0 +1,120 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"kas/registry"
+	"kas/report"
+)
+
+func printDiffList(w io.Writer, d *registry.Diff) {
+	fmt.Fprintln(w, "kind\tname\tobject\talias_a\talias_b\tfile_a\tline_a\tfile_b\tline_b")
+	row := func(columns ...string) { fmt.Fprintln(w, strings.Join(columns, "\t")) }
+	for i := range d.Aliases {
+		t := &d.Aliases[i]
+		of, aliasA, aliasB := t.A, "", t.To
+		if t.Kind == registry.KindNew {
+			of = t.B
+		} else {
+			aliasA = t.A.Alias
+		}
+		fileA, lineA := locationColumns(t.A)
+		fileB, lineB := locationColumns(t.B)
+		row(string(t.Kind), of.BaseName(), of.Object, aliasA, aliasB, fileA, lineA, fileB, lineB)
+	}
+	for _, n := range d.Names {
+		row(string(n.Kind), n.Name, n.Object, "", "", "", "", "", "")
+	}
+}
+
+// locationColumns returns the columns of a record that may be missing or have no location.
+func locationColumns(r *registry.Record) (file, line string) {
+	if r == nil {
+		return "", ""
+	}
+	if r.Line != 0 {
+		line = strconv.FormatInt(r.Line, 10)
+	}
+	return r.File, line
+}
+
+// The comparison for programs.
+type (
+	diffJSON struct {
+		A         diffSideJSON    `json:"a"`
+		B         diffSideJSON    `json:"b"`
+		Held      int             `json:"held"` // aliases of A that hold in B
+		Count     map[string]int  `json:"count"`
+		AliasList []diffAliasJSON `json:"aliases"`
+		NameList  []diffNameJSON  `json:"names"`
+	}
+	diffSideJSON struct {
+		Release   string `json:"release,omitempty"`
+		Arch      string `json:"arch,omitempty"`
+		Toolchain string `json:"toolchain,omitempty"`
+		LTO       string `json:"lto,omitempty"`
+		BuildID   string `json:"build_id,omitempty"`
+		Policy    string `json:"policy,omitempty"`
+		Symbols   int    `json:"symbols"`
+		Aliases   int    `json:"aliases"`
+		Ambiguous int    `json:"ambiguous"` // names with aliases
+	}
+	diffAliasJSON struct {
+		Kind       registry.Kind `json:"kind"`
+		Name       string        `json:"name"`
+		AliasA     string        `json:"alias_a,omitempty"`
+		AliasB     string        `json:"alias_b,omitempty"` // or the name, if that is unique
+		A          *symbolJSON   `json:"a,omitempty"`
+		B          *symbolJSON   `json:"b,omitempty"`
+		Candidates []symbolJSON  `json:"candidates,omitempty"`
+		ReusedBy   []symbolJSON  `json:"reused_by,omitempty"`
+	}
+	diffNameJSON struct {
+		Kind   registry.Kind `json:"kind"`
+		Name   string        `json:"name"`
+		A      int           `json:"a"` // symbols that carry it
+		B      int           `json:"b"`
+		Code   bool          `json:"code"`
+		Object string        `json:"object,omitempty"`
+	}
+)
+
+func printDiffJSON(w io.Writer, d *registry.Diff) error {
+	out := diffJSON{
+		A: newDiffSide(&d.A), B: newDiffSide(&d.B), Held: d.Held(), Count: map[string]int{},
+		AliasList: []diffAliasJSON{}, NameList: []diffNameJSON{},
+	}
+	for _, kind := range slices.Concat(registry.NameKinds, registry.AliasKinds) {
+		out.Count[string(kind)] = 0
+	}
+	for i := range d.Aliases {
+		t := &d.Aliases[i]
+		out.Count[string(t.Kind)]++
+		a := diffAliasJSON{
+			Kind: t.Kind, AliasB: t.To, Candidates: symbolsJSON(t.Candidates), ReusedBy: symbolsJSON(t.ReusedBy),
+		}
+		if t.B != nil {
+			a.Name, a.B = t.B.BaseName(), &symbolsJSON([]registry.Record{*t.B})[0]
+		}
+		if t.A != nil {
+			a.Name, a.AliasA, a.A = t.A.BaseName(), t.A.Alias, &symbolsJSON([]registry.Record{*t.A})[0]
+		}
+		out.AliasList = append(out.AliasList, a)
+	}
+	for _, n := range d.Names {
+		out.Count[string(n.Kind)]++
+		out.NameList = append(out.NameList, diffNameJSON(n))
+	}
+	return report.WriteJSON(w, out)
+}
+
+func newDiffSide(s *registry.Side) diffSideJSON {
+	return diffSideJSON{
+		Release: s.Release, Arch: s.Arch, Toolchain: s.Toolchain, LTO: s.LTO, BuildID: s.BuildID,
+		Policy: s.Policy, Symbols: s.Symbols, Aliases: s.Aliases, Ambiguous: s.Ambiguous,
+	}
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// exitCode is a row of a command's table of exit codes: what code n means.
+type exitCode struct {
+	n    int
+	when string
+}
+
+// exitCodes has the table of each command, by its path without "kas". exitsText adds the row of an
+// interrupted command. TestExitCodes compares the tables with what the scripts in testdata run.
+var exitCodes = map[string][]exitCode{
+	"":      {{0, "success"}, {1, "the command found a problem or failed"}, {2, "wrong usage or configuration"}},
+	"run":   {{0, "success"}, {1, "the run failed, or had problems with some objects"}, {2, "wrong usage or configuration"}},
+	"check": {{0, "the configuration is valid"}, {2, "wrong usage or configuration"}},
+	"verify": {
+		{0, "everything in OUT is proved"}, {1, "something is wrong in OUT"},
+		{2, "wrong usage, or OUT is not the output of a finished run"},
+	},
+	"demo":   {{0, "success"}, {1, "the run failed"}, {2, "wrong usage, or DIR is in use for something else"}},
+	"lookup": {{0, "each PATTERN found something"}, {1, "a PATTERN found nothing, or a registry is unreadable"}, {2, "wrong usage"}},
+	"probe": {
+		{0, "success"}, {1, "PATTERN is not one function that can be probed, a check failed, or\nthe event was not added"},
+		{2, "wrong usage"},
+	},
+	"module": {{0, "success"}, {1, "a module or the registry is unreadable, or a write failed"}, {2, "wrong usage, or a file that it names is missing"}},
+	"diff": {
+		{0, "success"}, {1, "--fail-on found something, an ALIAS has no translation, or a\nregistry is unreadable"},
+		{2, "wrong usage"},
+	},
+	"nm":             {{0, "success"}, {1, "the hook or TOOL failed"}, {toolsOwn, "other code is TOOL's own"}},
+	"ld":             {{0, "success"}, {1, "the hook or TOOL failed"}, {toolsOwn, "other code is TOOL's own"}},
+	"kbuild":         {{0, "success"}, {2, "wrong usage"}},
+	"kbuild install": {{0, "the tree has the option"}, {1, "TREE is not as expected; nothing was written"}, {2, "wrong usage"}},
+	"kbuild remove":  {{0, "the tree has no option"}, {1, "TREE was edited since; nothing was written"}, {2, "wrong usage"}},
+	"kbuild object":  {{0, "success"}, {1, "X.o.kas could not be made"}, {2, "wrong usage"}},
+	"kbuild finish":  {{0, "success"}, {1, "X.ko could not be finished"}, {2, "wrong usage"}},
+	"inc":            {{0, "success"}, {1, "the header could not be written"}, {2, "wrong usage, or a file is missing"}},
+}
+
+// toolsOwn stands for the exit codes that a hook passes on from the real tool.
+const toolsOwn = -1
+
+// exitsKey is the annotation that holds a command's table as text, for the help template.
+const exitsKey = "exit codes"
+
+// finishHelp completes the help of a whole tree of commands: 80 columns, exit codes, and a pointer
+// to the help from every error about arguments.
+func finishHelp(root *cobra.Command) {
+	template := strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80")
+	root.SetUsageTemplate(template + "{{with index .Annotations \"" + exitsKey + "\"}}\nExit codes:\n{{.}}{{end}}")
+	eachCommand(root, func(cmd *cobra.Command) {
+		cmd.Annotations = map[string]string{exitsKey: exitsText(exitCodes[commandKey(cmd)])}
+		if count := cmd.Args; count != nil {
+			cmd.Args = func(cmd *cobra.Command, args []string) error {
+				if err := count(cmd, args); err != nil {
+					return seeHelp(cmd, err)
+				}
+				return nil
+			}
+		}
+	})
+}
+
+func eachCommand(cmd *cobra.Command, f func(*cobra.Command)) {
+	f(cmd)
+	for _, c := range cmd.Commands() {
+		eachCommand(c, f)
+	}
+}
+
+// commandKey names a command in exitCodes.
+func commandKey(cmd *cobra.Command) string {
+	_, key, _ := strings.Cut(cmd.CommandPath(), " ")
+	return key
+}
+
+func exitsText(table []exitCode) string {
+	var text strings.Builder
+	if table[len(table)-1].n != toolsOwn {
+		table = append(table[:len(table):len(table)], exitCode{exitInterrupted, "interrupted"})
+	}
+	for _, c := range table {
+		number := fmt.Sprint(c.n)
+		if c.n == toolsOwn {
+			number = "any"
+		}
+		fmt.Fprintf(&text, "%5s  %s\n", number, strings.ReplaceAll(c.when, "\n", "\n       "))
+	}
+	return text.String()
+}
+
+func seeHelp(cmd *cobra.Command, err error) error {
+	return fmt.Errorf("%w\nsee '%s --help'", err, cmd.CommandPath())
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"kas/registry"
+	"kas/report"
+)
+
+// printTable prints a line for each symbol: its alias or name, its object, its address. The line fits a
+// terminal where names allow it.
+func printTable(w io.Writer, found []match, labels []string) error {
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	for _, m := range found {
+		if len(labels) > 1 {
+			fmt.Fprintf(t, "%s\t", m.registry)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s", cmp.Or(m.Alias, m.Name), m.Object, address(&m.Record))
+		if remarks := remarks(&m.Record); remarks != "" {
+			fmt.Fprintf(t, "\t%s", remarks)
+		}
+		fmt.Fprintln(t)
+	}
+	return t.Flush()
+}
+
+// address returns the address of a symbol of vmlinux, and SECTION+OFFSET of a module's.
+func address(r *registry.Record) string {
+	if r.Object == registry.Vmlinux {
+		return fmt.Sprintf("%x", r.Address)
+	}
+	return fmt.Sprintf("%s+%#x", r.Section, r.Address)
+}
+
+// remarks returns what the other columns do not show.
+func remarks(r *registry.Record) string {
+	var all []string
+	switch {
+	case r.Alias == "" && r.Count > 1:
+		all = append(all, fmt.Sprintf("one of %d", r.Count))
+	case r.Alias != "" && r.Name != r.BaseName():
+		all = append(all, "is "+r.Name)
+	}
+	if r.Late() {
+		all = append(all, "late alias")
+	}
+	return strings.Join(all, ", ")
+}
+
+func printLong(w io.Writer, found []match, _ []string) error {
+	for i, m := range found {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		for _, f := range [][2]string{
+			{"name", m.Name}, {"alias", m.Alias}, {"object", m.Object}, {"section", m.Section},
+			{"address", fmt.Sprintf("%x", m.Address)}, {"size", fmt.Sprint(m.Size)},
+			{"type", string(rune(m.Type))}, {"location", m.Location()}, {"source", m.Method},
+			{"symbols of this name", fmt.Sprint(m.Count)}, {"position in its object", fmt.Sprint(m.Position)},
+			{"registry", m.registry},
+		} {
+			if f[1] == "" {
+				continue
+			}
+			if _, err := fmt.Fprintf(w, "%-24s%s\n", f[0], f[1]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// printMatrix prints each function once, by its location, with its names and aliases in each registry.
+func printMatrix(w io.Writer, found []match, labels []string) error {
+	type function struct{ base, file, unit string }
+	var order []function
+	rows := map[function]map[string][]match{}
+	for _, m := range found {
+		k := function{m.BaseName(), m.File, m.Unit}
+		if rows[k] == nil {
+			rows[k] = map[string][]match{}
+			order = append(order, k)
+		}
+		rows[k][m.registry] = append(rows[k][m.registry], m)
+	}
+	slices.SortStableFunc(order, func(a, b function) int {
+		return cmp.Or(cmp.Compare(a.base, b.base), cmp.Compare(a.file, b.file), cmp.Compare(a.unit, b.unit))
+	})
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	for _, k := range order {
+		where := "location unknown"
+		if k.file != "" {
+			where = (&registry.Record{File: k.file, Unit: k.unit}).Location()
+		}
+		fmt.Fprintf(t, "%s, %s\n", k.base, where)
+		for _, label := range labels {
+			if rows[k][label] == nil {
+				fmt.Fprintf(t, "  %s\t-\n", label)
+			}
+			for _, m := range rows[k][label] {
+				fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", label, m.Name, m.Object, cmp.Or(m.Alias, remarks(&m.Record)))
+			}
+		}
+	}
+	return t.Flush()
+}
+
+func printJSON(w io.Writer, found []match, _ []string) error {
+	all := make([]symbolJSON, len(found))
+	for i, m := range found {
+		all[i] = newSymbolJSON(&m.Record)
+		all[i].Registry = m.registry
+	}
+	return report.WriteJSON(w, all)
+}
