@@ -4,10 +4,16 @@ GO          ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 KAS         := bin/kas
 
-# gcc for the race detector and the tests that compile; the rest judges what kas writes: binutils of three
-# architectures, LLVM's linker and tools, elfutils' strict ELF checker and its addr2line, and what users of kas probe use.
-TOOLS    := gcc gdb perf readelf nm ld objcopy eu-elflint aarch64-linux-gnu-ld s390x-linux-gnu-ld ld.lld-19 llvm-readelf-19 llvm-nm-19 llvm-objcopy-19 llvm-addr2line-19 eu-addr2line
-PACKAGES := gcc gdb linux-perf libc6-dev binutils elfutils binutils-aarch64-linux-gnu binutils-s390x-linux-gnu lld-19 llvm-19
+# The tests run gcc and clang for the host and gcc for eight other architectures, the tools of binutils
+# for each, LLVM's linker and tools, elfutils' ELF checker and addr2line, and the tracers that kas probe
+# writes for. codespell checks the prose.
+CROSS    := aarch64-linux-gnu s390x-linux-gnu riscv64-linux-gnu i686-linux-gnu \
+	arm-linux-gnueabihf powerpc64le-linux-gnu mips64-linux-gnuabi64 mips64el-linux-gnuabi64
+TOOLS    := gcc make patch gdb perf readelf nm ld objcopy eu-elflint eu-addr2line codespell clang-19 \
+	ld.lld-19 llvm-readelf-19 llvm-nm-19 llvm-objcopy-19 llvm-addr2line-19 \
+	$(CROSS:%=%-gcc) $(CROSS:%=%-ld)
+PACKAGES := gcc make patch gdb linux-perf libc6-dev binutils elfutils codespell clang-19 lld-19 llvm-19 \
+	$(CROSS:%=gcc-%)
 
 .PHONY: all build demo test check kernel-test lab bench compare fuzz tools corpus-cloud-amd64 corpus-cloud-amd64-old corpus-cloud-amd64-6.12 corpus-cloud-arm64 corpus-s390x corpus-amd64 corpus-headers fixtures clean
 

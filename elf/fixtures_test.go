@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"kas/elf"
+	"kas/need"
 )
 
 // fixtures returns the objects of testdata, sorted.
@@ -49,15 +50,11 @@ func open(t testing.TB, path string) *elf.File {
 	return f
 }
 
-// run runs a tool in the C locale and returns what it printed. A tool that is not installed skips the test.
+// run runs a tool in the C locale and returns what it printed. A missing tool skips the test or, in CI, fails it.
 func run(t testing.TB, tool string, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
-	path, err := exec.LookPath(tool)
-	if err != nil {
-		t.Skipf("%s is not installed", tool)
-	}
 	var out, errs bytes.Buffer
-	cmd := exec.Command(path, args...)
+	cmd := exec.Command(need.Tool(t, tool), args...)
 	cmd.Env = append(cmd.Environ(), "LC_ALL=C")
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err = cmd.Run()

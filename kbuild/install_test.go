@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"kas/need"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -147,11 +149,8 @@ func thereAndBack(t *testing.T, tree string) {
 		t.Errorf("remove changed %d files of a tree that has no option", n)
 	}
 	// Another tool makes the same of the diff.
-	patch := exec.Command("patch", "-p1", "-s", "--no-backup-if-mismatch", "-F0")
+	patch := exec.Command(need.Tool(t, "patch"), "-p1", "-s", "--no-backup-if-mismatch", "-F0")
 	patch.Dir, patch.Stdin = tree, strings.NewReader(diff.String())
-	if patch.Err != nil {
-		t.Skip(patch.Err)
-	}
 	if out, err := patch.CombinedOutput(); err != nil {
 		t.Fatalf("patch: %v\n%s\n%s", err, out, diff.String())
 	}
@@ -448,9 +447,6 @@ func calls(t *testing.T, tree string, env []string, name string, args ...string)
 		t.Fatal(err)
 	}
 	c := exec.Command(name, args...)
-	if c.Err != nil {
-		t.Skip(c.Err)
-	}
 	c.Dir = tree
 	tools := filepath.Join(tree, "tools")
 	c.Env = append(os.Environ(), "PATH="+tools+":"+os.Getenv("PATH"), "MAKEFLAGS=", "MAKELEVEL=", "srctree=.", "objtree=.", "MAKE=true", "CONFIG_SHELL=sh")
@@ -481,11 +477,7 @@ func modfinal(t *testing.T, tree string) string { return modfinalJobs(t, tree, "
 
 func modfinalJobs(t *testing.T, tree, jobs string) string {
 	t.Helper()
-	real, err := exec.LookPath("make")
-	if err != nil {
-		t.Skip(err)
-	}
-	return calls(t, tree, nil, real, "-rR", "--no-print-directory", "-f", "scripts/Makefile.modfinal", jobs,
+	return calls(t, tree, nil, need.Tool(t, "make"), "-rR", "--no-print-directory", "-f", "scripts/Makefile.modfinal", jobs,
 		"MODORDER=modules.order", "LD=ld", "CC=cc", "srctree=.", "objtree=.", "VPATH=.", "SRCARCH=x86")
 }
 
@@ -577,11 +569,7 @@ func TestInstalledClean(t *testing.T) {
 	if err := os.Symlink("a.o", filepath.Join(tree, "d/a.o.kas")); err != nil {
 		t.Fatal(err)
 	}
-	real, err := exec.LookPath("make")
-	if err != nil {
-		t.Skip(err)
-	}
-	calls(t, tree, nil, real, "-s", "clean")
+	calls(t, tree, nil, need.Tool(t, "make"), "-s", "clean")
 	for _, name := range []string{"d/a.o", "d/b.o", "d/a.o.kas", "d/b.o.kas", ".kas"} {
 		if _, err := os.Lstat(filepath.Join(tree, name)); err == nil {
 			t.Errorf("%s is left", name)

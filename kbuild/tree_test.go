@@ -15,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"kas/need"
 )
 
 // A call of the test binary by the name of kas is a call of a hook, as cmd/kas makes it; one by the name of tokens tells
@@ -81,14 +83,12 @@ var (
 	linkers = []suite{gnu, lld}
 )
 
-// eachSuite runs a test with each set of tools. All but clang are always there.
+// eachSuite runs a test with each set of tools.
 func eachSuite(t *testing.T, suites []suite, test func(t *testing.T, s suite)) {
 	for _, s := range suites {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			if _, err := exec.LookPath(clang.cc); err != nil && s.name == clang.name {
-				t.Skip(err)
-			}
+			need.Tools(t, s.cc, s.ld, s.nm)
 			test(t, s)
 		})
 	}

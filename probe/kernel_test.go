@@ -17,6 +17,7 @@ import (
 	"strings"
 	"testing"
 
+	"kas/need"
 	"kas/registry"
 )
 
@@ -28,7 +29,7 @@ func bootFolder(t *testing.T, flavour string) string {
 	}
 	dir := filepath.Join(cache, "corpus", flavour, "usr", "lib", "debug", "boot")
 	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("no kernel to test on: make corpus-%s", flavour)
+		need.Missing(t, "the kernel that make corpus-"+flavour+" brings")
 	}
 	return dir
 }
@@ -159,9 +160,7 @@ func TestKernelProbe(t *testing.T) {
 // perfAgrees asks perf for the same functions in its own way, FUNC@SRC: which entry of the debugging information it takes,
 // it says with -v, and the address stands there.
 func perfAgrees(t *testing.T, reg *registry.Registry, sample []registry.Record, vmlinux string) {
-	if _, err := exec.LookPath("perf"); err != nil {
-		t.Skip("no perf")
-	}
+	need.Tools(t, "perf")
 	file, err := stdelf.Open(vmlinux)
 	if err != nil {
 		t.Fatal(err)
@@ -235,9 +234,7 @@ func perfAgrees(t *testing.T, reg *registry.Registry, sample []registry.Record, 
 
 // gdbAgrees lets gdb evaluate what it is told, and what it finds itself for FILE:FUNCTION.
 func gdbAgrees(t *testing.T, reg *registry.Registry, sample []registry.Record, vmlinux string) {
-	if _, err := exec.LookPath("gdb"); err != nil {
-		t.Skip("no gdb")
-	}
+	need.Tools(t, "gdb")
 	args := []string{"-nx", "-batch"}
 	var want []string
 	for _, r := range sample {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"kas/need"
 )
 
 // Every kind of symbol a C file and its assembler can make.
@@ -52,16 +54,12 @@ var toolchains = []struct{ prefix, cc, flags string }{
 func compiled(t *testing.T, f func(t *testing.T, prefix, object string)) {
 	for _, c := range toolchains {
 		t.Run(c.cc+" "+c.flags, func(t *testing.T) {
-			for _, tool := range []string{c.cc, c.prefix + "nm", c.prefix + "objcopy"} {
-				if _, err := exec.LookPath(tool); err != nil {
-					t.Skip("no " + tool)
-				}
-			}
+			need.Tools(t, c.cc, c.prefix+"nm", c.prefix+"objcopy")
 			dir := t.TempDir()
 			in, out := filepath.Join(dir, "a.c"), filepath.Join(dir, "a.o")
 			write(t, in, []byte(source))
 			if msg, err := exec.Command(c.cc, append(strings.Fields(c.flags), "-c", in, "-o", out)...).CombinedOutput(); err != nil {
-				t.Skipf("%s cannot compile this: %s", c.cc, msg)
+				t.Fatalf("%s cannot compile this: %s", c.cc, msg)
 			}
 			f(t, c.prefix, out)
 		})
@@ -127,7 +125,7 @@ func TestCompiledObjects(t *testing.T) {
 		}
 		out := object + ".kas"
 		if msg, err := exec.Command(prefix+"objcopy", append(add, object, out)...).CombinedOutput(); err != nil {
-			t.Skipf("objcopy: %s", msg)
+			t.Fatalf("objcopy: %s", msg)
 		}
 		p = &problems{}
 		compare(p, m, load(t, out), aliasOf, sum)

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"kas/need"
 )
 
 func TestReport(t *testing.T) {
@@ -83,7 +85,7 @@ func TestWithoutKernels(t *testing.T) {
 	if err := os.WriteFile(kas, []byte("#!/bin/sh\necho kas 1.0\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	needTools(t)
+	need.Tools(t, tools...)
 	var text strings.Builder
 	file := filepath.Join(dir, "results", "here.md")
 	if err := run(context.Background(), []string{"-kas", kas, "-only", "run-amd64,emit-all", "-o", file}, &text); err != nil {
@@ -105,18 +107,9 @@ func TestWithoutKernels(t *testing.T) {
 	}
 }
 
-func needTools(t *testing.T) {
-	t.Helper()
-	for _, tool := range tools {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skip(err)
-		}
-	}
-}
-
 // TestPeers runs the pipeline of other tools on the demo's kernel: it must do the work that it is measured for.
 func TestPeers(t *testing.T) {
-	needTools(t)
+	need.Tools(t, tools...)
 	kernel, err := filepath.Abs("../../demo/matrix/x86_64-gcc")
 	if err != nil {
 		t.Fatal(err)

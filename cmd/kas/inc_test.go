@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"kas/need"
 )
 
 // TestInc follows what `kas inc` prints, compiles both files and reads the directive's file back from the line table. The
@@ -14,12 +16,7 @@ import (
 func TestInc(t *testing.T) {
 	for _, cc := range []string{"gcc", "clang-19"} {
 		t.Run(cc, func(t *testing.T) {
-			if _, err := exec.LookPath(cc); err != nil {
-				if cc == "gcc" {
-					t.Fatal("no gcc: make tools installs it")
-				}
-				t.Skip("no", cc)
-			}
+			need.Tools(t, cc, "ld", "readelf")
 			testInc(t, cc)
 		})
 	}

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 
+	"kas/need"
 	"kas/registry"
 )
 
@@ -182,10 +183,7 @@ func makeModule(t *testing.T, b *debianBuild, hooks bool) (module, log string) {
 	// Debian's Makefile there names the common headers by where they would be installed.
 	args := []string{"-C", own, "-f", "../common/Makefile", "M=" + dir}
 	if hooks {
-		kas, err := exec.LookPath("kas")
-		if err != nil {
-			t.Fatal(err)
-		}
+		kas := need.Tool(t, "kas")
 		args = append(args, "NM="+kas+" nm", "LD="+kas+" ld")
 	}
 	cmd := exec.Command("make", append(args, "modules")...)

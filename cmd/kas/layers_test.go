@@ -34,6 +34,8 @@ var arrows = map[string]struct {
 	"configs":       {nil, "a configuration is read before anything else is there"},
 	"verify":        {nil, "it proves what kas wrote, so it must not share its mistakes"},
 	"demo":          {nil, "it is files"},
+	"need":          {nil, "only tests import it"},
+	"bench/mutants": {nil, "it runs the tests from outside"},
 }
 
 // doors is in which packages an outside dependency may enter; below its path, too.

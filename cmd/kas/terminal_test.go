@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"kas/need"
 )
 
 // escapes are the control sequences of a terminal.
@@ -17,7 +19,7 @@ func openTerminal(t *testing.T, columns int) (master, slave *os.File) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
-		t.Skip("no pseudoterminals here: ", err)
+		need.Missing(t, "a pseudoterminal: "+err.Error())
 	}
 	t.Cleanup(func() { master.Close() })
 	fd := int(master.Fd())

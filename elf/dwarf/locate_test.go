@@ -18,6 +18,7 @@ import (
 
 	"kas/elf"
 	"kas/elf/dwarf"
+	"kas/need"
 )
 
 // different says where the listing of a fixture cannot equal its decl.txt, and why.
@@ -342,13 +343,9 @@ end:
 
 // TestRowsAndUnits holds the choice between rows of one address, and between functions of one address.
 func TestRowsAndUnits(t *testing.T) {
-	as, err := exec.LookPath("as")
-	if err != nil {
-		t.Skip("as is not installed")
-	}
 	dir := t.TempDir()
 	object := filepath.Join(dir, "rows.o")
-	cmd := exec.Command(as, "--64", "-o", object, "-")
+	cmd := exec.Command(need.Tool(t, "as"), "--64", "-o", object, "-")
 	cmd.Stdin = strings.NewReader(rowsAndUnits)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
