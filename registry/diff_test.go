@@ -2,6 +2,7 @@ package registry
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -12,9 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// symbols reads symbols as tests write them, one a line: NAME OBJECT, and of one with an alias ALIAS FILE:LINE and, where it
-// is another, UNIT; last data, if it is data. The base name is what stands before the @, or NAME without its .llvm.N. They
-// lie in the order of the lines.
+// symbols parses symbols, one per line: NAME OBJECT [ALIAS FILE:LINE [UNIT]] [data]. The default
+// UNIT is the file. The base name is the alias up to the @, or NAME without .llvm.N. Addresses
+// follow the order of the lines.
 func symbols(text string) []Record {
 	var all []Record
 	for line := range strings.Lines(text) {
@@ -22,7 +23,8 @@ func symbols(text string) []Record {
 		if len(f) == 0 {
 			continue
 		}
-		r := Record{Name: f[0], Object: f[1], Section: ".text", Address: uint64(0x1000 + 16*len(all)), Size: 16, Type: 't', Position: 1}
+		r := Record{Name: f[0], Object: f[1], Section: ".text",
+			Address: uint64(0x1000 + 16*len(all)), Size: 16, Type: 't', Position: 1}
 		if f[len(f)-1] == "data" {
 			r.Section, r.Type = ".data", 'd'
 			f = f[:len(f)-1]
@@ -45,7 +47,7 @@ func symbols(text string) []Record {
 	return all
 }
 
-// registryOf is a registry of these symbols.
+// registryOf opens a registry of the records.
 func registryOf(t testing.TB, h Header, records []Record) *Registry {
 	t.Helper()
 	count := map[string]int{}
@@ -58,13 +60,7 @@ func registryOf(t testing.TB, h Header, records []Record) *Registry {
 		byName[r.Name] = append(byName[r.Name], r)
 	}
 	var names [][]Record
-	for _, name := range slices.Sorted(func(yield func(string) bool) {
-		for name := range byName {
-			if !yield(name) {
-				return
-			}
-		}
-	}) {
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		names = append(names, byName[name])
 	}
 	h.Symbols = len(records)
@@ -80,15 +76,17 @@ func registryOf(t testing.TB, h Header, records []Record) *Registry {
 	return all[0]
 }
 
-var diffHeader = Header{Arch: "x86_64", Toolchain: "gcc", LTO: "none", Release: "6.1.0", Policy: "separator=@ line=opening symbols=text names=duplicates"}
+var diffHeader = Header{Arch: "x86_64", Toolchain: "gcc", LTO: "none", Release: "6.1.0",
+	Policy: "separator=@ line=opening symbols=text names=duplicates"}
 
 func compareText(t testing.TB, a, b string) *Diff {
 	t.Helper()
 	return Compare(registryOf(t, diffHeader, symbols(a)), registryOf(t, diffHeader, symbols(b)))
 }
 
-// tellAliases is one line for each alias: ALIAS_A -> TO KIND, and the candidates or bearers after it.
-func tellAliases(d *Diff) []string {
+// aliasLines returns a line for each alias, ALIAS_A -> TO KIND, followed by the candidates and the
+// symbols that reuse it.
+func aliasLines(d *Diff) []string {
 	var all []string
 	for _, t := range d.Aliases {
 		alias := "-"
@@ -116,7 +114,7 @@ func TestDiffKinds(t *testing.T) {
 		what, a, b string
 		want       []string
 	}{
-		{"the same, and the line alone", `
+		{"the same, and only the line differs", `
 			foo vmlinux foo@a_c_10 a.c:10
 			foo m.ko foo@m_c_20 m.c:20`, `
 			foo vmlinux foo@a_c_10 a.c:10
@@ -124,7 +122,7 @@ func TestDiffKinds(t *testing.T) {
 			"foo@m_c_20 -> foo@m_c_21 line",
 			"foo@a_c_10 -> foo@a_c_10 same",
 		}},
-		{"a module that is built in now is the same function by its file and unit", `
+		{"a module is built in: file and unit identify its function", `
 			foo vmlinux foo@a_c_10 a.c:10
 			foo m.ko foo@m_c_20 m.c:20`, `
 			foo vmlinux foo@a_c_10 a.c:10
@@ -132,7 +130,7 @@ func TestDiffKinds(t *testing.T) {
 			"foo@m_c_20 -> foo@m_c_20 same",
 			"foo@a_c_10 -> foo@a_c_10 same",
 		}},
-		{"without lines the text stays though the line moves", `
+		{"an alias without a line stays the same when the line moves", `
 			foo vmlinux foo@a_c a.c:10
 			foo vmlinux foo@b_c b.c:20`, `
 			foo vmlinux foo@a_c a.c:11
@@ -140,7 +138,7 @@ func TestDiffKinds(t *testing.T) {
 			"foo@a_c -> foo@a_c same",
 			"foo@b_c -> foo@b_c same",
 		}},
-		{"spelled in another way at the same place", `
+		{"another spelling of the same location", `
 			foo vmlinux foo@a_c_10 a.c:10
 			foo vmlinux foo@b_c_20 b.c:20`, `
 			foo vmlinux foo@a_c a.c:10
@@ -148,7 +146,7 @@ func TestDiffKinds(t *testing.T) {
 			"foo@a_c_10 -> foo@a_c spelling",
 			"foo@b_c_20 -> foo@b_c spelling",
 		}},
-		{"a file that is included by another now", `
+		{"a file that was a unit is included by another file", `
 			foo vmlinux foo@sched_clock_c_10 sched/clock.c:10
 			foo vmlinux foo@b_c_20 b.c:20`, `
 			foo vmlinux foo@sched_clock_c_build_c_10 sched/clock.c:10 sched/build.c
@@ -156,7 +154,7 @@ func TestDiffKinds(t *testing.T) {
 			"foo@b_c_20 -> foo@b_c_20 same",
 			"foo@sched_clock_c_10 -> foo@sched_clock_c_build_c_10 unit",
 		}},
-		{"a header's copies belong to their units: that of x.c went, that of y.c came", `
+		{"copies of a header's function: that of x.c is gone, that of y.c is new", `
 			foo vmlinux foo@h_h_x_c_10 h.h:10 x.c
 			foo vmlinux foo@h_h_z_c_10 h.h:10 z.c
 			bar vmlinux bar@x_c_5 x.c:5
@@ -171,7 +169,7 @@ func TestDiffKinds(t *testing.T) {
 			"foo@h_h_x_c_10 -> - gone",
 			"foo@h_h_z_c_10 -> foo@h_h_z_c_10 same",
 		}},
-		{"neither unit of a header's copies is known in the other build: one may be the other, renamed", `
+		{"copies of a header's function: x.c may have been renamed to y.c", `
 			foo vmlinux foo@h_h_x_c_10 h.h:10 x.c
 			foo vmlinux foo@h_h_z_c_10 h.h:10 z.c`, `
 			foo vmlinux foo@h_h_y_c_10 h.h:10 y.c
@@ -179,7 +177,7 @@ func TestDiffKinds(t *testing.T) {
 			"foo@h_h_x_c_10 -> - undecided | vmlinux foo@h_h_y_c_10",
 			"foo@h_h_z_c_10 -> foo@h_h_z_c_10 same",
 		}},
-		{"a file in another folder: of the same module, or below a folder of the same name", `
+		{"a file moved: in the same module, or in a folder of the same name", `
 			foo fs/cifs/cifs.ko foo@fs_cifs_misc_c_10 fs/cifs/misc.c:10
 			foo vmlinux foo@drivers_efi_map_c_20 drivers/efi/map.c:20`, `
 			foo fs/smb/client/cifs.ko foo@fs_smb_client_misc_c_10 fs/smb/client/misc.c:10
@@ -187,7 +185,7 @@ func TestDiffKinds(t *testing.T) {
 			"foo@fs_cifs_misc_c_10 -> foo@fs_smb_client_misc_c_10 file",
 			"foo@drivers_efi_map_c_20 -> foo@platform_efi_map_c_20 file",
 		}},
-		{"a function that another file of its unit declares", `
+		{"a function moved to another header of its unit", `
 			foo vmlinux foo@multicalls_h_mmu_c_24 multicalls.h:24 mmu.c
 			foo vmlinux foo@multicalls_h_pv_c_24 multicalls.h:24 pv.c`, `
 			foo vmlinux foo@ops_h_mmu_c_219 ops.h:219 mmu.c
@@ -195,7 +193,7 @@ func TestDiffKinds(t *testing.T) {
 			"foo@multicalls_h_mmu_c_24 -> foo@ops_h_mmu_c_219 file",
 			"foo@multicalls_h_pv_c_24 -> foo@ops_h_pv_c_219 file",
 		}},
-		{"a function that went to another file of its folder, from one that is still there", `
+		{"a function moved to another file of its folder; its old file is still there", `
 			foo vmlinux foo@host_core_c_10 host/core.c:10
 			foo vmlinux foo@b_c_20 b.c:20
 			bar vmlinux bar@host_core_c_5 host/core.c:5
@@ -209,7 +207,7 @@ func TestDiffKinds(t *testing.T) {
 			"foo@b_c_20 -> foo@b_c_20 same",
 			"foo@host_core_c_10 -> foo@host_sysfs_c_3 file",
 		}},
-		{"one driver of the folder went, another came: they need not be one", `
+		{"one driver of a folder is gone and one is new: they may be unrelated", `
 			foo vmlinux foo@gpio_x_c_10 gpio/x.c:10
 			foo vmlinux foo@b_c_20 b.c:20`, `
 			foo vmlinux foo@gpio_y_c_10 gpio/y.c:10
@@ -217,7 +215,7 @@ func TestDiffKinds(t *testing.T) {
 			"foo@b_c_20 -> foo@b_c_20 same",
 			"foo@gpio_x_c_10 -> - undecided | vmlinux foo@gpio_y_c_10",
 		}},
-		{"one to one is not enough: name_show of another driver", `
+		{"one symbol on each side is not enough: name_show of another driver", `
 			name_show drivers/mei.ko name_show@drivers_mei_bus_c_968 drivers/mei/bus.c:968
 			name_show vmlinux name_show@b_c_20 b.c:20`, `
 			name_show fs/virtiofs.ko name_show@fs_virtio_fs_c_10 fs/virtio_fs.c:10
@@ -226,7 +224,7 @@ func TestDiffKinds(t *testing.T) {
 			"- -> name_show@fs_virtio_fs_c_10 new",
 			"name_show@b_c_20 -> name_show@b_c_20 same",
 		}},
-		{"the symbol's suffix changes, with the line or alone", `
+		{"the symbol's suffix changes, with or without the line", `
 			foo.123 vmlinux foo@a_c_10 a.c:10
 			foo.456 vmlinux foo@b_c_20 b.c:20
 			foo vmlinux foo@c_c_30 c.c:30`, `
@@ -237,7 +235,7 @@ func TestDiffKinds(t *testing.T) {
 			"foo@b_c_20 -> foo@b_c_21 suffix",
 			"foo@c_c_30 -> foo@c_c_30 same",
 		}},
-		{"unique now: the module of one is there", `
+		{"unique now: one of two modules has it", `
 			foo net/m-x.ko foo@net_m_c_29 net/m.c:29
 			foo net/n.ko foo@net_n_c_31 net/n.c:31
 			other net/n.ko`, `
@@ -246,7 +244,7 @@ func TestDiffKinds(t *testing.T) {
 			"foo@net_m_c_29 -> foo unique",
 			"foo@net_n_c_31 -> - gone",
 		}},
-		{"unique now, by its whole name", `
+		{"unique now, with its suffix", `
 			foo.llvm.1 vmlinux foo@a_c_10 a.c:10
 			foo.llvm.2 vmlinux foo@b_c_10 b.c:10
 			foo m.ko foo@m_c_10 m.c:10`, `
@@ -255,14 +253,14 @@ func TestDiffKinds(t *testing.T) {
 			"foo@a_c_10 -> - gone",
 			"foo@b_c_10 -> - gone",
 		}},
-		{"unique now, but which of two in vmlinux", `
+		{"unique now, but two in vmlinux are equally likely", `
 			foo vmlinux foo@a_c_10 a.c:10
 			foo vmlinux foo@b_c_10 b.c:10`, `
 			foo vmlinux`, []string{
 			"foo@a_c_10 -> - undecided | vmlinux -",
 			"foo@b_c_10 -> - undecided | vmlinux -",
 		}},
-		{"unique now, and of a header: any unit of the module may include it", `
+		{"unique now, but from a header: any unit of the module may include it", `
 			foo m.ko foo@h_h_m_c_10 h.h:10 m.c
 			foo vmlinux foo@b_c_10 b.c:10
 			other m.ko`, `
@@ -271,21 +269,21 @@ func TestDiffKinds(t *testing.T) {
 			"foo@h_h_m_c_10 -> - undecided | m.ko -",
 			"foo@b_c_10 -> - gone",
 		}},
-		{"unique now, but the other's module may have been built in", `
+		{"unique now, but the other one's module may be built in", `
 			suspend vmlinux suspend@guest_c_721 guest.c:721
 			suspend kvm.ko suspend@host_c_5781 host.c:5781`, `
 			suspend vmlinux`, []string{
 			"suspend@host_c_5781 -> - undecided | vmlinux -",
 			"suspend@guest_c_721 -> - undecided | vmlinux -",
 		}},
-		{"code is no data's counterpart", `
+		{"code does not match data", `
 			foo m.ko foo@m_c_10 m.c:10
 			foo vmlinux data`, `
 			foo m.ko data
 			other m.ko`, []string{
 			"foo@m_c_10 -> - gone",
 		}},
-		{"there without an alias, and ambiguous", `
+		{"no alias in B, although the name is ambiguous", `
 			foo m.ko foo@m_c_10 m.c:10
 			foo n.ko foo@n_c_10 n.c:10`, `
 			foo m.ko
@@ -293,14 +291,14 @@ func TestDiffKinds(t *testing.T) {
 			"foo@m_c_10 -> - unaliased",
 			"foo@n_c_10 -> foo@n_c_10 same",
 		}},
-		{"its symbol had no alias in A: the alias is new", `
+		{"no alias in A: the alias is new", `
 			foo m.ko`, `
 			foo m.ko foo@m_c_10 m.c:10
 			foo n.ko foo@n_c_10 n.c:10`, []string{
 			"- -> foo@m_c_10 new",
 			"- -> foo@n_c_10 new",
 		}},
-		{"reused: the text names another file's function, and the one that was meant is gone", `
+		{"reused: it names another file's function, and the symbol is gone", `
 			foo vmlinux foo@x_a_b_c_10 x/a-b.c:10
 			foo vmlinux foo@b_c_20 b.c:20`, `
 			foo m.ko foo@x_a_b_c_10 x/a/b.c:10
@@ -309,7 +307,7 @@ func TestDiffKinds(t *testing.T) {
 			"foo@b_c_20 -> foo@b_c_20 same",
 			"foo@x_a_b_c_10 -> - reused | m.ko foo@x_a_b_c_10",
 		}},
-		{"reused: another copy took the line, as msr_last of intel_powerclamp.c did in 6.12", `
+		{"reused: another variable has its line now (msr_last in intel_powerclamp.c of 6.12)", `
 			last.15 m.ko last@m_c_324 m.c:324 m.c data
 			last.13 m.ko last@m_c_434 m.c:434 m.c data`, `
 			last.20 m.ko last@m_c_434 m.c:434 m.c data
@@ -317,7 +315,7 @@ func TestDiffKinds(t *testing.T) {
 			"last@m_c_324 -> last@m_c_434 suffix",
 			"last@m_c_434 -> last@m_c_501 reused | m.ko last@m_c_434",
 		}},
-		{"reused: ordinals move on when a module comes before", `
+		{"reused: ordinals shift when an earlier module is new", `
 			foo b.ko foo@t_c_10_1 t.c:10
 			foo c.ko foo@t_c_10_2 t.c:10`, `
 			foo a.ko foo@t_c_10_1 t.c:10
@@ -327,7 +325,7 @@ func TestDiffKinds(t *testing.T) {
 			"foo@t_c_10_1 -> foo@t_c_10_2 reused | a.ko foo@t_c_10_1",
 			"foo@t_c_10_2 -> foo@t_c_10_3 reused | b.ko foo@t_c_10_2",
 		}},
-		{"reused: a name without suffix that others bear now", `
+		{"reused: an alias that is a plain name, which other symbols now have", `
 			foo.llvm.1 vmlinux foo a.c:10
 			bar vmlinux`, `
 			foo.llvm.2 vmlinux foo@a_c_10 a.c:10
@@ -343,16 +341,18 @@ func TestDiffKinds(t *testing.T) {
 			"foo@t_c_10_1 -> foo@t_c_12_1 line",
 			"foo@t_c_10_2 -> foo@t_c_12_2 line",
 		}},
-		{"undecided: of two that nothing but their order tells apart there are three", `
+		{"undecided: only the order distinguishes two, and there are three now", `
 			foo vmlinux foo@t_c_10_1 t.c:10
 			foo vmlinux foo@t_c_10_2 t.c:10`, `
 			foo vmlinux foo@t_c_10_1 t.c:10
 			foo vmlinux foo@t_c_10_2 t.c:10
 			foo vmlinux foo@t_c_10_3 t.c:10`, []string{
-			"foo@t_c_10_1 -> - undecided | vmlinux foo@t_c_10_1 | vmlinux foo@t_c_10_2 | vmlinux foo@t_c_10_3",
-			"foo@t_c_10_2 -> - undecided | vmlinux foo@t_c_10_1 | vmlinux foo@t_c_10_2 | vmlinux foo@t_c_10_3",
+			"foo@t_c_10_1 -> - undecided" +
+				" | vmlinux foo@t_c_10_1 | vmlinux foo@t_c_10_2 | vmlinux foo@t_c_10_3",
+			"foo@t_c_10_2 -> - undecided" +
+				" | vmlinux foo@t_c_10_1 | vmlinux foo@t_c_10_2 | vmlinux foo@t_c_10_3",
 		}},
-		{"variables of several functions follow their lines", `
+		{"local variables of several functions follow their lines", `
 			buf.2 vmlinux buf@t_c_10 t.c:10 t.c data
 			buf.1 vmlinux buf@t_c_30 t.c:30 t.c data`, `
 			buf.5 vmlinux buf@t_c_33 t.c:33 t.c data
@@ -363,14 +363,15 @@ func TestDiffKinds(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			d := compareText(t, c.a, c.b)
-			if diff := cmp.Diff(c.want, tellAliases(d)); diff != "" {
+			if diff := cmp.Diff(c.want, aliasLines(d)); diff != "" {
 				t.Error(diff)
 			}
 		})
 	}
 }
 
-// What addresses say depends on who laid them out, and a file of one architecture is none of another.
+// TestDiffOtherBuild compares builds of two compilers, whose addresses are in different orders, and
+// of two architectures.
 func TestDiffOtherBuild(t *testing.T) {
 	clang, arm := diffHeader, diffHeader
 	clang.Toolchain, arm.Arch = "llvm", "arm64"
@@ -379,7 +380,7 @@ func TestDiffOtherBuild(t *testing.T) {
 		other      Header
 		want       []string
 	}{
-		{"addresses of another compiler", `
+		{"another compiler orders addresses differently", `
 			foo vmlinux foo@t_c_10_1 t.c:10
 			foo vmlinux foo@t_c_10_2 t.c:10`, `
 			foo vmlinux foo@t_c_10_1 t.c:10
@@ -387,7 +388,7 @@ func TestDiffOtherBuild(t *testing.T) {
 			"foo@t_c_10_1 -> - undecided | vmlinux foo@t_c_10_1 | vmlinux foo@t_c_10_2",
 			"foo@t_c_10_2 -> - undecided | vmlinux foo@t_c_10_1 | vmlinux foo@t_c_10_2",
 		}},
-		{"lines hold", `
+		{"lines identify symbols for every compiler", `
 			foo vmlinux foo@t_c_10 t.c:10
 			foo vmlinux foo@t_c_20 t.c:20`, `
 			foo vmlinux foo@t_c_20 t.c:20
@@ -395,7 +396,7 @@ func TestDiffOtherBuild(t *testing.T) {
 			"foo@t_c_10 -> foo@t_c_10 same",
 			"foo@t_c_20 -> foo@t_c_20 same",
 		}},
-		{"an architecture's own file", `
+		{"a file of one architecture", `
 			foo vmlinux foo@arch_x86_mm_ioremap_c_10 arch/x86/mm/ioremap.c:10
 			foo m.ko foo@m_c_10 m.c:10`, `
 			foo vmlinux foo@mm_ioremap_c_20 mm/ioremap.c:20
@@ -404,7 +405,7 @@ func TestDiffOtherBuild(t *testing.T) {
 			"- -> foo@mm_ioremap_c_20 new",
 			"foo@arch_x86_mm_ioremap_c_10 -> - gone",
 		}},
-		{"an architecture's own file, and one that is not known", `
+		{"a file of one architecture, and an unknown file", `
 			foo vmlinux foo@arch_x86_kernel_kvm_c_10 arch/x86/kernel/kvm.c:10
 			foo m.ko foo@m_c_10 m.c:10
 			other m.ko`, `
@@ -415,7 +416,7 @@ func TestDiffOtherBuild(t *testing.T) {
 		}},
 	} {
 		d := Compare(registryOf(t, diffHeader, symbols(c.a)), registryOf(t, c.other, symbols(c.b)))
-		if diff := cmp.Diff(c.want, tellAliases(d)); diff != "" {
+		if diff := cmp.Diff(c.want, aliasLines(d)); diff != "" {
 			t.Errorf("%s: %s", c.what, diff)
 		}
 	}
@@ -496,51 +497,61 @@ func TestDiffRules(t *testing.T) {
 		bar m.ko bar@t_c_1_3 t.c:1`
 	d := compareText(t, a, b)
 	same := compareText(t, a, a)
-	if d.A.Ambiguous != 2 || d.B.Ambiguous != 3 || d.Held() != 1 || d.Count(KindUndecided) != 2 || d.Count(KindReused) != 1 {
+	if d.A.Ambiguous != 2 || d.B.Ambiguous != 3 || d.Held() != 1 ||
+		d.Count(KindUndecided) != 2 || d.Count(KindReused) != 1 {
 		t.Errorf("%+v %+v %d", d.A, d.B, d.Held())
 	}
 	for rule, want := range map[string]string{
-		"growth":           "3 names with aliases are ambiguous, and 2 were",
+		"growth":           "3 names with aliases are ambiguous, up from 2",
 		"ambiguous":        "names that became ambiguous: came",
 		"ambiguous:came":   "names that became ambiguous: came",
 		"ambiguous:*":      "names that became ambiguous: came, fresh, variable",
 		"ambiguous:fresh":  "names that became ambiguous: fresh",
 		"ambiguous:f[aeo]": "",
-		"ambiguous:foo":    "", // and it was
+		"ambiguous:foo":    "", // it was ambiguous in A, too
 		"vanished:g*":      "names that vanished: gone",
 		"vanished:came":    "",
-		"moved":            "aliases of A that do not hold in B: bar@t_c_1_1, bar@t_c_1_2, bar@x_a_b_c_10, foo@m_c_10",
-		"reused":           "aliases of A that name other symbols in B: bar@x_a_b_c_10",
-		"undecided":        "aliases of A that cannot be followed to B: bar@t_c_1_1, bar@t_c_1_2",
+		"moved": "aliases of A that do not hold in B: " +
+			"bar@t_c_1_1, bar@t_c_1_2, bar@x_a_b_c_10, foo@m_c_10",
+		"reused":    "aliases of A that name other symbols in B: bar@x_a_b_c_10",
+		"undecided": "aliases of A that cannot be followed to B: bar@t_c_1_1, bar@t_c_1_2",
 	} {
 		r, err := ParseRule(rule)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if r.String() != rule {
-			t.Errorf("%s is printed as %s", rule, r)
+			t.Errorf("%s: String returns %s", rule, r)
 		}
 		if got := r.Broken(d); got != want {
 			t.Errorf("%s: %q, want %q", rule, got, want)
 		}
 		if got := r.Broken(same); got != "" {
-			t.Errorf("%s, of a build and itself: %q", rule, got)
+			t.Errorf("%s, a build and itself: %q", rule, got)
 		}
 	}
-	const known = " is none of growth, ambiguous, ambiguous:GLOB, vanished:GLOB, moved, reused, undecided"
+	const known = " is none of growth, ambiguous, ambiguous:GLOB, vanished:GLOB, moved, reused, " +
+		"undecided"
 	for rule, want := range map[string]string{
 		"":             `""` + known,
 		"all":          `"all"` + known,
 		"vanished":     `"vanished"` + known,
 		"moved:x":      `"moved:x"` + known,
-		"ambiguous:":   `"ambiguous:": no pattern of a name`,
-		"vanished:[a-": `"vanished:[a-": no pattern of a name`,
+		"ambiguous:":   `"ambiguous:": invalid glob`,
+		"vanished:[a-": `"vanished:[a-": invalid glob`,
 	} {
 		if _, err := ParseRule(rule); err == nil || err.Error() != want {
 			t.Errorf("%s: %v", rule, err)
 		}
 	}
-	six := compareText(t, "a vmlinux\nb vmlinux\nc vmlinux\nd vmlinux\ne vmlinux\nf vmlinux", "x vmlinux")
+	six := compareText(t, `
+		a vmlinux
+		b vmlinux
+		c vmlinux
+		d vmlinux
+		e vmlinux
+		f vmlinux`, `
+		x vmlinux`)
 	r, _ := ParseRule("vanished:*")
 	if got := r.Broken(six); got != "names that vanished: a, b, c, d, e and 1 more" {
 		t.Error(got)
@@ -548,8 +559,13 @@ func TestDiffRules(t *testing.T) {
 }
 
 func TestDiffTranslate(t *testing.T) {
-	d := compareText(t, "foo vmlinux foo@a_c_10 a.c:10\nfoo m.ko foo@m_c_10 m.c:10", "foo vmlinux foo@a_c_12 a.c:12\nfoo n.ko foo@n_c_1 n.c:1")
-	if tr, ok := d.Translate("foo@a_c_10"); !ok || tr.To != "foo@a_c_12" || tr.Kind != KindLine || tr.Holds() {
+	d := compareText(t, `
+		foo vmlinux foo@a_c_10 a.c:10
+		foo m.ko foo@m_c_10 m.c:10`, `
+		foo vmlinux foo@a_c_12 a.c:12
+		foo n.ko foo@n_c_1 n.c:1`)
+	tr, ok := d.Translate("foo@a_c_10")
+	if !ok || tr.To != "foo@a_c_12" || tr.Kind != KindLine || tr.Holds() {
 		t.Errorf("%+v", tr)
 	}
 	for _, alias := range []string{"foo", "foo@n_c_1", ""} {
@@ -559,7 +575,8 @@ func TestDiffTranslate(t *testing.T) {
 	}
 }
 
-// An overlay's symbols are the build's, and what it says of a symbol of the registry replaces what that says.
+// TestDiffOverlay checks that symbols of the overlay are counted, and that its records replace
+// those of the registry.
 func TestDiffOverlay(t *testing.T) {
 	base := registryOf(t, diffHeader, symbols("foo vmlinux\nbar vmlinux"))
 	h := diffHeader
@@ -574,10 +591,12 @@ func TestDiffOverlay(t *testing.T) {
 	}
 	defer CloseAll(all)
 	d := Compare(base, all[0])
-	if diff := cmp.Diff([]Name{{KindBecameAmbiguous, "foo", 1, 2, true, "vmlinux"}}, d.Names); diff != "" {
+	names := []Name{{KindBecameAmbiguous, "foo", 1, 2, true, "vmlinux"}}
+	if diff := cmp.Diff(names, d.Names); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]string{"- -> foo@e_c_5 new", "- -> foo@a_c_10 new"}, tellAliases(d)); diff != "" {
+	aliases := []string{"- -> foo@e_c_5 new", "- -> foo@a_c_10 new"}
+	if diff := cmp.Diff(aliases, aliasLines(d)); diff != "" {
 		t.Error(diff)
 	}
 	if d.A.Symbols != 2 || d.B.Symbols != 3 || d.B.Aliases != 2 {
@@ -585,32 +604,37 @@ func TestDiffOverlay(t *testing.T) {
 	}
 }
 
-// randomSymbols makes builds whose names, files and modules repeat, so that every round of matching has work.
+// randomSymbols makes a build whose names, files and modules repeat, so that every round of
+// matching has work.
 func randomSymbols(rnd *rand.Rand) []Record {
 	var records []Record
 	taken := map[string]bool{}
 	for i := range 2 + rnd.IntN(40) {
 		name := string(rune('a' + rnd.IntN(5)))
 		r := Record{
-			Name: name, Base: name, Object: []string{Vmlinux, "m.ko", "n.ko", "d/n.ko"}[rnd.IntN(4)], Section: ".text",
-			Address: uint64(0x1000 + 16*i), Size: uint64(16 * (1 + rnd.IntN(2))), Type: "tTd"[rnd.IntN(3)], Position: 1,
+			Name: name, Base: name, Section: ".text", Type: "tTd"[rnd.IntN(3)], Position: 1,
+			Object:  []string{Vmlinux, "m.ko", "n.ko", "d/n.ko"}[rnd.IntN(4)],
+			Address: uint64(0x1000 + 16*i), Size: uint64(16 * (1 + rnd.IntN(2))),
 		}
 		if rnd.IntN(4) == 0 {
 			r.Name += ".llvm." + strconv.Itoa(rnd.IntN(9))
 		}
 		if rnd.IntN(4) > 0 {
-			r.File = []string{"x.c", "d/x.c", "e/d/x.c", "d/y.c", "h.h", "d/h.h", "d/a-b.c", "d/a_b.c"}[rnd.IntN(8)]
+			r.File = []string{
+				"x.c", "d/x.c", "e/d/x.c", "d/y.c", "h.h", "d/h.h", "d/a-b.c", "d/a_b.c",
+			}[rnd.IntN(8)]
 			r.Unit, r.Line, r.Method = r.File, int64(1+rnd.IntN(4)), "subprogram"
 			if strings.HasSuffix(r.File, ".h") || rnd.IntN(5) == 0 {
 				r.Unit = []string{"x.c", "d/x.c", "d/z.c"}[rnd.IntN(3)]
 			}
-			place := r.File
+			path := r.File
 			if r.Unit != r.File {
-				place += "_" + r.Unit
+				path += "_" + r.Unit
 			}
-			r.Alias = name + "@" + Fold(place) + "_" + strconv.FormatInt(r.Line, 10)
+			r.Alias = name + "@" + Fold(path) + "_" + strconv.FormatInt(r.Line, 10)
 			for n := 1; taken[r.Alias]; n++ {
-				r.Alias = fmt.Sprintf("%s_%d", strings.TrimSuffix(r.Alias, fmt.Sprintf("_%d", n-1)), n)
+				before := strings.TrimSuffix(r.Alias, fmt.Sprintf("_%d", n-1))
+				r.Alias = fmt.Sprintf("%s_%d", before, n)
 			}
 			taken[r.Alias] = true
 		}
@@ -619,7 +643,7 @@ func randomSymbols(rnd *rand.Rand) []Record {
 	return records
 }
 
-// A build and itself: every alias is the same, and nothing else is told.
+// TestDiffOfItself compares builds with themselves: every alias is the same, and no name differs.
 func TestDiffOfItself(t *testing.T) {
 	check := func(r *Registry) {
 		d := Compare(r, r)
@@ -630,7 +654,8 @@ func TestDiffOfItself(t *testing.T) {
 			}
 		}
 		if len(d.Names) > 0 || len(d.Aliases) != aliases || d.Held() != aliases {
-			t.Errorf("%d names, %d of %d aliases, %d hold", len(d.Names), len(d.Aliases), aliases, d.Held())
+			t.Errorf("%d names, %d of %d aliases, %d hold",
+				len(d.Names), len(d.Aliases), aliases, d.Held())
 		}
 		for _, tr := range d.Aliases {
 			if tr.Kind != KindSame || tr.A.Alias != tr.To || tr.A.key() != tr.B.key() {
@@ -652,12 +677,14 @@ func TestDiffOfItself(t *testing.T) {
 	}
 }
 
-// What one direction says the other does: names change the other way round, and counterparts are each other's. Every alias
-// of A is told of once; no symbol of B is the counterpart of two.
+// TestDiffSymmetry compares random builds in both directions: kinds of names are reversed, and
+// counterparts are each other's. Every alias of A is listed once, and no symbol of B is the
+// counterpart of two.
 func TestDiffSymmetry(t *testing.T) {
 	reverse := map[Kind]Kind{
-		KindBecameAmbiguous: KindBecameUnique, KindBecameUnique: KindBecameAmbiguous, KindAppeared: KindVanished,
-		KindVanished: KindAppeared, KindMore: KindFewer, KindFewer: KindMore,
+		KindBecameAmbiguous: KindBecameUnique, KindBecameUnique: KindBecameAmbiguous,
+		KindAppeared: KindVanished, KindVanished: KindAppeared,
+		KindMore: KindFewer, KindFewer: KindMore,
 	}
 	rnd := rand.New(rand.NewPCG(3, 4))
 	for range 300 {
@@ -677,12 +704,12 @@ func TestDiffSymmetry(t *testing.T) {
 		if diff := cmp.Diff(there.Names, back.Names); diff != "" {
 			t.Fatal(diff)
 		}
-		told, counterparts := 0, map[symbolKey]bool{}
+		listed, counterparts := 0, map[symbolKey]bool{}
 		for _, tr := range there.Aliases {
 			if tr.Kind == KindNew {
 				continue
 			}
-			told++
+			listed++
 			if tr.B == nil {
 				continue
 			}
@@ -693,17 +720,37 @@ func TestDiffSymmetry(t *testing.T) {
 			if tr.B.Alias == "" {
 				continue
 			}
-			if other, ok := back.Translate(tr.B.Alias); !ok || other.B == nil || other.B.key() != tr.A.key() {
+			other, ok := back.Translate(tr.B.Alias)
+			if !ok || other.B == nil || other.B.key() != tr.A.key() {
 				t.Errorf("%s -> %s, but back: %+v", tr.A.Alias, tr.B.Alias, other)
 			}
 		}
-		if told != there.A.Aliases {
-			t.Errorf("%d aliases, %d told", there.A.Aliases, told)
+		if listed != there.A.Aliases {
+			t.Errorf("%d aliases, %d listed", there.A.Aliases, listed)
 		}
 		for _, tr := range there.Aliases {
 			if tr.Kind == KindNew && counterparts[tr.B.key()] {
 				t.Errorf("%s is new, and the counterpart of an alias", tr.B.Alias)
 			}
+		}
+	}
+}
+
+// TestDiffAliasesInSymbolTable compares a kernel whose symbol tables have its aliases with the same
+// kernel without: no name differs.
+func TestDiffAliasesInSymbolTable(t *testing.T) {
+	with := queryRegistry(t)
+	without := slices.DeleteFunc(slices.Clone(queryNames), func(records []Record) bool {
+		return strings.Contains(records[0].Name, "@")
+	})
+	all, err := OpenAll([]string{write(t, file(Header{Policy: with.Policy, Symbols: 10}, without))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer CloseAll(all)
+	for _, d := range []*Diff{Compare(with, all[0]), Compare(all[0], with)} {
+		if len(d.Names) > 0 || d.Held() != 5 || len(d.Aliases) != 5 {
+			t.Errorf("names %v, %d of %d aliases hold", d.Names, d.Held(), len(d.Aliases))
 		}
 	}
 }

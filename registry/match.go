@@ -7,14 +7,15 @@ import (
 	"strings"
 )
 
-// matcher finds the counterparts of symbols that share a base name, code among code and data among data.
+// matcher finds the counterparts of symbols with one base name. It matches code with code and data
+// with data.
 type matcher struct {
 	pair, back map[*Record]*Record // from A to B and from B to A
-	left       [2][]*Record        // without a counterpart, so far
+	left       [2][]*Record        // symbols without a counterpart so far
 }
 
-// match pairs the symbols of a base name. What stands first is the stronger evidence; none of it says which of several a
-// symbol is, but for the order within one unit.
+// match pairs the symbols of a base name in rounds, the strongest evidence first. Only the order
+// within one unit can choose among several symbols; all other rounds need exactly one on each side.
 func (c *comparison) match(g *group) *matcher {
 	m := &matcher{pair: map[*Record]*Record{}, back: map[*Record]*Record{}}
 	for side := range g.records {
@@ -22,71 +23,103 @@ func (c *comparison) match(g *group) *matcher {
 			m.left[side] = append(m.left[side], &g.records[side][i])
 		}
 	}
-	located := func(r *Record) bool { return r.File != "" }
-	// A unit declares a name once, so what is of one name, file and unit is one function.
-	m.round(func(r *Record) (matchKey, bool) { return matchKey{r.File, r.Unit, r.Module()}, located(r) }, c.sameOrder)
-	m.round(func(r *Record) (matchKey, bool) { return matchKey{r.File, r.Unit}, located(r) }, one)
-	m.round(func(r *Record) (matchKey, bool) { return matchKey{r.Unit}, located(r) }, one)
-	// A file that was compiled by itself and is included now, or the other way round.
-	m.round(func(r *Record) (matchKey, bool) { return matchKey{r.File}, located(r) }, func(a, b []*Record) bool {
-		return one(a, b) && (a[0].File == a[0].Unit && !c.units[1][a[0].Unit] || b[0].File == b[0].Unit && !c.units[0][b[0].Unit])
-	})
-	// A file in another folder: it has its name there, and is in the same module, or below a folder of the same name.
+	// A unit declares a name once, so symbols with one name, file and unit are one function.
 	m.round(func(r *Record) (matchKey, bool) {
-		k := matchKey{path.Base(r.File), path.Base(r.Unit), r.Module()}
-		if r.Module() == "" {
-			k[3], k[4] = path.Base(path.Dir(r.File)), path.Base(path.Dir(r.Unit))
+		return matchKey{r.File, r.Unit, r.Module()}, located(r)
+	}, c.sameOrder)
+	m.round(func(r *Record) (matchKey, bool) {
+		return matchKey{r.File, r.Unit}, located(r)
+	}, single)
+	m.round(func(r *Record) (matchKey, bool) { return matchKey{r.Unit}, located(r) }, single)
+	// A file that was compiled as a unit and is included now, or the other way round.
+	m.round(func(r *Record) (matchKey, bool) {
+		return matchKey{r.File}, located(r)
+	}, func(a, b []*Record) bool {
+		return single(a, b) && (a[0].File == a[0].Unit && !c.units[1][a[0].Unit] ||
+			b[0].File == b[0].Unit && !c.units[0][b[0].Unit])
+	})
+	m.round(func(r *Record) (matchKey, bool) {
+		return movedFileKey(r), located(r)
+	}, func(a, b []*Record) bool {
+		return single(a, b) && c.moved(a[0].File, b[0].File) && c.moved(a[0].Unit, b[0].Unit)
+	})
+	m.movedFunction(c)
+	m.onlyCandidate(c)
+	return m
+}
+
+// movedFileKey is equal for a file that moved to another folder: the file keeps its name, and it is
+// in the same module or, in vmlinux, in a folder of the same name.
+func movedFileKey(r *Record) matchKey {
+	k := matchKey{path.Base(r.File), path.Base(r.Unit), r.Module()}
+	if r.Module() == "" {
+		k[3], k[4] = path.Base(path.Dir(r.File)), path.Base(path.Dir(r.Unit))
+	}
+	return k
+}
+
+// movedFunction pairs a function that moved to another file of its folder, if no other function of
+// that name came or went. Exactly one of the files must be in both builds; otherwise one driver may
+// have replaced another.
+func (m *matcher) movedFunction(c *comparison) {
+	functions := 0
+	for _, r := range slices.Concat(m.left[0], m.left[1]) {
+		if r.Code() {
+			functions++
 		}
-		return k, located(r)
-	}, func(a, b []*Record) bool {
-		return one(a, b) && c.moved(a[0].File, b[0].File) && c.moved(a[0].Unit, b[0].Unit)
-	})
-	// A function that went to another file of the folder: no other of that name came or went, and one of the files is in both
-	// builds, so that no driver came for another.
-	rest := len(slices.DeleteFunc(slices.Concat(m.left[0], m.left[1]), func(r *Record) bool { return !r.Code() }))
+	}
 	m.round(func(r *Record) (matchKey, bool) {
-		return matchKey{r.Module(), path.Dir(r.File), path.Ext(r.File)}, located(r) && r.File == r.Unit && r.Code()
+		key := matchKey{r.Module(), path.Dir(r.File), path.Ext(r.File)}
+		return key, located(r) && r.File == r.Unit && r.Code()
 	}, func(a, b []*Record) bool {
-		return one(a, b) && rest == 2 && c.registries[0].Arch == c.registries[1].Arch && c.knows(1, a[0].File) != c.knows(0, b[0].File)
+		return single(a, b) && functions == 2 && c.registries[0].Arch == c.registries[1].Arch &&
+			c.knows(1, a[0].File) != c.knows(0, b[0].File)
 	})
-	alone := func(side int, r *Record) bool {
+}
+
+// onlyCandidate pairs two symbols of which at least one has no location, if neither may be the
+// counterpart of a third. It leaves out functions from headers, because any unit of the object may
+// include the header.
+func (m *matcher) onlyCandidate(c *comparison) {
+	candidates := func(side int, r *Record) int {
 		n := 0
 		for _, other := range m.left[1-side] {
 			if side == 0 && c.plausible(r, other) || side == 1 && c.plausible(other, r) {
 				n++
 			}
 		}
-		return n == 1
+		return n
 	}
-	// One of them is in no known place. That no other may be meant decides, unless it comes from a header, which any of the
-	// object's units may include.
-	m.round(func(r *Record) (matchKey, bool) { return matchKey{r.Module()}, true }, func(a, b []*Record) bool {
-		return one(a, b) && (!located(a[0]) || !located(b[0])) && a[0].File == a[0].Unit && b[0].File == b[0].Unit &&
-			!c.foreign(a[0].File, b[0].File) && alone(0, a[0]) && alone(1, b[0])
+	m.round(func(r *Record) (matchKey, bool) {
+		return matchKey{r.Module()}, true
+	}, func(a, b []*Record) bool {
+		return single(a, b) && (!located(a[0]) || !located(b[0])) &&
+			a[0].File == a[0].Unit && b[0].File == b[0].Unit &&
+			!c.foreign(a[0].File, b[0].File) && candidates(0, a[0]) == 1 && candidates(1, b[0]) == 1
 	})
-	return m
 }
 
-// key is what symbols have in common that a round compares.
+// matchKey is what a round compares: symbols with equal keys may be counterparts.
 type matchKey [5]string
 
-// round pairs, in order, the symbols that keyOf gives the same key, where accept agrees.
+// round pairs symbols with equal keys, in order, if accept agrees. keyOf returns false for symbols
+// that the round leaves out.
 func (m *matcher) round(keyOf func(*Record) (matchKey, bool), accept func(a, b []*Record) bool) {
 	if len(m.left[0]) == 0 || len(m.left[1]) == 0 {
 		return
 	}
-	type full struct {
+	type fullKey struct {
 		key  matchKey
 		code bool
 	}
-	keyed := map[full]*[2][]*Record{}
+	keyed := map[fullKey]*[2][]*Record{}
 	for side := range m.left {
 		for _, r := range m.left[side] {
 			k, ok := keyOf(r)
 			if !ok {
 				continue
 			}
-			f := full{k, r.Code()}
+			f := fullKey{k, r.Code()}
 			if keyed[f] == nil {
 				keyed[f] = &[2][]*Record{}
 			}
@@ -105,11 +138,14 @@ func (m *matcher) round(keyOf func(*Record) (matchKey, bool), accept func(a, b [
 	m.left[1] = slices.DeleteFunc(m.left[1], func(r *Record) bool { return m.back[r] != nil })
 }
 
-func one(a, b []*Record) bool { return len(a) == 1 && len(b) == 1 }
+func single(a, b []*Record) bool { return len(a) == 1 && len(b) == 1 }
 
-// sameOrder sorts the symbols of one name, unit and object, and says whether their order tells which is which. Lines do;
-// where they are equal, addresses do as long as one compiler laid them out. Variables of functions come and go, so those
-// must have their lines or sizes, too.
+func located(r *Record) bool { return r.File != "" }
+
+// sameOrder sorts the symbols of one name, unit and object on both sides and reports whether equal
+// positions mean the same symbol. The order of different lines does. For equal lines the order of
+// addresses does, if the same compiler made both builds. Local variables of functions come and go,
+// so for data all lines or all sizes must be equal, too.
 func (c *comparison) sameOrder(a, b []*Record) bool {
 	if len(a) != len(b) {
 		return false
@@ -119,8 +155,9 @@ func (c *comparison) sameOrder(a, b []*Record) bool {
 	}
 	for _, records := range [][]*Record{a, b} {
 		slices.SortFunc(records, func(x, y *Record) int {
-			return cmp.Or(cmp.Compare(x.Line, y.Line), strings.Compare(x.Section, y.Section), cmp.Compare(x.Address, y.Address),
-				cmp.Compare(len(x.Alias), len(y.Alias)), strings.Compare(x.Alias, y.Alias), strings.Compare(x.Name, y.Name))
+			return cmp.Or(cmp.Compare(x.Line, y.Line), strings.Compare(x.Section, y.Section),
+				cmp.Compare(x.Address, y.Address), cmp.Compare(len(x.Alias), len(y.Alias)),
+				strings.Compare(x.Alias, y.Alias), strings.Compare(x.Name, y.Name))
 		})
 	}
 	x, y := &c.registries[0].Header, &c.registries[1].Header
@@ -139,24 +176,24 @@ func (c *comparison) sameOrder(a, b []*Record) bool {
 	return a[0].Code() || lines || sizes
 }
 
-// moved says whether what was one file of A may be the other of B: neither is known in the other build, and neither is
-// another architecture's.
+// moved reports whether file a of A may be file b of B under another path: neither is known in the
+// other build, and neither belongs to the architecture of one build only.
 func (c *comparison) moved(a, b string) bool {
 	return a == b || !c.knows(1, a) && !c.knows(0, b) && !c.foreign(a, b)
 }
 
-// knows says whether a symbol with an alias is of this file in a build.
+// knows reports whether a symbol of the build has an alias and this file or unit.
 func (c *comparison) knows(side int, file string) bool {
 	return c.files[side][file] || c.units[side][file]
 }
 
-// foreign says whether the builds are of two architectures, and one of the files is of its own; "" is a file that is not
-// known.
+// foreign reports whether the builds have different architectures and the files do not belong to
+// the same one. "" is an unknown file.
 func (c *comparison) foreign(a, b string) bool {
 	return c.registries[0].Arch != c.registries[1].Arch && archOf(a) != archOf(b)
 }
 
-// archOf is the folder of the architecture that the file is of, "" if it is of all.
+// archOf returns the folder below arch/ that the file is in, "" for a file of all architectures.
 func archOf(file string) string {
 	if rest, ok := strings.CutPrefix(file, "arch/"); ok {
 		arch, _, _ := strings.Cut(rest, "/")
@@ -165,13 +202,13 @@ func archOf(file string) string {
 	return ""
 }
 
-// plausible says whether a symbol may be the counterpart of another that none was found for: only of such is said that it
-// is not decided.
+// plausible reports whether b may be the counterpart of a although no round paired them. An alias
+// with a plausible counterpart is undecided, not gone.
 func (c *comparison) plausible(a, b *Record) bool {
 	if a.Code() != b.Code() {
 		return false
 	}
-	if a.File != "" && b.File != "" {
+	if located(a) && located(b) {
 		switch {
 		case a.Unit == b.Unit:
 			return true
@@ -186,5 +223,6 @@ func (c *comparison) plausible(a, b *Record) bool {
 		}
 	}
 	x, y := a.Module(), b.Module()
-	return x == y || !c.modules[1][x] && y == "" || x == "" && !c.modules[0][y] || !c.modules[1][x] && !c.modules[0][y]
+	return x == y || !c.modules[1][x] && y == "" || x == "" && !c.modules[0][y] ||
+		!c.modules[1][x] && !c.modules[0][y]
 }

@@ -7,16 +7,16 @@ import (
 	"slices"
 )
 
-// Registry is the symbols of one kernel: what its build exported, and what is known of it since then.
+// Registry is the symbols of one kernel: those its build exported and those of its overlay.
 type Registry struct {
 	*File
 	Overlay *File // nil if there is none
 
-	restated map[symbolKey]bool // symbols of the file of which the overlay says more
-	replaced map[string]bool    // modules of the file in place of which the overlay has others
+	restated map[symbolKey]bool // symbols of the file that the overlay has, too
+	replaced map[string]bool    // modules whose symbols the overlay replaces
 }
 
-// place names a symbol within a kernel.
+// symbolKey identifies a symbol within a kernel.
 type symbolKey struct {
 	name, object, section string
 	address               uint64
@@ -24,7 +24,8 @@ type symbolKey struct {
 
 func (r *Record) key() symbolKey { return symbolKey{r.Name, r.Object, r.Section, r.Address} }
 
-// OpenAll opens registries. An overlay among them joins its registry, wherever that stands in the list.
+// OpenAll opens registries and overlays. Each overlay is attached to its registry, which must be
+// among the paths, in any order. On an error it closes all of them.
 func OpenAll(paths []string) (all []*Registry, err error) {
 	defer func() {
 		if err != nil {
@@ -52,11 +53,14 @@ func OpenAll(paths []string) (all []*Registry, err error) {
 		i := slices.IndexFunc(all, func(r *Registry) bool { return r.Digest == o.OverlayOf })
 		switch {
 		case i < 0:
-			problems = append(problems, fmt.Errorf("%s: overlay of another registry (%s, %s): name that one, too", o.Path, o.Release, o.OverlayOf))
+			problems = append(problems, fmt.Errorf("%s: overlay of another registry (%s, %s): "+
+				"pass that registry, too", o.Path, o.Release, o.OverlayOf))
 		case all[i].Overlay != nil:
-			problems = append(problems, fmt.Errorf("%s: %s has an overlay already: %s", o.Path, all[i].Path, all[i].Overlay.Path))
+			problems = append(problems, fmt.Errorf("%s: %s already has an overlay: %s",
+				o.Path, all[i].Path, all[i].Overlay.Path))
 		default:
-			all[i].attach(o)
+			all[i].Overlay = o
+			all[i].setOverlay(o.Prefixed(""))
 			continue
 		}
 		o.Close()
@@ -64,7 +68,7 @@ func OpenAll(paths []string) (all []*Registry, err error) {
 	return all, errors.Join(problems...)
 }
 
-// CloseAll closes them.
+// CloseAll closes every registry.
 func CloseAll(all []*Registry) {
 	for _, r := range all {
 		r.Close()
@@ -79,13 +83,8 @@ func (r *Registry) Close() error {
 	return r.File.Close()
 }
 
-func (r *Registry) attach(overlay *File) {
-	r.Overlay = overlay
-	r.know(overlay.Prefixed(""))
-}
-
-// know takes what an overlay holds.
-func (r *Registry) know(overlay iter.Seq[Record]) {
+// setOverlay records which symbols of the file the symbols of an overlay hide.
+func (r *Registry) setOverlay(overlay iter.Seq[Record]) {
 	r.restated, r.replaced = map[symbolKey]bool{}, map[string]bool{}
 	for o := range overlay {
 		if r.Has(&o) {
@@ -96,14 +95,14 @@ func (r *Registry) know(overlay iter.Seq[Record]) {
 	}
 }
 
-// hides says whether the overlay has another symbol in place of one of the file: told anew, or of a module that was built
-// again. Two modules of one name cannot be loaded.
+// hides reports whether the overlay replaces a symbol of the file: it has a newer record of it, or
+// a module of the same name, of which the kernel loads only one.
 func (r *Registry) hides(b *Record) bool {
 	return r.restated[b.key()] || r.replaced[b.Module()]
 }
 
-// Find returns the symbols that find yields of the registry and of its overlay, as they are now: counted over both, and
-// as the overlay tells them where both do.
+// Find runs find on the registry and on its overlay and returns the symbols of both, without those
+// that the overlay hides. Counts are over both files.
 func (r *Registry) Find(find func(*File) iter.Seq[Record]) []Record {
 	found := slices.Collect(find(r.File))
 	if r.Overlay == nil {
@@ -123,7 +122,7 @@ func (r *Registry) Find(find func(*File) iter.Seq[Record]) []Record {
 	return found
 }
 
-// Has says whether the registry itself, without its overlay, has the symbol.
+// Has reports whether the registry itself, without its overlay, has the symbol.
 func (r *Registry) Has(record *Record) bool {
 	for b := range r.File.Named(record.Name) {
 		if b.key() == record.key() {
@@ -133,12 +132,12 @@ func (r *Registry) Has(record *Record) bool {
 	return false
 }
 
-// Named returns the symbols of exactly this name.
+// Named returns the symbols with exactly this name.
 func (r *Registry) Named(name string) []Record {
 	return r.Find(func(f *File) iter.Seq[Record] { return f.Named(name) })
 }
 
-// Based returns the symbols whose name without its identity suffix is this one.
+// Based returns the symbols whose name without its identity suffix is base.
 func (r *Registry) Based(base string) []Record {
 	return r.Find(func(f *File) iter.Seq[Record] { return f.Based(base) })
 }

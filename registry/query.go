@@ -7,26 +7,28 @@ import (
 	"iter"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 )
 
-// Lookup finds symbols by what is known of one: an alias, a name with or without its suffix, NAME@FILE or NAME@FILE:LINE,
-// a glob over names and aliases, a source file or FILE:LINE, an address, NAME+OFFSET or an object.
-// They come in the order of names, objects and addresses; none is no error.
+// Lookup returns the symbols that match a pattern: an alias, a name with or without its identity
+// suffix, NAME@FILE or NAME@FILE:LINE, a glob over names and aliases, a source file or FILE:LINE,
+// an address, NAME+OFFSET or an object. They are sorted by base name, name, object and address. No
+// match is not an error.
 func (r *Registry) Lookup(pattern string) ([]Record, error) {
 	found, err := r.lookup(strings.TrimPrefix(pattern, "./"))
 	found = slices.DeleteFunc(found, func(f Record) bool { return r.isAlias(f.Name) })
 	slices.SortFunc(found, func(a, b Record) int {
 		return cmp.Or(strings.Compare(a.BaseName(), b.BaseName()), strings.Compare(a.Name, b.Name),
-			strings.Compare(a.Object, b.Object), strings.Compare(a.Section, b.Section), cmp.Compare(a.Address, b.Address))
+			strings.Compare(a.Object, b.Object), strings.Compare(a.Section, b.Section),
+			cmp.Compare(a.Address, b.Address))
 	})
 	return found, err
 }
 
+// lookup tries what a pattern may mean, one meaning after the other, until one has matches.
 func (r *Registry) lookup(pattern string) ([]Record, error) {
 	if pattern == "" {
-		return nil, errors.New("an empty pattern")
+		return nil, errors.New("empty pattern")
 	}
 	if strings.ContainsAny(pattern, "*?[") {
 		return r.glob(pattern)
@@ -34,13 +36,13 @@ func (r *Registry) lookup(pattern string) ([]Record, error) {
 	if found := r.exact(pattern); len(found) > 0 {
 		return found, nil
 	}
-	switch t, ok, err := r.AddressOf(pattern); {
+	switch a, ok, err := r.AddressOf(pattern); {
 	case err != nil:
 		return nil, err
-	case ok && t.Object == "": // so many bytes after a name that is not known
+	case ok && a.Object == "": // an offset from a name that is not here
 		return nil, nil
 	case ok:
-		return r.at(t.Object, t.Section, t.Address), nil
+		return r.at(a.Object, a.Section, a.Address), nil
 	}
 	if found := r.object(pattern); len(found) > 0 {
 		return found, nil
@@ -48,29 +50,14 @@ func (r *Registry) lookup(pattern string) ([]Record, error) {
 	return r.byLocation(pattern), nil
 }
 
-// parseOffset reads a decimal number, or a hexadecimal one with 0x.
-func parseOffset(s string) (uint64, bool) {
-	if digits, ok := strings.CutPrefix(s, "0x"); ok {
-		n, err := strconv.ParseUint(digits, 16, 64)
-		return n, err == nil
-	}
-	n, err := strconv.ParseUint(s, 10, 64)
-	return n, err == nil
-}
-
-// parseAddress reads an address as kallsyms and people write it: with 0x, or with as many digits as one has.
-func parseAddress(s string) (uint64, bool) {
-	digits, marked := strings.CutPrefix(s, "0x")
-	n, err := strconv.ParseUint(digits, 16, 64)
-	return n, err == nil && (marked || len(digits) == 8 || len(digits) == 16)
-}
-
-// exact finds an alias or a part of one, else a name or a base name, else the clones and fragments of a function that is not
-// there itself.
+// exact finds an alias or part of one, else a name or base name, else the clones and fragments of
+// a function that has no symbol of its own.
 func (r *Registry) exact(pattern string) []Record {
 	if name, tail, ok := r.cut(pattern); ok {
 		found := r.Find(func(f *File) iter.Seq[Record] {
-			return filter(f.Based(name), func(r *Record) bool { return r.Alias == pattern || r.Alias != "" && isAt(r, name, tail) })
+			return filter(f.Based(name), func(r *Record) bool {
+				return r.Alias == pattern || r.Alias != "" && isAt(r, name, tail)
+			})
 		})
 		if len(found) > 0 {
 			return found
@@ -88,23 +75,7 @@ func (r *Registry) exact(pattern string) []Record {
 	return r.Find(func(f *File) iter.Seq[Record] { return f.Prefixed(pattern + ".") })
 }
 
-// Separator is what stands between name and place in the aliases of this registry.
-func (h *Header) Separator() string {
-	for _, word := range strings.Fields(h.Policy) {
-		if sep, ok := strings.CutPrefix(word, "separator="); ok && sep != "" {
-			return sep
-		}
-	}
-	return "@"
-}
-
-// cut divides NAME@PLACE.
-func (r *Registry) cut(pattern string) (name, tail string, ok bool) {
-	name, tail, ok = strings.Cut(pattern, r.Separator())
-	return name, tail, ok && name != "" && tail != ""
-}
-
-// Aliased returns the symbols whose alias this is; an alias without the separator is not looked for.
+// Aliased returns the symbols that have this alias. An alias without the separator finds nothing.
 func (r *Registry) Aliased(alias string) []Record {
 	base, _, ok := r.cut(alias)
 	if !ok {
@@ -113,95 +84,51 @@ func (r *Registry) Aliased(alias string) []Record {
 	return slices.DeleteFunc(r.Based(base), func(o Record) bool { return o.Alias != alias })
 }
 
-// isAlias says whether a name is the alias of another symbol here: of a kernel that was built with the hooks.
+// isAlias reports whether the name is an alias. A kernel that was built with the hooks has symbols
+// with such names.
 func (r *Registry) isAlias(name string) bool { return len(r.Aliased(name)) > 0 }
 
-// isAt says whether the symbol's place is meant by the tail of an alias: as it is spelled there, whole or at its
-// beginning, or as FILE or FILE:LINE with as many of its folders as were given.
-func isAt(r *Record, name, tail string) bool {
-	spelled := strings.TrimPrefix(r.Alias, name)
-	for len(spelled) > 0 && !alphanumeric(spelled[0]) {
-		spelled = spelled[1:] // the separator
-	}
-	if rest, ok := strings.CutPrefix(spelled, Fold(tail)); ok && (rest == "" || rest[0] == '_') {
-		return true
-	}
-	file, line, _ := CutLine(tail)
-	return (line == 0 || line == r.Line) && (PathEndsWith(r.File, file) || PathEndsWith(r.Unit, file))
-}
-
-func alphanumeric(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
-}
-
-// Fold writes a place as aliases do: every byte outside [A-Za-z0-9] is an underscore.
-func Fold(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		if !alphanumeric(c) {
-			b[i] = '_'
-		}
-	}
-	return string(b)
-}
-
-// CutLine divides FILE:LINE.
-func CutLine(s string) (file string, line int64, ok bool) {
-	if i := strings.LastIndexByte(s, ':'); i > 0 {
-		if n, err := strconv.ParseInt(s[i+1:], 10, 64); err == nil && n > 0 {
-			return s[:i], n, true
-		}
-	}
-	return s, 0, false
-}
-
-// PathEndsWith says whether the path's last parts are those of file.
-func PathEndsWith(path, file string) bool {
-	rest, ok := strings.CutSuffix(path, file)
-	return ok && file != "" && (rest == "" || rest[len(rest)-1] == '/')
-}
-
-func filter(seq iter.Seq[Record], keep func(*Record) bool) iter.Seq[Record] {
-	return func(yield func(Record) bool) {
-		for r := range seq {
-			if keep(&r) && !yield(r) {
-				return
-			}
-		}
-	}
-}
-
-// glob finds names and aliases that match as a shell would; no name holds a slash, so a star takes all. NAME@PLACE
-// takes a place with slashes, too.
+// glob finds names and aliases that match a shell pattern. No name contains a slash, so "*"
+// matches any text. After the separator the pattern may spell the location as a path.
 func (r *Registry) glob(pattern string) ([]Record, error) {
 	if _, err := path.Match(pattern, ""); err != nil {
 		return nil, fmt.Errorf("%s: %w", pattern, err)
 	}
 	folded := pattern
 	if name, tail, ok := r.cut(pattern); ok {
-		folded = name + r.Separator() + strings.NewReplacer("/", "_", ".", "_", ":", "_", "-", "_").Replace(tail)
+		// Fold would also replace the special characters.
+		fold := strings.NewReplacer("/", "_", ".", "_", ":", "_", "-", "_")
+		folded = name + r.Separator() + fold.Replace(tail)
 	}
-	// Every name, and the base of every alias, begins with what stands before the first of these; a pattern that begins with
-	// one is first looked for by the longest text that every match holds.
-	const special = "*?[\\"
-	literal, _, _ := strings.Cut(pattern[:strings.IndexAny(pattern, special)], r.Separator())
-	candidates := func(f *File) iter.Seq[Record] { return f.Prefixed(literal) }
-	if name, _, _ := strings.Cut(pattern, r.Separator()); literal == "" && !strings.ContainsAny(name, "[\\") {
-		parts := strings.FieldsFunc(name, func(c rune) bool { return strings.ContainsRune(special, c) })
-		longest := slices.MaxFunc(append(parts, ""), func(a, b string) int { return len(a) - len(b) })
-		candidates = func(f *File) iter.Seq[Record] { return f.Holding(longest) }
-	}
+	candidates := r.globCandidates(pattern)
 	return r.Find(func(f *File) iter.Seq[Record] {
 		return filter(candidates(f), func(r *Record) bool {
 			byName, _ := path.Match(pattern, r.Name)
 			byAlias, _ := path.Match(pattern, r.Alias)
-			byPlace, _ := path.Match(folded, r.Alias)
-			return byName || byAlias || byPlace
+			byLocation, _ := path.Match(folded, r.Alias)
+			return byName || byAlias || byLocation
 		})
 	}), nil
 }
 
-// at finds the symbols that an address lies in; of symbols within symbols those that begin last.
+// globCandidates returns a search for records that may match the pattern: those whose names have
+// its literal prefix or, if it has none, those whose lines contain its longest literal text.
+func (r *Registry) globCandidates(pattern string) func(*File) iter.Seq[Record] {
+	const special = "*?[\\"
+	literal, _, _ := strings.Cut(pattern[:strings.IndexAny(pattern, special)], r.Separator())
+	name, _, _ := strings.Cut(pattern, r.Separator())
+	if literal != "" || strings.ContainsAny(name, "[\\") {
+		return func(f *File) iter.Seq[Record] { return f.Prefixed(literal) }
+	}
+	parts := strings.FieldsFunc(name, func(c rune) bool {
+		return strings.ContainsRune(special, c)
+	})
+	longest := slices.MaxFunc(append(parts, ""), func(a, b string) int { return len(a) - len(b) })
+	return func(f *File) iter.Seq[Record] { return f.Holding(longest) }
+}
+
+// at finds the symbols that contain an address. Of symbols within symbols it returns the innermost,
+// those that begin last.
 func (r *Registry) at(object, section string, address uint64) []Record {
 	found := r.Find(func(f *File) iter.Seq[Record] { return f.At(object, section, address) })
 	last := uint64(0)
@@ -211,50 +138,53 @@ func (r *Registry) at(object, section string, address uint64) []Record {
 	return slices.DeleteFunc(found, func(f Record) bool { return f.Address != last })
 }
 
-// Target is the place that an address or NAME+OFFSET means; false if the pattern is neither.
-func (r *Registry) AddressOf(pattern string) (place Record, ok bool, err error) {
-	name, offset, plus := strings.Cut(pattern, "+")
-	more := uint64(0)
+// AddressOf resolves a pattern that is an address of vmlinux or NAME+OFFSET; ok is false if it is
+// neither. Only Object, Section and Address of the result are set. In vmlinux the Section is empty;
+// all fields are empty if no symbol has the name.
+func (r *Registry) AddressOf(pattern string) (a Record, ok bool, err error) {
+	name, text, plus := strings.Cut(pattern, "+")
+	offset := uint64(0)
 	if plus {
-		if more, ok = parseOffset(offset); !ok {
-			return place, false, nil
+		if offset, ok = parseOffset(text); !ok {
+			return a, false, nil
 		}
 	}
 	if address, ok := parseAddress(name); ok {
-		return Record{Object: Vmlinux, Address: address + more}, true, nil
+		return Record{Object: Vmlinux, Address: address + offset}, true, nil
 	}
 	if !plus {
-		return place, false, nil
+		return a, false, nil
 	}
 	from := r.exact(name)
+	if len(from) == 0 {
+		return a, true, nil
+	}
+	a = Record{Object: from[0].Object, Section: from[0].Section, Address: from[0].Address}
 	for i := range from {
-		if f := &from[i]; f.Object != from[0].Object || f.Section != from[0].Section || f.Address != from[0].Address {
-			return place, true, fmt.Errorf("%s is %d symbols: %s+%#x says of none of them what lies there", name, len(from), name, more)
+		f := &from[i]
+		if f.Object != a.Object || f.Section != a.Section || f.Address != a.Address {
+			return Record{}, true, fmt.Errorf("%s is ambiguous: %d symbols match %s",
+				pattern, len(from), name)
 		}
 	}
-	if len(from) == 0 {
-		return place, true, nil
+	a.Address += offset
+	if a.Object == Vmlinux {
+		a.Section = "" // the address is enough
 	}
-	f := &from[0]
-	place = Record{Object: f.Object, Section: f.Section, Address: f.Address + more}
-	if f.Object == Vmlinux {
-		place.Section = "" // addresses say it
-	}
-	return place, true, nil
+	return a, true, nil
 }
 
-// object finds the symbols of a module's file, given with as many of its folders as are wanted.
+// object finds the symbols of a module's file. The pattern may have leading folders.
 func (r *Registry) object(pattern string) []Record {
 	base := path.Base(pattern)
-	if pattern == Vmlinux || strings.HasSuffix(base, ".ko") || strings.HasSuffix(base, ".o") {
-		return r.Find(func(f *File) iter.Seq[Record] {
-			return f.Of(pattern)
-		})
+	if pattern != Vmlinux && !strings.HasSuffix(base, ".ko") && !strings.HasSuffix(base, ".o") {
+		return nil
 	}
-	return nil
+	return r.Find(func(f *File) iter.Seq[Record] { return f.Of(pattern) })
 }
 
-// byPlace finds the symbols that are declared in FILE or at FILE:LINE, or compiled there.
+// byLocation finds the symbols that FILE or FILE:LINE declares, and those that FILE as a unit
+// compiles.
 func (r *Registry) byLocation(pattern string) []Record {
 	file, line, _ := CutLine(pattern)
 	return r.Find(func(f *File) iter.Seq[Record] {
@@ -262,11 +192,14 @@ func (r *Registry) byLocation(pattern string) []Record {
 	})
 }
 
-// Complete returns names and aliases that begin with prefix, no more than most.
+// Complete returns the names and aliases that begin with prefix, of at most the given number of
+// symbols in each file.
 func (r *Registry) Complete(prefix string, most int) []string {
 	name, _, _ := strings.Cut(prefix, r.Separator())
 	var words []string
-	for _, found := range r.Find(func(f *File) iter.Seq[Record] { return first(most, f.Prefixed(name)) }) {
+	for _, found := range r.Find(func(f *File) iter.Seq[Record] {
+		return first(most, f.Prefixed(name))
+	}) {
 		for _, word := range []string{found.Name, found.Alias} {
 			if word != "" && strings.HasPrefix(word, prefix) {
 				words = append(words, word)
@@ -277,6 +210,7 @@ func (r *Registry) Complete(prefix string, most int) []string {
 	return slices.Compact(words)
 }
 
+// first yields the first n records.
 func first(n int, seq iter.Seq[Record]) iter.Seq[Record] {
 	return func(yield func(Record) bool) {
 		left := n

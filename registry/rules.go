@@ -7,29 +7,32 @@ import (
 	"strings"
 )
 
-// Rule is a condition that a difference may break.
+// Rule is a condition that a Diff must meet.
 type Rule struct{ kind, glob string }
 
-// rules is what a rule may ask for, in the order in which they are listed.
-var rules = []string{"growth", "ambiguous", "ambiguous:GLOB", "vanished:GLOB", "moved", "reused", "undecided"}
+// ruleForms are the forms of a rule, in the order in which they are listed.
+var ruleForms = []string{
+	"growth", "ambiguous", "ambiguous:GLOB", "vanished:GLOB", "moved", "reused", "undecided",
+}
 
-// ParseRule reads a rule: growth, ambiguous, ambiguous:GLOB, vanished:GLOB, moved, reused or undecided.
+// ParseRule reads a rule: growth, ambiguous, ambiguous:GLOB, vanished:GLOB, moved, reused or
+// undecided.
 func ParseRule(text string) (Rule, error) {
 	kind, glob, globbed := strings.Cut(text, ":")
 	form := kind
 	if globbed {
 		form += ":GLOB"
 	}
-	if !slices.Contains(rules, form) {
-		return Rule{}, fmt.Errorf("%q is none of %s", text, strings.Join(rules, ", "))
+	if !slices.Contains(ruleForms, form) {
+		return Rule{}, fmt.Errorf("%q is none of %s", text, strings.Join(ruleForms, ", "))
 	}
 	if _, err := path.Match(glob, ""); err != nil || globbed && glob == "" {
-		return Rule{}, fmt.Errorf("%q: no pattern of a name", text)
+		return Rule{}, fmt.Errorf("%q: invalid glob", text)
 	}
 	return Rule{kind, glob}, nil
 }
 
-// String is the rule as ParseRule reads it.
+// String returns the rule as ParseRule reads it.
 func (r Rule) String() string {
 	if r.glob != "" {
 		return r.kind + ":" + r.glob
@@ -37,12 +40,13 @@ func (r Rule) String() string {
 	return r.kind
 }
 
-// Broken says what breaks the rule, "" if nothing does.
+// Broken describes how the differences break the rule, "" if they do not.
 func (r Rule) Broken(d *Diff) string {
 	switch r.kind {
 	case "growth":
 		if d.B.Ambiguous > d.A.Ambiguous {
-			return fmt.Sprintf("%d names with aliases are ambiguous, and %d were", d.B.Ambiguous, d.A.Ambiguous)
+			return fmt.Sprintf("%d names with aliases are ambiguous, up from %d",
+				d.B.Ambiguous, d.A.Ambiguous)
 		}
 		return ""
 	case "ambiguous", "vanished":
@@ -57,14 +61,15 @@ func (r Rule) Broken(d *Diff) string {
 			found = append(found, t.A.Alias)
 		}
 	}
-	return told(found, map[string]string{
-		"moved": "aliases of A that do not hold in B", "reused": "aliases of A that name other symbols in B",
+	return summary(map[string]string{
+		"moved":     "aliases of A that do not hold in B",
+		"reused":    "aliases of A that name other symbols in B",
 		"undecided": "aliases of A that cannot be followed to B",
-	}[r.kind])
+	}[r.kind], found)
 }
 
-// brokenByNames asks for functions that can no longer be named; with a pattern for every name that it takes, also one that
-// no symbol carried in A.
+// brokenByNames checks the rules on names. Without a glob, "ambiguous" means functions that had one
+// symbol in A. With a glob it means any name, and also one that was not in A.
 func (r Rule) brokenByNames(d *Diff) string {
 	var found []string
 	for i := range d.Names {
@@ -82,17 +87,20 @@ func (r Rule) brokenByNames(d *Diff) string {
 			found = append(found, n.Name)
 		}
 	}
-	return told(found, map[string]string{"vanished": "names that vanished", "ambiguous": "names that became ambiguous"}[r.kind])
+	return summary(map[string]string{
+		"vanished":  "names that vanished",
+		"ambiguous": "names that became ambiguous",
+	}[r.kind], found)
 }
 
-// told lists what was found, "" if nothing was.
-func told(found []string, what string) string {
+// summary lists the first names after the label, "" if there are none.
+func summary(label string, names []string) string {
 	const most = 5
-	if len(found) == 0 {
+	if len(names) == 0 {
 		return ""
 	}
-	text := what + ": " + strings.Join(found[:min(len(found), most)], ", ")
-	if more := len(found) - most; more > 0 {
+	text := label + ": " + strings.Join(names[:min(len(names), most)], ", ")
+	if more := len(names) - most; more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}
 	return text

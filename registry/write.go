@@ -3,27 +3,124 @@ package registry
 import (
 	"cmp"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 )
 
-// WriteOverlay writes an overlay of a registry: the symbols of modules that were built later, and symbols of the registry
-// of which more is known by now. Names are counted over both; the records may come in any order.
+// Head is the header of a file that is being written. The header holds the digest, so it is final
+// only after the last line; its length is fixed up front.
+type Head struct {
+	before, after []byte // the header lines before and after the digest
+	crc           uint32 // of everything added so far, without the digest line
+	size          int64  // of the symbol lines, in bytes
+}
+
+// NewHead begins a file.
+func NewHead(h Header) *Head {
+	lines := []string{
+		fmt.Sprintf("#format\tkas symbols %d\n", Format),
+		"#columns\t" + strings.Join(Columns, " ") + "\n",
+		fmt.Sprintf("#symbols\t%d\n", h.Symbols),
+	}
+	for _, f := range [][2]string{
+		{"arch", h.Arch}, {"toolchain", h.Toolchain}, {"lto", h.LTO}, {"release", h.Release},
+		{"build-id", h.BuildID}, {"policy", h.Policy}, {"overlay-of", h.OverlayOf},
+	} {
+		if f[1] != "" {
+			lines = append(lines, "#"+f[0]+"\t"+f[1]+"\n")
+		}
+	}
+	slices.Sort(lines)
+	at, _ := slices.BinarySearch(lines, digestKey)
+	head := &Head{
+		before: []byte(strings.Join(lines[:at], "")),
+		after:  []byte(strings.Join(lines[at:], "")),
+	}
+	head.crc = crc32.Update(crc32.ChecksumIEEE(head.before), crc32.IEEETable, head.after)
+	return head
+}
+
+// Add takes the next lines of the file, in order.
+func (h *Head) Add(lines []byte) {
+	h.crc = crc32.Update(h.crc, crc32.IEEETable, lines)
+	h.size += int64(len(lines))
+}
+
+// Bytes returns the header of a file that holds the lines added so far. The length of the header
+// does not depend on them.
+func (h *Head) Bytes() []byte {
+	size := h.size + int64(len(h.before)+len(h.after)) + digestLength
+	return slices.Concat(h.before, digestLine(h.crc, size), h.after)
+}
+
+const digestKey = "#digest\t"
+
+// digestLine returns the header line of the digest: the CRC-32 (IEEE 802.3) of the file without
+// this line, and the size of the file in bytes.
+func digestLine(crc uint32, size int64) []byte {
+	return fmt.Appendf(nil, "%scrc32=%08x bytes=%012d\n", digestKey, crc, size)
+}
+
+var digestLength = int64(len(digestLine(0, 0)))
+
+// AppendName appends the lines of all symbols with one name. A file is the header followed by the
+// lines of every name, in the byte order of the names.
+func AppendName(b []byte, records []Record) []byte {
+	start := len(b)
+	for i := range records {
+		b = records[i].appendLine(b)
+	}
+	if len(records) > 1 {
+		text := string(b[start:])
+		b = b[:start]
+		for _, line := range slices.Sorted(strings.Lines(text)) {
+			b = append(b, line...)
+		}
+	}
+	return b
+}
+
+func (r *Record) appendLine(b []byte) []byte {
+	b = append(b, r.Name...)
+	b = append(append(b, '\t'), r.Object...)
+	b = append(append(b, '\t'), r.Section...)
+	b = strconv.AppendUint(append(b, '\t'), r.Address, 16)
+	b = strconv.AppendUint(append(b, '\t'), r.Size, 10)
+	b = append(b, '\t', r.Type)
+	b = strconv.AppendInt(append(b, '\t'), int64(r.Count), 10)
+	b = strconv.AppendInt(append(b, '\t'), int64(r.Position), 10)
+	b = append(append(b, '\t'), r.Base...)
+	b = append(append(b, '\t'), r.Alias...)
+	b = append(append(b, '\t'), r.File...)
+	b = append(b, '\t')
+	if r.Line > 0 {
+		b = strconv.AppendInt(b, r.Line, 10)
+	}
+	b = append(append(b, '\t'), r.Unit...)
+	b = append(append(b, '\t'), r.Method...)
+	return append(b, '\n')
+}
+
+// WriteOverlay writes an overlay of the registry base. The records may come in any order. It sets
+// their counts, each over the registry and the overlay together.
 func WriteOverlay(w io.Writer, base *File, records []Record) error {
 	records = slices.Clone(records)
 	slices.SortFunc(records, func(a, b Record) int {
-		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Object, b.Object), strings.Compare(a.Section, b.Section),
-			cmp.Compare(a.Address, b.Address), cmp.Compare(a.Position, b.Position))
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Object, b.Object),
+			strings.Compare(a.Section, b.Section), cmp.Compare(a.Address, b.Address),
+			cmp.Compare(a.Position, b.Position))
 	})
 	for i := range records {
-		// A line of the file begins with the name, and a header line with "#".
+		// A line begins with the name, and a header line begins with "#".
 		if r := &records[i]; strings.ContainsAny(r.Name, "\t\n") || strings.HasPrefix(r.Name, "#") {
 			return fmt.Errorf("%s: symbol %q cannot be written in a registry", r.Object, r.Name)
 		}
 	}
 	both := &Registry{File: base}
-	both.know(slices.Values(records))
+	both.setOverlay(slices.Values(records))
 	var lines []byte
 	for len(records) > 0 {
 		n := 1

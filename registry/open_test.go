@@ -1,0 +1,325 @@
+package registry
+
+import (
+	"bytes"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
+)
+
+var testHeader = Header{Arch: "x86_64", Toolchain: "gcc", Release: "6.1.0", BuildID: "0123abcd",
+	Policy: "separator=@", Symbols: 5}
+
+var testNames = [][]Record{
+	{{Name: "alone", Object: "vmlinux", Section: ".text", Address: 0xffffffff81000010, Size: 16,
+		Type: 't', Count: 1, Position: 1}},
+	{
+		{Name: "name_show", Object: "vmlinux", Section: ".text", Address: 0xffffffff81000100,
+			Size: 32, Type: 't', Count: 2, Position: 1, Base: "name_show", Alias: "name_show@a_c_3",
+			File: "a.c", Line: 3, Unit: "a.c", Method: "subprogram"},
+		{Name: "name_show", Object: "m.ko", Section: ".text", Address: 0, Size: 32, Type: 't',
+			Count: 2, Position: 1, Base: "name_show"},
+	},
+	{{Name: "name_show.cold", Object: "m.ko", Section: ".text.unlikely", Address: 8, Size: 4,
+		Type: 't', Count: 1, Position: 1}},
+	{{Name: "name_show.llvm.77", Object: "n.ko", Section: ".text", Address: 16, Size: 4, Type: 'T',
+		Count: 1, Position: 1, Base: "name_show"}},
+}
+
+// file returns the text of a registry.
+func file(h Header, names [][]Record) []byte {
+	var lines []byte
+	for _, records := range names {
+		lines = AppendName(lines, records)
+	}
+	return withHeader(h, lines)
+}
+
+// withHeader returns a file that passes the digest check, whatever its lines are.
+func withHeader(h Header, lines []byte) []byte {
+	head := NewHead(h)
+	empty := len(head.Bytes())
+	head.Add(lines)
+	if full := len(head.Bytes()); full != empty {
+		panic(fmt.Sprintf("the header has %d bytes, but %d before the lines", full, empty))
+	}
+	return append(head.Bytes(), lines...)
+}
+
+// redigest replaces the digest of an edited file by the digest of what it is now.
+func redigest(data string) string {
+	var others, digest string
+	for line := range strings.Lines(data) {
+		if strings.HasPrefix(line, digestKey) {
+			digest = line
+		} else {
+			others += line
+		}
+	}
+	now := digestLine(crc32.ChecksumIEEE([]byte(others)), int64(len(data)))
+	return strings.Replace(data, digest, string(now), 1)
+}
+
+func TestFormat(t *testing.T) {
+	out := string(file(testHeader, testNames))
+	want := strings.Join([]string{
+		"#arch\tx86_64",
+		"#build-id\t0123abcd",
+		"#columns\tname object section address size type count position base alias file line " +
+			"unit source",
+		"#digest\tcrc32=DIGEST bytes=000000000554",
+		"#format\tkas symbols 1",
+		"#policy\tseparator=@",
+		"#release\t6.1.0",
+		"#symbols\t5",
+		"#toolchain\tgcc",
+		"alone\tvmlinux\t.text\tffffffff81000010\t16\tt\t1\t1\t\t\t\t\t\t",
+		"name_show\tm.ko\t.text\t0\t32\tt\t2\t1\tname_show\t\t\t\t\t",
+		"name_show\tvmlinux\t.text\tffffffff81000100\t32\tt\t2\t1\tname_show\tname_show@a_c_3" +
+			"\ta.c\t3\ta.c\tsubprogram",
+		"name_show.cold\tm.ko\t.text.unlikely\t8\t4\tt\t1\t1\t\t\t\t\t\t",
+		"name_show.llvm.77\tn.ko\t.text\t10\t4\tT\t1\t1\tname_show\t\t\t\t\t",
+	}, "\n") + "\n"
+	// The digest as docs/registry.md describes it: the CRC-32 of the file without its own line.
+	var others string
+	for line := range strings.Lines(out) {
+		if !strings.HasPrefix(line, "#digest") {
+			others += line
+		}
+	}
+	digest := fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(others)))
+	if d := cmp.Diff(strings.Replace(want, "DIGEST", digest, 1), out); d != "" {
+		t.Error(d)
+	}
+	if len(out) != 554 {
+		t.Errorf("%d bytes", len(out))
+	}
+	lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
+	if !slices.IsSorted(lines) {
+		t.Error("not in the order of LC_ALL=C sort")
+	}
+	for _, line := range lines {
+		if n := strings.Count(line, "\t") + 1; line[0] != '#' && n != len(Columns) {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+}
+
+// TestFormatWholeHeader checks the keys that few files have.
+func TestFormatWholeHeader(t *testing.T) {
+	h := Header{Arch: "a", Toolchain: "t", LTO: "l", Release: "r", BuildID: "b", Policy: "p",
+		OverlayOf: "o", Symbols: 1}
+	if d := cmp.Diff(h, open(t, file(h, testNames[:1])).Header); d != "" {
+		t.Error(d)
+	}
+}
+
+func write(t *testing.T, data []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), FileName)
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func open(t *testing.T, data []byte) *File {
+	t.Helper()
+	f, err := Open(write(t, data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+func compressed(t *testing.T, data []byte) []byte {
+	t.Helper()
+	w, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.EncodeAll(data, nil)
+}
+
+func TestOpen(t *testing.T) {
+	data := file(testHeader, testNames)
+	for kind, data := range map[string][]byte{"text": data, "zstd": compressed(t, data)} {
+		f := open(t, data)
+		if d := cmp.Diff(testHeader, f.Header); d != "" {
+			t.Errorf("%s: header: %s", kind, d)
+		}
+		var want []Record
+		for _, records := range testNames {
+			sorted := slices.Clone(records)
+			slices.SortFunc(sorted, func(a, b Record) int {
+				return strings.Compare(a.Object, b.Object)
+			})
+			want = append(want, sorted...)
+		}
+		if d := cmp.Diff(want, slices.Collect(f.Prefixed(""))); d != "" {
+			t.Errorf("%s: %s", kind, d)
+		}
+	}
+}
+
+// TestOpenDamaged changes every byte, cuts the file at every byte and adds a line.
+func TestOpenDamaged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), FileName)
+	data := file(testHeader, testNames)
+	try := func(what string, data []byte) {
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if f, err := Open(path); err == nil {
+			f.Close()
+			t.Errorf("%s: opened", what)
+		} else if strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	for i := range data {
+		for _, c := range []byte{data[i] ^ 1, '\n', '\t', '0'} {
+			if c != data[i] {
+				edited := slices.Clone(data)
+				edited[i] = c
+				try(fmt.Sprintf("byte %d is %q", i, c), edited)
+			}
+		}
+		try(fmt.Sprintf("cut at %d", i), data[:i])
+	}
+	line := "zzz\tvmlinux\t.text\t0\t0\tt\t1\t1\t\t\t\t\t\t\n"
+	try("another line", append(slices.Clone(data), line...))
+	packed := compressed(t, data)
+	for i := range packed {
+		try(fmt.Sprintf("zstd cut at %d", i), packed[:i])
+	}
+}
+
+func TestOpenRefused(t *testing.T) {
+	data := string(file(testHeader, testNames))
+	edit := func(old, new string) string {
+		if !strings.Contains(data, old) {
+			t.Fatalf("no %q", old)
+		}
+		return strings.Replace(data, old, new, 1)
+	}
+	const (
+		notKas     = "not a registry of kas (symbols.kas)"
+		incomplete = "incomplete header: the file was cut or edited, " +
+			"or written by a kas before its release"
+	)
+	columns := "name object section address size type count position base alias file line unit"
+	for _, c := range []struct{ data, want string }{
+		// A file of another format may have another digest, so its format is checked first.
+		{edit("kas symbols 1", "kas symbols 2"),
+			"format 2 of a newer kas; this one reads format 1"},
+		{edit("kas symbols 1", "other symbols 1"), notKas},
+		{edit("kas symbols 1", "kas symbols x"), notKas},
+		{"", "empty file"},
+		{"ffffffff81000000 T _text\n", notKas},
+		{"#format\tkas symbols 1\nfoo\n", incomplete},
+		{redigest(edit("#symbols\t5\n", "")), incomplete},
+		{redigest(edit(" unit source\n", " unit\n")),
+			fmt.Sprintf("columns %q are not those of format 1", columns)},
+		{edit("crc32=81672737", "md5=0123456789"),
+			`unreadable digest "md5=0123456789 bytes=000000000554": the file was edited`},
+		{edit("crc32=81672737", "crc32=8167273F"),
+			`misspelled digest "crc32=8167273F bytes=000000000554": the file was edited`},
+		{edit("bytes=000000000554", "bytes=0554"),
+			`misspelled digest "crc32=81672737 bytes=0554": the file was edited`},
+		{data[:500], "500 bytes, but 554 were written: the file was cut or edited"},
+		{edit("81000010", "81000020"),
+			"CRC-32 is 6dfb1022, but 81672737 was written: the file was edited or damaged"},
+		{redigest(strings.TrimSuffix(data, "\n")), "the last line has no newline"},
+	} {
+		_, err := Open(write(t, []byte(c.data)))
+		if err == nil || err.Error() != c.want {
+			t.Errorf("%v\nwant %s", err, c.want)
+		}
+	}
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		t.TempDir():                           "not a regular file",
+		pipe:                                  "not a regular file",
+		filepath.Join(t.TempDir(), "missing"): "no such file or directory",
+	} {
+		if _, err := Open(path); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", path, err, want)
+		}
+	}
+}
+
+// TestOpenSkipsOtherKeys checks that a header may have keys that this version does not know.
+func TestOpenSkipsOtherKeys(t *testing.T) {
+	data := string(file(testHeader, testNames))
+	more := redigest(strings.Replace(data, "#symbols", "#later\tx\n#symbols", 1))
+	if d := cmp.Diff(testHeader, open(t, []byte(more)).Header); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestInFolder(t *testing.T) {
+	dir := t.TempDir()
+	if got := InFolder(dir); got != "" {
+		t.Errorf("%s in an empty folder", got)
+	}
+	packed, plain := filepath.Join(dir, FileName+".zst"), filepath.Join(dir, FileName)
+	for _, path := range []string{packed, plain} { // the uncompressed file is preferred
+		if err := os.WriteFile(path, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := InFolder(dir); got != path {
+			t.Errorf("%s, want %s", got, path)
+		}
+	}
+	if err := os.Remove(plain); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(plain, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if got := InFolder(dir); got != packed {
+		t.Errorf("%s, want %s: the other is a folder", got, packed)
+	}
+}
+
+// FuzzOpen checks that the reader ends on any bytes: those of a file, or the lines of a file whose
+// digest is right.
+func FuzzOpen(f *testing.F) {
+	data := file(testHeader, testNames)
+	lines := bytes.SplitAfterN(data, []byte("\n"), 10)
+	f.Add(data, true)
+	f.Add(data[:200], true)
+	f.Add(lines[9], false)
+	f.Add([]byte("\n\t\n\nvmlinux\n\tvmlinux\t"), false)
+	f.Fuzz(func(t *testing.T, data []byte, whole bool) {
+		if !whole {
+			head := NewHead(testHeader)
+			head.Add(data)
+			data = append(head.Bytes(), data...)
+		}
+		r := &File{}
+		if r.parse(data) != nil {
+			return
+		}
+		for record := range r.Prefixed("") {
+			r.start(record.Name)
+		}
+		both := &Registry{File: r}
+		for _, pattern := range []string{"name_show", "*", "a.c:3", "0x10", "x.ko", "a+1"} {
+			both.Lookup(pattern)
+		}
+	})
+}
