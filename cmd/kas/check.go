@@ -20,7 +20,7 @@ func newCheck() *cobra.Command {
 		Long: `Validate CONFIG (default ` + defaultConfig + `): its syntax, its files, and whether the
 objects have the arch and the toolchain that it names. Print it with all
 defaults filled in.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: argCount(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := configArg(args)
 			if err != nil {

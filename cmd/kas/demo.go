@@ -37,7 +37,7 @@ func newDemo() *cobra.Command {
 		Short: "Run all stages on five small kernels that come with kas",
 		Long: `Unpack five small kernels that come with kas into DIR (default ` + demoDir + `), run
 all stages on them, and print what became of a few names.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: argCount(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := demoDir
 			if len(args) > 0 {

@@ -59,7 +59,7 @@ func newDiff() *cobra.Command {
 		Use:   "diff A B [ALIAS...]",
 		Short: "Compare two kernels: names, and what became of each alias",
 		Long:  diffLong,
-		Args:  cobra.MinimumNArgs(2),
+		Args:  argCount(2, noLimit),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return diff(args[0], args[1], args[2:], f, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

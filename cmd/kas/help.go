@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -94,6 +95,23 @@ func exitsText(table []exitCode) string {
 		fmt.Fprintf(&text, "%5s  %s\n", number, strings.ReplaceAll(c.when, "\n", "\n       "))
 	}
 	return text.String()
+}
+
+// noLimit is argCount's most for a command that takes any number of arguments.
+const noLimit = math.MaxInt
+
+// argCount refuses fewer than least arguments and more than most.
+func argCount(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch n := len(args); {
+		case n >= least && n <= most:
+			return nil
+		case n == 0:
+			return fmt.Errorf("no arguments; usage: %s", cmd.UseLine())
+		default:
+			return fmt.Errorf("wrong number of arguments (%d); usage: %s", n, cmd.UseLine())
+		}
+	}
 }
 
 func seeHelp(cmd *cobra.Command, err error) error {

@@ -33,7 +33,7 @@ distinguishes them by their unit. For tools that see only the line table, a
 N must be the number of the next line, which the preprocessor cannot compute.
 The header counts up to --lines. Inc also prints what to add to both files. Kas
 makes the same aliases with and without the directive.`,
-		Args: cobra.ExactArgs(2),
+		Args: argCount(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if lines < 1 || lines > 1e6 {
 				return fmt.Errorf("--lines %d: must be from 1 to 1000000", lines)

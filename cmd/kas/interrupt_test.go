@@ -20,8 +20,8 @@ import (
 	"kas/pipeline"
 )
 
-// longRun makes a folder with kas.yaml, whose run into out is long enough to be disturbed: vmlinux and many modules,
-// which are links to a few.
+// longRun makes a folder with kas.yaml, whose run takes long enough to be disturbed: it has a vmlinux
+// and many modules, which are links to a few.
 func longRun(t *testing.T, copies int) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -59,73 +59,98 @@ func longRun(t *testing.T, copies int) (dir string) {
 	return dir
 }
 
-// undisturbed runs kas to the end, and returns what it wrote and how long it took.
-func undisturbed(t *testing.T, dir, out string) ([]string, time.Duration) {
+// undisturbed runs kas to the end and returns what is then in the output folder.
+func undisturbed(t *testing.T, dir, out string, flags ...string) []string {
 	t.Helper()
-	started := time.Now()
-	if output, err := kasCommand(t, dir, "run", "--out", out).CombinedOutput(); err != nil {
+	c := kasCommand(t, dir, append([]string{"run", "--out", out}, flags...)...)
+	if output, err := c.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
-	took := time.Since(started)
 	tree, err := treeOf(filepath.Join(dir, out), false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return tree, took
+	return tree
 }
 
-// waitFor waits until the pattern below dir matches n files.
-func waitFor(t *testing.T, dir, pattern string, n int) {
+// processState returns the state of a child as in proc(5): T is stopped, Z has ended.
+func processState(t *testing.T, c *exec.Cmd) byte {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		if found, _ := filepath.Glob(filepath.Join(dir, pattern)); len(found) >= n {
-			return
-		}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("never %d files %s", n, pattern)
+	// The name of the program, in parentheses, may hold anything.
+	return stat[bytes.LastIndexByte(stat, ')')+2]
 }
 
-// TestDisturbed ends runs before their time.
+// await waits until done holds, as long as that takes, and fails if the process ends before.
+func await(t *testing.T, c *exec.Cmd, what string, done func() bool) {
+	t.Helper()
+	for !done() {
+		if processState(t, c) == 'Z' {
+			t.Fatalf("%s: the process ended before", what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// countMade returns how many copies of modules the output folder has.
+func countMade(dir, out string) int {
+	made, _ := filepath.Glob(filepath.Join(dir, out, "k/modules/*/*.kas"))
+	return len(made)
+}
+
+// TestDisturbed ends runs before they are done.
 func TestDisturbed(t *testing.T) {
 	dir := longRun(t, 100)
-	want, took := undisturbed(t, dir, "whole")
-	t.Run("interrupt", func(t *testing.T) { interrupt(t, dir, want, took) })
-	t.Run("kill", func(t *testing.T) { kill(t, dir, want, took) })
+	want := undisturbed(t, dir, "whole")
+	t.Run("interrupt", func(t *testing.T) { interrupt(t, dir, want, os.Interrupt) })
+	t.Run("terminate", func(t *testing.T) { interrupt(t, dir, want, syscall.SIGTERM) })
+	t.Run("kill", func(t *testing.T) { kill(t, dir, want) })
 }
 
-func interrupt(t *testing.T, dir string, want []string, took time.Duration) {
-	c := kasCommand(t, dir, "run", "--out", "out")
+// interrupt sends a signal to a run that is at work. To count what the run does after it, the run is
+// stopped meanwhile.
+func interrupt(t *testing.T, dir string, want []string, signal os.Signal) {
+	out := "out-" + signal.String()
+	c := kasCommand(t, dir, "run", "--out", out)
 	var stderr bytes.Buffer
 	c.Stderr = &stderr
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, dir, "out/k/modules/*/*.kas", 100)
+	await(t, c, "100 modules", func() bool { return countMade(dir, out) >= 100 })
+	if err := c.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	await(t, c, "stop", func() bool { return processState(t, c) == 'T' })
 
-	// While it runs, another one is refused.
-	second := kasCommand(t, dir, "run", "--out", "out")
+	// Another run into this folder is refused.
+	second := kasCommand(t, dir, "run", "--out", out)
 	output, err := second.CombinedOutput()
-	if want := "kas: another run is writing to out\n"; string(output) != want || second.ProcessState.ExitCode() != exitFailed {
-		t.Errorf("a second run: %v, %q, want %q", err, output, want)
+	refusal := "kas: another run is writing to " + out + "\n"
+	if string(output) != refusal || second.ProcessState.ExitCode() != exitFailed {
+		t.Errorf("a second run: %v, %q, want %q", err, output, refusal)
 	}
 
-	signalled := time.Now()
-	if err := c.Process.Signal(os.Interrupt); err != nil {
+	before := countMade(dir, out)
+	if err := errors.Join(c.Process.Signal(signal), c.Process.Signal(syscall.SIGCONT)); err != nil {
 		t.Fatal(err)
 	}
 	c.Wait()
-	ended := time.Since(signalled)
 	if code := c.ProcessState.ExitCode(); code != exitInterrupted {
 		t.Fatalf("exit %d, want %d\n%s", code, exitInterrupted, &stderr)
-	}
-	if limit := time.Second; ended > limit {
-		t.Errorf("ended %v after the signal; the whole run takes %v", ended, took)
 	}
 	if lines := strings.Split(strings.TrimSpace(stderr.String()), "\n"); lines[len(lines)-1] != "kas: interrupted" {
 		t.Errorf("standard error:\n%s", &stderr)
 	}
+	after, all := countMade(dir, out), countMade(dir, "whole")
+	if after-before > (all-before)/2 {
+		t.Errorf("%d of %d modules were made after %v, %d before", after-before, all, signal, before)
+	}
 
-	have, err := treeOf(filepath.Join(dir, "out"), false)
+	have, err := treeOf(filepath.Join(dir, out), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,51 +159,106 @@ func interrupt(t *testing.T, dir string, want []string, took time.Duration) {
 			t.Errorf("left behind: %s", file)
 		}
 	}
-	if len(have) == 0 || len(have) == len(want) {
-		t.Errorf("%d files of %d: the run was not disturbed at its work", len(have), len(want))
-	}
-	if again, _ := undisturbed(t, dir, "out"); !slices.Equal(again, want) {
-		t.Error("the run after the interrupted one is not like an undisturbed one")
+	if again := undisturbed(t, dir, out); !slices.Equal(again, want) {
+		t.Error("the next run does not complete the interrupted one")
 	}
 }
 
-func kill(t *testing.T, dir string, want []string, took time.Duration) {
+// kill ends runs at random points of their work, when nothing can clean up.
+func kill(t *testing.T, dir string, want []string) {
 	seed := uint64(time.Now().UnixNano())
 	random := rand.New(rand.NewPCG(seed, 0))
-	t.Logf("seed %d, a whole run takes %v", seed, took)
-	// The whole run may have been slowed by other work, so some of these may end before their time.
-	disturbed := 0
-	for tries := 0; disturbed < 3 && tries < 30; tries++ {
-		c := kasCommand(t, dir, "run", "--fresh", "--out", "killed")
+	all := countMade(dir, "whole")
+	for i := range 3 {
+		out := fmt.Sprint("killed", i)
+		n := random.IntN(all / 2)
+		c := kasCommand(t, dir, "run", "--out", out)
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Duration(random.Int64N(int64(took))))
+		await(t, c, fmt.Sprintf("%d modules (seed %d)", n, seed), func() bool { return countMade(dir, out) >= n })
 		c.Process.Kill()
-		if c.Wait() != nil {
-			disturbed++
+		if c.Wait() == nil {
+			t.Errorf("seed %d: the run ended before it was killed at %d modules", seed, n)
 		}
-	}
-	if disturbed == 0 {
-		t.Error("every run ended before it was killed")
-	}
-	if again, _ := undisturbed(t, dir, "killed"); !slices.Equal(again, want) {
-		t.Error("the run after killed ones is not like an undisturbed one")
+		if again := undisturbed(t, dir, out); !slices.Equal(again, want) {
+			t.Errorf("seed %d: the next run does not complete the one that was killed at %d modules", seed, n)
+		}
 	}
 }
 
-// TestKilledLeftovers plants what a run killed at the worst moments leaves: half a file under each temporary name, a
-// link that was to be renamed.
+// TestBlocked interrupts a run that hangs in a system call: it reads its configuration from a pipe that
+// nobody writes to. Five seconds after the first signal it gives up; a second signal ends it at once.
+func TestBlocked(t *testing.T) {
+	t.Parallel()
+	block := func(t *testing.T) *exec.Cmd {
+		dir := t.TempDir()
+		pipe := filepath.Join(dir, "kas.yaml")
+		if err := syscall.Mkfifo(pipe, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		c := kasCommand(t, dir, "run")
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		// This returns when kas has opened the pipe, so kas handles signals by now.
+		writer, err := os.OpenFile(pipe, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { writer.Close() })
+		return c
+	}
+	t.Run("one signal", func(t *testing.T) {
+		t.Parallel()
+		c := block(t)
+		c.Process.Signal(os.Interrupt)
+		if c.Wait(); c.ProcessState.ExitCode() != exitInterrupted {
+			t.Errorf("%v, want exit code %d", c.ProcessState, exitInterrupted)
+		}
+	})
+	t.Run("more signals", func(t *testing.T) {
+		t.Parallel()
+		c := block(t)
+		for processState(t, c) != 'Z' {
+			c.Process.Signal(os.Interrupt)
+			time.Sleep(time.Millisecond)
+		}
+		c.Wait()
+		if status := c.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != syscall.SIGINT {
+			t.Errorf("%v, want the end by the signal itself", c.ProcessState)
+		}
+	})
+}
+
+// TestKilledLeftovers plants what a run leaves that is killed at the worst moments: half a file under
+// each temporary name, and a link that was to be renamed. The next run removes them, whether it makes
+// everything again or uses what the last run made.
 func TestKilledLeftovers(t *testing.T) {
+	for _, flags := range [][]string{{"--fresh"}} {
+		t.Run(strings.Join(append([]string{"run"}, flags...), " "), func(t *testing.T) { killedLeftovers(t, flags) })
+	}
+}
+
+func killedLeftovers(t *testing.T, flags []string) {
 	dir := longRun(t, 2)
-	want, _ := undisturbed(t, dir, "out")
+	(&again{t: t}).settle() // a run uses nothing of younger files
+	want := undisturbed(t, dir, "out")
 	input := filepath.Join(dir, "modules", "0", "lm75.ko")
-	before, err := os.ReadFile(input)
+	content := readFile(t, input)
+	list, err := os.Stat(filepath.Join(dir, "out/k/vmlinux.syms"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{".kas.effective.yaml.tmp", ".stats.json.tmp", "k/.aliases.tsv.tmp", "k/.vmlinux.syms.tmp",
-		"k/modules/1/.lm75.ko.kas.tmp", "k/modules/1/.gone.ko.kas.tmp", "k/modules/1/gone.ko.kas"} {
+	temporary := []string{".kas.effective.yaml.tmp", ".stats.json.tmp"}
+	for _, name := range []string{"aliases.tsv", "unaliased.tsv", "modules.symbfreq", "symbols.kas", "vmlinux.syms"} {
+		if _, err := os.Stat(filepath.Join(dir, "out/k", name)); err != nil {
+			t.Fatal(err)
+		}
+		temporary = append(temporary, "k/."+name+".tmp")
+	}
+	temporary = append(temporary, "k/modules/1/.lm75.ko.kas.tmp", "k/modules/1/.gone.ko.kas.tmp", "k/modules/1/gone.ko.kas")
+	for _, name := range temporary {
 		if err := os.WriteFile(filepath.Join(dir, "out", name), []byte("half"), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -186,11 +266,14 @@ func TestKilledLeftovers(t *testing.T) {
 	if err := os.Symlink(input, filepath.Join(dir, "out/k/modules/0/.lm75.ko.kas.tmp")); err != nil {
 		t.Fatal(err)
 	}
-	if again, _ := undisturbed(t, dir, "out"); !slices.Equal(again, want) {
-		t.Errorf("have %s\nwant %s", strings.Join(again, "\n"), strings.Join(want, "\n"))
+	if next := undisturbed(t, dir, "out", flags...); !slices.Equal(next, want) {
+		t.Errorf("have %s\nwant %s", strings.Join(next, "\n"), strings.Join(want, "\n"))
 	}
-	if after, err := os.ReadFile(input); err != nil || !bytes.Equal(after, before) {
-		t.Error("an input was written through a link that a killed run left", err)
+	if !bytes.Equal(readFile(t, input), content) {
+		t.Error("an input was written through a link that a killed run left")
+	}
+	if now, err := os.Stat(filepath.Join(dir, "out/k/vmlinux.syms")); err != nil || os.SameFile(now, list) != (flags == nil) {
+		t.Errorf("vmlinux.syms is the same file: %v, %v", os.SameFile(now, list), err)
 	}
 }
 
@@ -201,17 +284,18 @@ func TestLockedOutput(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := kasCommand(t, dir, "run", "kas.yaml")
-	if output, _ := c.CombinedOutput(); c.ProcessState.ExitCode() != exitFailed || string(output) != "kas: another run is writing to out\n" {
+	output, _ := c.CombinedOutput()
+	if c.ProcessState.ExitCode() != exitFailed || string(output) != "kas: another run is writing to out\n" {
 		t.Errorf("exit %d, %q", c.ProcessState.ExitCode(), output)
 	}
 	unlock()
 	undisturbed(t, dir, "out")
 }
 
-// TestTerminal runs kas on a terminal of 80 columns: a bar is drawn and taken away again, and nothing is wider.
+// TestTerminal runs kas on a terminal of 80 columns: a bar is drawn and erased, and nothing is wider.
 func TestTerminal(t *testing.T) {
 	dir := longRun(t, 60)
-	// The copies are links to one file: all of them are empty now.
+	// The copies are links to one file, so this empties all of them.
 	if err := os.Truncate(filepath.Join(dir, "modules/7/lm75.ko"), 0); err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +323,7 @@ func checkScreen(t *testing.T, screen, build string, columns int) {
 	}
 	failed := 0
 	for line := range strings.SplitSeq(screen, "\n") {
-		// What stands before a carriage return is drawn over.
+		// What follows a carriage return overwrites what precedes it.
 		drawn := strings.Split(escapes.ReplaceAllString(strings.TrimRight(line, "\r"), ""), "\r")
 		for _, part := range drawn {
 			if n := utf8.RuneCountInString(part); n > columns && strings.ContainsRune(part, '%') {

@@ -48,7 +48,7 @@ func newKbuildChange(
 		Use:   use,
 		Short: short,
 		Long:  long,
-		Args:  cobra.ExactArgs(1),
+		Args:  argCount(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return changeTree(args[0], plan, has, dry, cmd.OutOrStdout())
 		},
@@ -90,7 +90,7 @@ func newKbuildObject() *cobra.Command {
 		Short: "Make X.o.kas (for scripts/Makefile.modfinal)",
 		Long: `Make X.o.kas, the copy of X.o that carries the aliases. The rule that install
 adds to scripts/Makefile.modfinal calls this.`,
-		Args: cobra.ExactArgs(1),
+		Args: argCount(1, 1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			return inBuild(func(h kbuild.Hook) error { return kbuild.Object(h, args[0]) })
 		},
@@ -103,7 +103,7 @@ func newKbuildFinish() *cobra.Command {
 		Short: "Add aliases of globals to X.ko (for scripts/Makefile.modfinal)",
 		Long: `Add the aliases of global symbols of X.o to X.ko. The rule that install adds to
 scripts/Makefile.modfinal calls this.`,
-		Args: cobra.ExactArgs(2),
+		Args: argCount(2, 2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			return inBuild(func(h kbuild.Hook) error { return kbuild.Finish(h, args[0], args[1]) })
 		},

@@ -46,7 +46,7 @@ func newLookup() *cobra.Command {
 		Use:               "lookup PATTERN...",
 		Short:             "Find symbols and aliases by name, location, address or object",
 		Long:              lookupLong,
-		Args:              cobra.MinimumNArgs(1),
+		Args:              argCount(1, noLimit),
 		ValidArgsFunction: completeSymbols,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return lookup(args, f, cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -90,7 +90,7 @@ func lookup(patterns []string, f lookupFlags, stdout, stderr io.Writer) error {
 		}
 		if len(found) == n {
 			missing = true
-			fmt.Fprintf(stderr, "kas: %s: not found in %s\n", pattern, strings.Join(paths(all), ", "))
+			fmt.Fprintf(stderr, "kas: %s: not found in %s\n", pattern, nameAll(all))
 			if hint := hint(all, pattern); hint != "" {
 				fmt.Fprintln(stderr, "kas:", hint)
 			}

@@ -47,7 +47,7 @@ func newModule() *cobra.Command {
 		Use:   "module X.ko...",
 		Short: "Give out-of-tree modules their aliases",
 		Long:  moduleLong,
-		Args:  cobra.MinimumNArgs(1),
+		Args:  argCount(1, noLimit),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return module(cmd.Context(), args, f, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

@@ -44,7 +44,7 @@ func newProbe() *cobra.Command {
 		Use:               "probe PATTERN",
 		Short:             "Print how tracers and debuggers name exactly one function",
 		Long:              probeLong,
-		Args:              cobra.ExactArgs(1),
+		Args:              argCount(1, 1),
 		ValidArgsFunction: completeSymbols,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.valid(); err != nil {

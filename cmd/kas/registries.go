@@ -95,6 +95,14 @@ func paths(all []*registry.Registry) []string {
 	return paths
 }
 
+// nameAll names registries in a message.
+func nameAll(all []*registry.Registry) string {
+	if len(all) > 2 {
+		return fmt.Sprintf("%s and %d more registries", all[0].Path, len(all)-1)
+	}
+	return strings.Join(paths(all), " or ")
+}
+
 // labels returns what to call the registries in a table: their folders, else their kernels, else their
 // paths, whichever first distinguishes all of them.
 func labels(all []*registry.Registry) []string {

@@ -52,7 +52,7 @@ func newRun() *cobra.Command {
 		Long: `Run the stages on all builds of CONFIG (default ` + defaultConfig + `) and write tables,
 registries, symbol lists and copies of modules to the output folder. The next
 run makes again only what a changed file affects.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: argCount(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := configArg(args)
 			if err != nil {

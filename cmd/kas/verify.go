@@ -27,7 +27,7 @@ func newVerify() *cobra.Command {
 with a reader that shares no code with the run. It checks every alias, symbol,
 section and relocation of every copy, the symbol list of vmlinux, the tables and
 the registry. It prints each problem and a line for each build.`,
-		Args: cobra.ExactArgs(1),
+		Args: argCount(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if jobs < 0 {
 				return fmt.Errorf("--jobs %d: must not be negative", jobs)
