@@ -8,95 +8,91 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-const effectiveHeader = "# The effective configuration: defaults filled in, matrix expanded, absent optional builds left out.\n" +
-	"# `kas run` on this file repeats the run.\n"
+const effectiveHeader = "# The effective configuration: defaults filled in, matrix expanded, " +
+	"absent optional builds left out.\n# `kas run` on this file repeats the run.\n"
 
-type effective struct {
-	Version int              `yaml:"version"`
-	Out     string           `yaml:"out"`
-	Jobs    int              `yaml:"jobs"`
-	OnError string           `yaml:"on_error"`
-	Options effectiveOptions `yaml:",inline"`
-	Builds  []effectiveBuild `yaml:"builds"`
+// MarshalYAML returns the value of the key names.
+func (n Names) MarshalYAML() (any, error) {
+	switch {
+	case n.All:
+		return "all", nil
+	case len(n.Globs) > 0:
+		return n.Globs, nil
+	}
+	return "duplicates", nil
 }
 
-type effectiveBuild struct {
-	Name      string           `yaml:"name"`
-	Arch      string           `yaml:"arch,omitempty"`
-	Toolchain string           `yaml:"toolchain,omitempty"`
-	LTO       string           `yaml:"lto,omitempty"`
-	Vmlinux   string           `yaml:"vmlinux,omitempty"`
-	Modules   []string         `yaml:"modules,omitempty"`
-	Source    []string         `yaml:"source,omitempty"`
-	Options   effectiveOptions `yaml:",inline"`
+// MarshalYAML returns the value of the key never.
+func (n Never) MarshalYAML() (any, error) {
+	key := "add"
+	if n.Replace {
+		key = "replace"
+	}
+	return map[string][]string{key: append([]string{}, n.Patterns...)}, nil
 }
 
-type effectiveOptions struct {
-	Alias  *effectiveAlias `yaml:"alias,omitempty"`
-	Stages []string        `yaml:"stages,omitempty,flow"`
-	Emit   *effectiveEmit  `yaml:"emit,omitempty"`
-}
-
-type effectiveAlias struct {
-	Separator string              `yaml:"separator"`
-	Line      string              `yaml:"line"`
-	Symbols   string              `yaml:"symbols"`
-	Names     any                 `yaml:"names"`
-	MaxLength int                 `yaml:"max_length"`
-	Never     map[string][]string `yaml:"never"`
-
-	SuffixFree bool `yaml:"suffix_free"`
-}
-
-type effectiveEmit struct {
-	Beside    bool   `yaml:"beside"`
-	Unaliased string `yaml:"unaliased"`
-}
-
-// Effective returns the plan as a configuration that has nothing left to expand: loaded from a file in dir it gives an
-// equal plan. A path that was written relative is relative to dir in it, so that it says nothing of the host.
+// Effective returns the plan as a configuration that has nothing left to expand: loaded from a
+// file in dir, it gives an equal plan. A path that the plan's file gives as relative becomes
+// relative to dir, so that the result does not depend on the host.
 func (p *Plan) Effective(dir string) ([]byte, error) {
-	e := effective{Version: 1, Jobs: p.Jobs, OnError: p.OnError}
-	var err error
-	if e.Out, err = relativeTo(dir, p.Out); err != nil {
+	out, err := relativeTo(dir, p.Out)
+	if err != nil {
 		return nil, err
 	}
-	if e.Out != "." && !p.isRelative(p.Out) {
-		e.Out = p.Out
+	if out != "." && !p.isRelative(p.Out) {
+		out = p.Out
 	}
+	builds := make([]Build, len(p.Builds))
 	shared := true
-	for _, b := range p.Builds {
-		shared = shared && reflect.DeepEqual(options(b), options(p.Builds[0]))
-	}
-	for _, b := range p.Builds {
-		eb := effectiveBuild{Name: b.Name, Arch: b.Arch, Toolchain: b.Toolchain, LTO: b.LTO, Source: b.Source, Options: options(b)}
-		if shared {
-			e.Options, eb.Options = eb.Options, effectiveOptions{}
-		}
+	for i, b := range p.Builds {
 		if b.Vmlinux != "" {
-			if eb.Vmlinux, err = p.rebase(dir, b.Vmlinux, b.Vmlinux, ""); err != nil {
+			if b.Vmlinux, err = p.rebase(dir, b.Vmlinux, b.Vmlinux, ""); err != nil {
 				return nil, err
 			}
 		}
-		for _, m := range b.Modules {
+		modules := b.Modules
+		b.Modules = nil
+		for _, m := range modules {
 			fixed, rest := splitGlob(m)
 			if m, err = p.rebase(dir, m, fixed, rest); err != nil {
 				return nil, err
 			}
-			eb.Modules = append(eb.Modules, m)
+			b.Modules = append(b.Modules, m)
 		}
-		e.Builds = append(e.Builds, eb)
+		builds[i] = b
+		shared = shared && reflect.DeepEqual(b.options(), p.Builds[0].options())
+	}
+	var common Build
+	if shared && len(builds) > 0 {
+		common = builds[0].options()
+		for i := range builds {
+			builds[i].Alias, builds[i].Stages, builds[i].Emit = Alias{}, nil, Emit{}
+		}
 	}
 	buf := bytes.NewBufferString(effectiveHeader)
 	enc := yaml.NewEncoder(buf)
 	enc.SetIndent(2)
-	if err := enc.Encode(e); err != nil {
+	err = enc.Encode(struct {
+		Version int
+		Out     string
+		Jobs    int
+		OnError string   `yaml:"on_error"`
+		Alias   Alias    `yaml:",omitempty"`
+		Stages  []string `yaml:",omitempty,flow"`
+		Emit    Emit     `yaml:",omitempty"`
+		Builds  []Build
+	}{1, out, p.Jobs, p.OnError, common.Alias, common.Stages, common.Emit, builds})
+	if err != nil {
 		return nil, err
 	}
 	return buf.Bytes(), enc.Close()
 }
 
-// rebase returns the entry, fixed folder and rest of a glob, as it is to be written in a file in dir.
+// options returns a build with only the keys that a configuration can also set for all builds.
+func (b *Build) options() Build { return Build{Alias: b.Alias, Stages: b.Stages, Emit: b.Emit} }
+
+// rebase returns entry, split into a fixed folder and the rest of a glob, as a file in dir
+// spells it.
 func (p *Plan) rebase(dir, entry, fixed, rest string) (string, error) {
 	if p.isRelative(entry) {
 		var err error
@@ -118,21 +114,4 @@ func relativeTo(dir, file string) (string, error) {
 		return "", err
 	}
 	return filepath.Rel(dir, file)
-}
-
-func options(b Build) effectiveOptions {
-	a := b.Alias
-	out := &effectiveAlias{Separator: a.Separator, Line: a.Line, Symbols: a.Symbols, Names: "duplicates", MaxLength: a.MaxLength, SuffixFree: a.SuffixFree}
-	switch {
-	case a.Names.All:
-		out.Names = "all"
-	case len(a.Names.Globs) > 0:
-		out.Names = a.Names.Globs
-	}
-	key := "add"
-	if a.Never.Replace {
-		key = "replace"
-	}
-	out.Never = map[string][]string{key: append([]string{}, a.Never.Patterns...)}
-	return effectiveOptions{out, b.Stages, &effectiveEmit{b.Emit.Beside, b.Emit.Unaliased}}
 }

@@ -41,6 +41,8 @@ var arrows = map[string]struct {
 // doors is in which packages an outside dependency may enter; below its path, too.
 var doors = map[string][]string{
 	"gopkg.in/yaml.v3":                  {"configs"},
+	"github.com/bmatcuk/doublestar/v4":  {"configs"}, // ** in globs: path/filepath has none
+	"github.com/hbollon/go-edlib":       {"configs"}, // edit distance that counts swapped letters once, which agext/levenshtein does not
 	"github.com/spf13/cobra":            {"cmd/kas"},
 	"github.com/spf13/pflag":            {"cmd/kas"},
 	"github.com/schollz/progressbar/v3": {"cmd/kas"},
