@@ -2,7 +2,6 @@ package kbuild
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -15,35 +14,82 @@ import (
 	"kas/stages"
 )
 
-// External is modules that are built after their kernel. Their names are held against the registry that the kernel's build
-// left, and against each other.
+// External is modules that are built after their kernel. Their names are checked against the
+// registry of the kernel and against each other.
 type External struct {
-	Registry *registry.Registry // of the kernel; its overlay knows the modules that were registered before
+	Registry *registry.Registry // of the kernel; its overlay has the modules registered before
 	Modules  []string           // paths of X.o or X.ko
-	Sources  []string           // folders that their source files are named from, beside those of the modules
+	Sources  []string           // source roots, besides the folders of the modules
 	Emit     bool               // write X.ko.kas beside each X.ko that has aliases
 	Debug    KernelDebug
 	Options  pipeline.Options
 }
 
-// Outcome is what External found.
+// Outcome is the result of External.
 type Outcome struct {
 	Symbols   []registry.Record // of the modules, in the order of their names
 	Ambiguous []Ambiguous
 	Written   []string // copies
 }
 
-// Run gives the modules' symbols their aliases.
+// Run finds the aliases of the modules' symbols. The error is that of ctx, or all problems of the
+// modules.
 func (e *External) Run(ctx context.Context) (*Outcome, error) {
-	alias, err := stages.ParsePolicy(e.Registry.Policy)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", e.Registry.Path, err)
-	}
-	policy, err := configs.Policy("")
+	policy, err := e.policy()
 	if err != nil {
 		return nil, err
 	}
-	policy.Alias = alias
+	objects, err := e.objects()
+	if err != nil {
+		return nil, err
+	}
+	names := registryNames(e.Registry, e.Modules, &policy)
+	outcome := &Outcome{}
+	r, err := spec{
+		config:  policy,
+		out:     filepath.Join(filepath.Dir(e.Modules[0]), ".kas"), // nothing is written there
+		options: e.Options,
+		objects: objects,
+		write:   e.Emit,
+		check:   names.check,
+		mark:    names.mark,
+		prepare: func(b *pipeline.Build) {
+			b.Taken = names.taken
+			b.Bears = func(_ *pipeline.Object, d *pipeline.Duplicate) bool {
+				return names.needed(d)
+			}
+			for _, m := range e.Modules {
+				b.Roots = append(b.Roots, absolute(filepath.Dir(m)))
+			}
+			b.Roots = append(b.Roots, e.Sources...)
+		},
+		collect: func(ctx context.Context, b *pipeline.Build) error {
+			outcome.Symbols, outcome.Written = stages.Records(b), written(b)
+			var err error
+			outcome.Ambiguous, err = names.ambiguous(ctx, b, e.Debug)
+			return err
+		},
+	}.run(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return outcome, allProblems(r)
+}
+
+// policy returns the configuration of the run, by the registry's policy.
+func (e *External) policy() (configs.Build, error) {
+	alias, err := stages.ParsePolicy(e.Registry.Policy)
+	if err != nil {
+		return configs.Build{}, fmt.Errorf("%s: %w", e.Registry.Path, err)
+	}
+	policy, err := configs.Policy("")
+	policy.Name, policy.Arch, policy.Alias, policy.Emit = "module", e.Registry.Arch, alias, beside
+	return policy, err
+}
+
+// objects returns the modules in the order of their names. It refuses two of one name: the kernel
+// cannot load both.
+func (e *External) objects() ([]pipeline.Object, error) {
 	var objects []pipeline.Object
 	paths := map[string]string{} // by the names of modules
 	for _, path := range e.Modules {
@@ -55,60 +101,29 @@ func (e *External) Run(ctx context.Context) (*Outcome, error) {
 		paths[module] = path
 		objects = append(objects, pipeline.Object{Name: name, Path: path})
 	}
-	slices.SortFunc(objects, func(a, b pipeline.Object) int { return strings.Compare(a.Name, b.Name) })
-	known := newKernelNames(e.Registry, e.Modules, &policy)
-	plan := []pipeline.Stage{
-		{Name: "scan", Run: func(ctx context.Context, b *pipeline.Build) error {
-			b.Objects = objects
-			b.Taken = known.taken
-			b.Bears = func(_ *pipeline.Object, d *pipeline.Duplicate) bool { return known.needed(d) }
-			for _, m := range e.Modules {
-				b.Roots = append(b.Roots, absolute(filepath.Dir(m)))
-			}
-			b.Roots = append(b.Roots, e.Sources...)
-			return known.read(ctx, b)
-		}},
-		{Name: "dedupe", Run: stages.Dedupe}, {Name: "normalize", Run: known.normalize}, {Name: "resolve", Run: stages.Resolve},
-	}
-	if e.Emit {
-		plan = append(plan, pipeline.Stage{Name: "emit", Run: stages.EmitModules})
-	}
-	outcome := &Outcome{}
-	plan = append(plan, pipeline.Stage{Name: "stats", Run: func(ctx context.Context, b *pipeline.Build) error {
-		outcome.Symbols = stages.Records(b)
-		for i := range b.Objects {
-			if b.Objects[i].Emitted > 0 {
-				outcome.Written = append(outcome.Written, configs.Uncompressed(b.Objects[i].Path)+".kas")
-			}
+	slices.SortFunc(objects,
+		func(a, b pipeline.Object) int { return strings.Compare(a.Name, b.Name) })
+	return objects, nil
+}
+
+// written returns the copies that a run wrote.
+func written(b *pipeline.Build) []string {
+	var all []string
+	for i := range b.Objects {
+		if o := &b.Objects[i]; o.Emitted > 0 {
+			all = append(all, configs.Uncompressed(o.Path)+".kas")
 		}
-		var err error
-		outcome.Ambiguous, err = known.ambiguous(ctx, b, e.Debug)
-		return err
-	}})
-	policy.Name, policy.Emit = "module", beside
-	policy.Arch = e.Registry.Arch
-	out := filepath.Join(filepath.Dir(e.Modules[0]), ".kas") // nothing is written there
-	r, err := pipeline.Run(ctx, &configs.Plan{Out: out, OnError: "continue", Builds: []configs.Build{policy}}, plan, e.Options)
-	if err != nil {
-		return nil, err
 	}
-	return outcome, failures(r)
+	return all
 }
 
-// failures are all errors of a run as one.
-func failures(r *pipeline.Result) error {
-	var all []error
-	for _, e := range r.Errors {
-		all = append(all, e)
-	}
-	return errors.Join(all...)
-}
-
-// UpdateOverlay writes the overlay of a registry anew: with these modules in place of what it said of modules of their
-// names, and with the late aliases of what they made ambiguous.
+// UpdateOverlay writes the overlay of a registry again. Its modules replace those of the same names
+// in the old overlay, and the symbols that they made ambiguous are in it with their late aliases.
+// An entry for a symbol of the registry itself is kept as long as a module has a symbol of its base
+// name.
 func UpdateOverlay(path string, r *registry.Registry, outcome *Outcome) error {
-	own, bases := map[string]bool{}, map[string]bool{}
 	all := slices.Clone(outcome.Symbols)
+	own := map[string]bool{}
 	for i := range outcome.Symbols {
 		own[outcome.Symbols[i].Module()] = true
 	}
@@ -126,13 +141,15 @@ func UpdateOverlay(path string, r *registry.Registry, outcome *Outcome) error {
 			}
 		}
 	}
-	// A symbol of the registry is told of here as long as a module shares its name.
+	bases := map[string]bool{} // of symbols in modules
 	for i := range all {
 		if !r.Has(&all[i]) {
 			bases[all[i].BaseName()] = true
 		}
 	}
-	all = slices.DeleteFunc(all, func(x registry.Record) bool { return r.Has(&x) && !bases[x.BaseName()] })
-	_, err := pipeline.WriteFile(path, func(w io.Writer) error { return registry.WriteOverlay(w, r.File, all) })
+	all = slices.DeleteFunc(all,
+		func(x registry.Record) bool { return r.Has(&x) && !bases[x.BaseName()] })
+	_, err := pipeline.WriteFile(path,
+		func(w io.Writer) error { return registry.WriteOverlay(w, r.File, all) })
 	return err
 }

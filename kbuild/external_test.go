@@ -275,7 +275,7 @@ func TestExternalRefused(t *testing.T) {
 	if err := os.WriteFile(config, []byte("version: 1\nalias: {line: none}\nbuilds: [{name: x, vmlinux: x}]\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	k.refused(k.linkExternal(headers, path, "KAS_CONFIG="+config), `was made by the policy separator=@ line=opening symbols=text names=duplicates, and KAS_CONFIG says separator=@ line=none`)
+	k.refused(k.linkExternal(headers, path, "KAS_CONFIG="+config), `symbols\.kas has the policy separator=@ line=opening symbols=text names=duplicates, but KAS_CONFIG sets separator=@ line=none`)
 	k.refused(k.linkExternal(headers, path, "KAS_REGISTRY="+config), `not a registry of kas`)
 	k.refused(k.linkExternal(headers, path, "KAS_REGISTRY="+symbols+":"+filepath.Join(headers, "symbols.kas")), `2 registries`)
 	damaged := filepath.Join(t.TempDir(), "symbols.kas")
@@ -309,7 +309,7 @@ func TestExternalRefused(t *testing.T) {
 	if err := os.WriteFile(release, []byte("#define UTS_RELEASE \"6.1.0-2\"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	k.refused(k.linkExternal(headers, path, "KAS_REGISTRY="+other), `is of 6\.1\.0-1, and .*/headers is for modules of 6\.1\.0-2`)
+	k.refused(k.linkExternal(headers, path, "KAS_REGISTRY="+other), `is the registry of 6\.1\.0-1, but modules in .*/headers are built for 6\.1\.0-2`)
 	if k.exists(path+".ko") || k.exists(path+".o.kas") {
 		t.Error("something was linked")
 	}

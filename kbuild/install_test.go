@@ -18,7 +18,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// installTree copies the look-alike of a version.
+// installTree copies the build files of a version that testdata has.
 func installTree(t *testing.T, version string) string {
 	t.Helper()
 	tree := t.TempDir()
@@ -28,11 +28,11 @@ func installTree(t *testing.T, version string) string {
 	return tree
 }
 
-// kernelTrees calls f with a copy of the build files of each kernel in KAS_KERNEL_SOURCES, a list of folders like PATH.
+// kernelTrees calls f with a copy of the build files of each kernel in KAS_KERNEL_SOURCES, a list of folders as in PATH.
 func kernelTrees(t *testing.T, f func(t *testing.T, tree string)) {
 	sources := filepath.SplitList(os.Getenv("KAS_KERNEL_SOURCES"))
 	if len(sources) == 0 {
-		t.Skip("KAS_KERNEL_SOURCES names no kernel's source trees")
+		t.Skip("KAS_KERNEL_SOURCES names no kernel source trees")
 	}
 	for _, source := range sources {
 		t.Run(filepath.Base(source), func(t *testing.T) {
@@ -74,7 +74,7 @@ func writeTestFile(t *testing.T, path, text string, mode fs.FileMode) {
 	}
 }
 
-// listTree is what a tree's files hold and how they may be used.
+// listTree returns the mode and content of each file of a tree.
 func listTree(t *testing.T, tree string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
@@ -97,7 +97,7 @@ func listTree(t *testing.T, tree string) map[string]string {
 	return files
 }
 
-// change makes the changes of Install or Remove and returns how many files they are.
+// change makes the changes of Install or Remove and returns the number of changed files.
 func change(t *testing.T, plan func(string) (Changes, error), tree string) int {
 	t.Helper()
 	list, err := plan(tree)
@@ -110,7 +110,7 @@ func change(t *testing.T, plan func(string) (Changes, error), tree string) int {
 	return len(list)
 }
 
-// thereAndBack installs twice and removes twice.
+// thereAndBack installs twice and removes twice. The second time must change nothing.
 func thereAndBack(t *testing.T, tree string) {
 	before := listTree(t, tree)
 	list, err := Install(tree)
@@ -122,14 +122,14 @@ func thereAndBack(t *testing.T, tree string) {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff(before, listTree(t, tree)); d != "" {
-		t.Fatalf("planning wrote:\n%s", d)
+		t.Fatalf("Install itself wrote:\n%s", d)
 	}
 	if n := change(t, Install, tree); n != len(insertions) {
 		t.Errorf("install changed %d files", n)
 	}
 	with := listTree(t, tree)
 	if len(with) != len(before) {
-		t.Errorf("install made files:\n%s", cmp.Diff(before, with))
+		t.Errorf("install added files:\n%s", cmp.Diff(before, with))
 	}
 	for name := range before {
 		if mode, was := strings.SplitN(with[name], "\n", 2)[0], strings.SplitN(before[name], "\n", 2)[0]; mode != was {
@@ -146,16 +146,16 @@ func thereAndBack(t *testing.T, tree string) {
 		t.Errorf("remove left:\n%s", d)
 	}
 	if n := change(t, Remove, tree); n != 0 {
-		t.Errorf("remove changed %d files of a tree that has no option", n)
+		t.Errorf("remove changed %d files of a tree without the option", n)
 	}
-	// Another tool makes the same of the diff.
+	// patch makes the same tree from the diff.
 	patch := exec.Command(need.Tool(t, "patch"), "-p1", "-s", "--no-backup-if-mismatch", "-F0")
 	patch.Dir, patch.Stdin = tree, strings.NewReader(diff.String())
 	if out, err := patch.CombinedOutput(); err != nil {
 		t.Fatalf("patch: %v\n%s\n%s", err, out, diff.String())
 	}
 	if d := cmp.Diff(with, listTree(t, tree)); d != "" {
-		t.Errorf("patch made another tree of the diff:\n%s", d)
+		t.Errorf("patch made another tree from the diff:\n%s", d)
 	}
 }
 
@@ -197,7 +197,7 @@ func TestInstallKernels(t *testing.T) {
 	})
 }
 
-// TestInstallRefused: what is not as it must be is told, all of it, and nothing is written.
+// Install and Remove report every problem of a tree, and write nothing then.
 func TestInstallRefused(t *testing.T) {
 	edit := func(file, old, new string) func(t *testing.T, tree string) {
 		return func(t *testing.T, tree string) {
@@ -225,21 +225,21 @@ func TestInstallRefused(t *testing.T) {
 	for name, c := range map[string]struct {
 		spoil  func(t *testing.T, tree string)
 		plan   func(string) (Changes, error)
-		errors []string // of each line
+		errors []string // one pattern for each line
 	}{
 		"no tree": {func(t *testing.T, tree string) { os.Remove(filepath.Join(tree, "Makefile")) }, Install,
-			[]string{`^TREE is no kernel's source tree: .*TREE/Makefile: no such file`}},
+			[]string{`^TREE is not a kernel source tree: .*TREE/Makefile: no such file`}},
 		"no kernel": {edit("Makefile", "PATCHLEVEL", "LEVEL"), Install,
-			[]string{`^TREE is no kernel's source tree: looked in TREE/Makefile for the lines VERSION = and PATCHLEVEL =$`}},
+			[]string{`^TREE is not a kernel source tree: TREE/Makefile has no lines VERSION = and PATCHLEVEL =$`}},
 		"old": {edit("Makefile", "VERSION = 6", "VERSION = 5"), Install,
-			[]string{`^TREE is Linux 5\.12: looked for 6\.1 or later$`}},
+			[]string{`^TREE is Linux 5\.12: kas needs 6\.1 or later$`}},
 		"no anchors": {both(edit("init/Kconfig", "KALLSYMS_ALL", "KALLSYMS_EVERY"), edit("scripts/Makefile.modfinal", "%.o, $^", "%.o,$^")), Install,
 			[]string{
-				`^TREE/init/Kconfig: looked for "config KALLSYMS_ALL" and found none: no way to add the option to this version is known$`,
-				`^TREE/scripts/Makefile.modfinal: looked for "-o \$@ \$\(filter %\.o, \$\^\)" and found none: `,
+				`^TREE/init/Kconfig: "config KALLSYMS_ALL" not found: kas does not know where the option belongs in this version$`,
+				`^TREE/scripts/Makefile.modfinal: "-o \$@ \$\(filter %\.o, \$\^\)" not found: `,
 			}},
 		"two anchors": {edit("init/Kconfig", "config KALLSYMS\n", "\nconfig KALLSYMS_ALL\n"), Install,
-			[]string{`^TREE/init/Kconfig: looked for "config KALLSYMS_ALL" and found more than one$`}},
+			[]string{`^TREE/init/Kconfig: "config KALLSYMS_ALL" found more than once: `}},
 		"no file": {func(t *testing.T, tree string) { os.Remove(filepath.Join(tree, "scripts/link-vmlinux.sh")) }, Install,
 			[]string{`TREE/scripts/link-vmlinux\.sh: no such file`}},
 		"a link": {func(t *testing.T, tree string) {
@@ -250,19 +250,19 @@ func TestInstallRefused(t *testing.T) {
 			if err := os.Symlink("Kconfig.real", path); err != nil {
 				t.Fatal(err)
 			}
-		}, Install, []string{`^TREE/init/Kconfig is no regular file$`}},
+		}, Install, []string{`^TREE/init/Kconfig is not a regular file$`}},
 		"edited block": {both(install, edit("init/Kconfig", "by kas\"", "by Kas\"")), Remove,
-			[]string{`^TREE/init/Kconfig:5: what begins here was edited since kas wrote it; take it out by hand$`}},
+			[]string{`^TREE/init/Kconfig:5: this block was edited after kas wrote it: remove it by hand$`}},
 		"edited block, again": {both(install, edit("init/Kconfig", "by kas\"", "by Kas\"")), Install,
-			[]string{`^TREE/init/Kconfig:5: what begins here was edited since`}},
+			[]string{`^TREE/init/Kconfig:5: this block was edited after`}},
 		"no end": {both(install, edit("scripts/link-vmlinux.sh", "# kas: end", "# kas end")), Remove,
-			[]string{`^TREE/scripts/link-vmlinux\.sh:17: what begins here has no end, "# kas: end"; take`}},
+			[]string{`^TREE/scripts/link-vmlinux\.sh:17: this block has no end, "# kas: end": remove`}},
 		"edited line": {both(install, edit("scripts/Makefile.modfinal", "%.o$(kas-ext) %.mod.o", "%.o$(kas-ext)  %.mod.o")), Remove,
-			[]string{`^TREE/scripts/Makefile\.modfinal: "kas-ext" is there, but not as kas wrote it: take it out by hand$`}},
+			[]string{`^TREE/scripts/Makefile\.modfinal: "kas-ext" is not as kas wrote it: remove it by hand$`}},
 		"part gone": {both(install, edit("scripts/Makefile.modfinal", "%.o$(kas-ext) %.mod.o", "%.o %.mod.o")), Remove,
-			[]string{`^TREE/scripts/Makefile\.modfinal: 1 of the option's 3 parts are gone: take out the others by hand$`}},
+			[]string{`^TREE/scripts/Makefile\.modfinal: 1 of the 3 parts of the option are missing: remove the others by hand$`}},
 		"another's": {edit("init/Kconfig", "config KALLSYMS\n", "config KALLSYMS_ALIAS\n"), Install,
-			[]string{`^TREE/init/Kconfig: "KALLSYMS_ALIAS" is there, but not as kas wrote it`}},
+			[]string{`^TREE/init/Kconfig: "KALLSYMS_ALIAS" is not as kas wrote it`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tree := installTree(t, "6.12")
@@ -288,7 +288,7 @@ func TestInstallRefused(t *testing.T) {
 	}
 }
 
-// TestInstallParts: a tree that a killed install left with the option in some files alone is completed or cleaned.
+// A killed install leaves the option in some files only. Install completes it, Remove removes it.
 func TestInstallParts(t *testing.T) {
 	for _, f := range insertions {
 		tree := installTree(t, "6.1")
@@ -305,16 +305,16 @@ func TestInstallParts(t *testing.T) {
 			}
 		}
 		if n := change(t, Install, tree); n != len(insertions)-1 {
-			t.Errorf("after %s alone, install changed %d files", f.file, n)
+			t.Errorf("after only %s was installed, install changed %d files", f.file, n)
 		}
 		change(t, Remove, tree)
 		if d := cmp.Diff(before, listTree(t, tree)); d != "" {
-			t.Errorf("after %s alone:\n%s", f.file, d)
+			t.Errorf("after only %s was installed, remove left:\n%s", f.file, d)
 		}
 	}
 }
 
-// TestInstallAll: if a file cannot be written, none is.
+// If one file cannot be written, none is.
 func TestInstallAll(t *testing.T) {
 	for i, f := range insertions {
 		tree := installTree(t, "6.12")
@@ -323,12 +323,12 @@ func TestInstallAll(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := listTree(t, tree)
-		// A folder in the way of the temporary file, and then one in the file's own.
+		// First a folder takes the name of the temporary file, then that of the file itself.
 		if err := os.Mkdir(list[i].temporary(), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		if err := list.Write(); err == nil {
-			t.Errorf("%s was written through a folder", f.file)
+			t.Errorf("%s was written although its temporary file is a folder", f.file)
 		}
 		if d := cmp.Diff(before, listTree(t, tree)); d != "" {
 			t.Errorf("%s cannot be written, but:\n%s", f.file, d)
@@ -342,7 +342,7 @@ func TestInstallAll(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := list.Write(); err == nil {
-			t.Errorf("%s replaced a folder", f.file)
+			t.Errorf("%s replaced a folder of that name", f.file)
 		}
 		if d := cmp.Diff(before, listTree(t, tree)); d != "" {
 			t.Errorf("%s cannot be replaced, but:\n%s", f.file, d)
@@ -350,7 +350,7 @@ func TestInstallAll(t *testing.T) {
 	}
 }
 
-// TestInstallOlderText: blocks of another version of kas are known by their digests.
+// Install replaces, and Remove removes, blocks that another version of kas wrote: their digests prove them unedited.
 func TestInstallOlderText(t *testing.T) {
 	tree := installTree(t, "6.12")
 	before := listTree(t, tree)
@@ -381,8 +381,8 @@ func TestInstallOlderText(t *testing.T) {
 	}
 }
 
-// fakeTools are programs that note how they were called, in the file calls: kas, which makes X.o.kas a link unless
-// X.o.copy is there, ld, nm, cc, and fixdep.
+// fakeTools adds kas, ld, nm, cc and fixdep to a tree. They write their arguments to the file calls. kas makes X.o.kas a
+// copy of X.copy if that exists, else a link.
 func fakeTools(t *testing.T, tree string) {
 	t.Helper()
 	for name, script := range map[string]string{
@@ -414,8 +414,8 @@ esac`,
 	} {
 		path := filepath.Join(tree, name)
 		writeTestFile(t, path, text, 0o644)
-		long := time.Now().Add(-time.Hour)
-		if err := os.Chtimes(path, long, long); err != nil {
+		hourAgo := time.Now().Add(-time.Hour)
+		if err := os.Chtimes(path, hourAgo, hourAgo); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -429,7 +429,7 @@ esac`,
 	turn(t, tree, false)
 }
 
-// turn switches the option.
+// turn switches the option on or off.
 func turn(t *testing.T, tree string, on bool) {
 	t.Helper()
 	config := "CONFIG_MODULES=y\nCONFIG_KALLSYMS=y\n"
@@ -439,7 +439,7 @@ func turn(t *testing.T, tree string, on bool) {
 	writeTestFile(t, filepath.Join(tree, "include/config/auto.conf"), config, 0o644)
 }
 
-// calls runs a program in the tree and returns what the fake tools noted, one call a line, options of linkers left out.
+// calls runs a program in the tree and returns the calls of the fake tools, one per line, without linker options.
 func calls(t *testing.T, tree string, env []string, name string, args ...string) string {
 	t.Helper()
 	path := filepath.Join(tree, "calls")
@@ -481,7 +481,7 @@ func modfinalJobs(t *testing.T, tree, jobs string) string {
 		"MODORDER=modules.order", "LD=ld", "CC=cc", "srctree=.", "objtree=.", "VPATH=.", "SRCARCH=x86")
 }
 
-// TestInstalledRules: with the option on, modules are linked from X.o.kas and finished; off, kas is not called.
+// With the option on, modules are linked from X.o.kas and finished. With it off, kas is not called.
 func TestInstalledRules(t *testing.T) {
 	for _, version := range []string{"6.1", "6.12"} {
 		t.Run(version, func(t *testing.T) {
@@ -505,7 +505,7 @@ func TestInstalledRules(t *testing.T) {
 	}
 }
 
-// TestInstalledRulesOfKernels: kbuild's own rules. A module is linked again if its copy was made again, and only then.
+// With kbuild's own rules, a module is linked again if and only if its copy has changed.
 func TestInstalledRulesOfKernels(t *testing.T) {
 	kernelTrees(t, func(t *testing.T, tree string) {
 		fakeTools(t, tree)
@@ -520,15 +520,15 @@ func TestInstalledRulesOfKernels(t *testing.T) {
 		wantCalls(t, "on", modfinal(t, tree), lookA, newA, endA, lookB, newB, endB)
 		wantCalls(t, "again", modfinal(t, tree), lookA, lookB)
 		writeTestFile(t, filepath.Join(tree, "a.copy"), "a with aliases", 0o644)
-		wantCalls(t, "a has aliases", modfinal(t, tree), lookA, newA, endA, lookB)
+		wantCalls(t, "a gets aliases", modfinal(t, tree), lookA, newA, endA, lookB)
 		wantCalls(t, "again", modfinal(t, tree), lookA, lookB)
 		if data, err := os.ReadFile(filepath.Join(tree, "a.ko")); err != nil || string(data) != "a with aliases" {
 			t.Errorf("a.ko is %q: %v", data, err)
 		}
 		os.Remove(filepath.Join(tree, "a.copy"))
-		// The link that stands there now is as old as a.o. With one job make tells by itself that the file is another one.
+		// The link that replaces the copy is as old as a.o. With one job, make itself notices that the file is another one.
 		if got := modfinalJobs(t, tree, "-j2"); !strings.Contains(got, newA+"\n") || !strings.Contains(got, endA+"\n") || strings.Contains(got, newB) {
-			t.Errorf("a has none: calls:\n%s", got)
+			t.Errorf("a loses its aliases: calls:\n%s", got)
 		}
 		wantCalls(t, "again", modfinal(t, tree), lookA, lookB)
 		writeTestFile(t, filepath.Join(tree, "b.o"), "c", 0o644)
@@ -541,7 +541,7 @@ func TestInstalledRulesOfKernels(t *testing.T) {
 	})
 }
 
-// TestInstalledLink: with the option on, vmlinux is linked and listed by kas, with the real tools behind it.
+// With the option on, link-vmlinux.sh calls kas with the real tools as --tool.
 func TestInstalledLink(t *testing.T) {
 	for _, version := range []string{"6.1", "6.12"} {
 		t.Run(version, func(t *testing.T) {
@@ -559,7 +559,7 @@ func TestInstalledLink(t *testing.T) {
 	}
 }
 
-// TestInstalledClean: make clean takes the copies and the memory of the hooks, and no folder or file of another name.
+// make clean removes the copies and the folder .kas, and no file or folder of another name.
 func TestInstalledClean(t *testing.T) {
 	tree := installTree(t, "6.1")
 	change(t, Install, tree)

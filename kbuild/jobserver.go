@@ -8,44 +8,31 @@ import (
 	"syscall"
 )
 
-// jobs returns how many workers a call may have. Under a make with a jobserver that is the one which every recipe has,
-// and one more for each token that is free now (GNU make manual, "Sharing Job Slots with GNU make"); release gives the
-// tokens back. Under a make without one it is one, and as many as there are cores where there is no make.
+// jobs returns how many workers a call may have; release must be called when they are done. Without
+// make that is the number of cores, and below a make without a jobserver it is 1. With a jobserver
+// it is 1, which every recipe has, and one more for each token that is free now (GNU make manual,
+// "Sharing Job Slots with GNU make"). release returns the tokens.
 func jobs(makeflags string) (n int, release func()) {
 	cores := runtime.GOMAXPROCS(0)
 	if makeflags == "" {
 		return cores, func() {}
 	}
-	get, put := "", ""
-	for _, word := range strings.Fields(makeflags) {
-		auth, ok := strings.CutPrefix(word, "--jobserver-auth=")
-		if !ok {
-			auth, ok = strings.CutPrefix(word, "--jobserver-fds=")
-		}
-		if !ok {
-			continue
-		}
-		if path, fifo := strings.CutPrefix(auth, "fifo:"); fifo {
-			get, put = path, path
-		} else if r, w, ok := strings.Cut(auth, ","); ok && !strings.HasPrefix(r, "-") {
-			// Opened anew: the one that make handed down is shared with make, and must go on to block.
-			get, put = "/proc/self/fd/"+r, "/proc/self/fd/"+w
-		}
-	}
+	get, put := jobserver(makeflags)
 	if get == "" {
 		return 1, func() {}
 	}
 	in, err := syscall.Open(get, syscall.O_RDONLY|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
 	if err != nil {
-		return 1, func() {} // make did not hand it down: the recipe has no `+`
+		return 1, func() {} // without `+` in the recipe, make does not pass the jobserver on
 	}
 	defer syscall.Close(in)
 	out, err := os.OpenFile(put, os.O_WRONLY, 0)
 	if err != nil {
 		return 1, func() {}
 	}
-	// Without the `+` the numbers may be those of any file.
-	if info, err := out.Stat(); err != nil || info.Mode().Type() != fs.ModeNamedPipe || !isPipe(in) {
+	// Without `+`, the descriptors may be those of any files.
+	if info, err := out.Stat(); err != nil || info.Mode().Type() != fs.ModeNamedPipe ||
+		!isPipe(in) {
 		out.Close()
 		return 1, func() {}
 	}
@@ -59,6 +46,28 @@ func jobs(makeflags string) (n int, release func()) {
 		out.Write(tokens)
 		out.Close()
 	}
+}
+
+// jobserver returns the paths from which tokens are read and to which they are written, "" if
+// MAKEFLAGS names none. The last one that it names counts.
+func jobserver(makeflags string) (get, put string) {
+	for _, word := range strings.Fields(makeflags) {
+		auth, ok := strings.CutPrefix(word, "--jobserver-auth=")
+		if !ok {
+			auth, ok = strings.CutPrefix(word, "--jobserver-fds=")
+		}
+		if !ok {
+			continue
+		}
+		if path, fifo := strings.CutPrefix(auth, "fifo:"); fifo {
+			get, put = path, path
+		} else if r, w, ok := strings.Cut(auth, ","); ok && !strings.HasPrefix(r, "-") {
+			// The pipe is opened again: the inherited descriptor is shared with make, and must keep
+			// blocking.
+			get, put = "/proc/self/fd/"+r, "/proc/self/fd/"+w
+		}
+	}
+	return get, put
 }
 
 func isPipe(fd int) bool {

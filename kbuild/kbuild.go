@@ -1,6 +1,14 @@
-// Package kbuild is the kernel side: the hooks that stand for $(NM) and $(LD) in a kernel's build. They pass everything
-// through to the real tools, but for two things: the lists of vmlinux that link-vmlinux.sh makes get alias lines, and a
-// module is linked from X.o.kas in place of X.o.
+// Package kbuild puts aliases into a kernel while it is built. Its hooks take the place of kbuild's
+// $(NM) and $(LD). They run the real tools, with two exceptions: the symbol lists of vmlinux that
+// link-vmlinux.sh requests get alias lines, and a module is linked from X.o.kas, its copy with
+// aliases, instead of X.o.
+//
+// The package also names the symbols of modules that are built after their kernel (External) and
+// makes the hooks an option of a kernel's configuration (Install).
+//
+// NM, LD, Object and Finish are the entry points of the hooks. Below them, a session is one call
+// with its settings, tree is the build folder, spec is a run of the stages, and memory is what one
+// call leaves for the next.
 package kbuild
 
 import (
@@ -8,56 +16,51 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
-
-	"kas/configs"
-	"kas/pipeline"
 )
 
-// Hook is one call in place of a real tool.
+// Hook is one call of a hook.
 type Hook struct {
-	Args   []string // as make gave them, without the name of the hook
+	Args   []string // as make passes them, without the name of the hook
 	Getenv func(string) string
 
-	// Kas tells this program from every other: pipeline.Options. A call that is passed through does not ask.
+	// Kas returns an identifier of this program: pipeline.Options.Kas. A call that is passed
+	// through does not need it.
 	Kas func() string
 }
 
-// off says whether the hooks are switched off: then the tool is what it would be without kas.
+// off reports whether the hooks are switched off: the call then does what it does without kas.
 func (h *Hook) off() bool { return h.Getenv("KAS") == "0" }
 
-// tool takes --tool from the front of the arguments, which names the real tool; by default it is the one that kbuild
-// takes by LLVM and CROSS_COMPILE. Options of the tool may follow its name, after blanks.
-func (h *Hook) tool(gnu, llvm string) []string {
+// tool splits the arguments into the real tool and what to pass to it. A leading --tool names the
+// tool, with options of its own after blanks. Without it, the tool is the one that kbuild selects
+// by LLVM and CROSS_COMPILE.
+func (h *Hook) tool(gnu, llvm string) (tool, args []string) {
 	if len(h.Args) > 0 {
 		if tool, ok := strings.CutPrefix(h.Args[0], "--tool="); ok {
-			h.Args = h.Args[1:]
-			return strings.Fields(tool)
+			return strings.Fields(tool), h.Args[1:]
 		}
 	}
 	if len(h.Args) > 1 && h.Args[0] == "--tool" {
-		tool := h.Args[1]
-		h.Args = h.Args[2:]
-		return strings.Fields(tool)
+		return strings.Fields(h.Args[1]), h.Args[2:]
 	}
 	switch suite := h.Getenv("LLVM"); {
 	case strings.HasSuffix(suite, "/"): // a folder
-		return []string{suite + llvm}
+		return []string{suite + llvm}, h.Args
 	case strings.HasPrefix(suite, "-"): // a version
-		return []string{llvm + suite}
+		return []string{llvm + suite}, h.Args
 	case suite != "" && suite != "0":
-		return []string{llvm}
+		return []string{llvm}, h.Args
 	}
-	return []string{h.Getenv("CROSS_COMPILE") + gnu}
+	return []string{h.Getenv("CROSS_COMPILE") + gnu}, h.Args
 }
 
-// command is the real tool with its arguments, found on the path.
+// command finds the real tool on the PATH.
 func command(tool, args []string) (*exec.Cmd, error) {
 	if len(tool) == 0 {
-		return nil, errors.New("--tool names no tool")
+		return nil, errors.New("--tool is empty: name the real tool")
 	}
 	c := exec.Command(tool[0], append(slices.Clone(tool[1:]), args...)...)
 	if errors.Is(c.Err, exec.ErrNotFound) {
@@ -66,7 +69,7 @@ func command(tool, args []string) (*exec.Cmd, error) {
 	return c, c.Err
 }
 
-// pass becomes the real tool: what it prints and how it ends is its own. It returns only if there is none.
+// pass replaces this process by the real tool. It returns only if that fails.
 func pass(tool, args []string) error {
 	c, err := command(tool, args)
 	if err != nil {
@@ -75,7 +78,8 @@ func pass(tool, args []string) error {
 	return fmt.Errorf("%s: %w", c.Path, syscall.Exec(c.Path, c.Args, os.Environ()))
 }
 
-// run runs the real tool and returns its exit status. Its standard output goes to stdout.
+// run runs the real tool with its standard output on stdout, and returns its exit status as a shell
+// reports it.
 func run(tool, args []string, stdout *os.File) (status int, err error) {
 	c, err := command(tool, args)
 	if err != nil {
@@ -90,13 +94,4 @@ func run(tool, args []string, stdout *os.File) (status int, err error) {
 		return exit.ExitCode(), nil
 	}
 	return 0, err
-}
-
-// beside is what is written in a kernel's build: copies beside the modules' objects that have aliases.
-var beside = configs.Emit{Beside: true, Unaliased: "skip"}
-
-// options are those of a run within make: as many workers as its jobserver has tokens for.
-func (h *Hook) options(t tree) (pipeline.Options, func()) {
-	jobs, release := jobs(h.Getenv("MAKEFLAGS"))
-	return pipeline.Options{Jobs: jobs, Cache: filepath.Join(t.state, "cache"), Kas: h.Kas(), All: true}, release
 }

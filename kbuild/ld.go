@@ -1,44 +1,44 @@
 package kbuild
 
 import (
-	"bytes"
-	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-
-	"kas/elf"
-	"kas/pipeline"
 )
 
-// LD stands for $(LD). It links a module from X.o.kas in place of X.o, keeps the debugging information of the first image
-// whose list is asked for, and passes every other call through. It returns the exit status, or an error of its own.
+// LD takes the place of $(LD). It links a module from X.o.kas instead of X.o, keeps the debugging
+// information of the first image of vmlinux, and passes every other call through. It returns the
+// exit status, or an error of its own.
 func LD(h Hook) (status int, err error) {
-	tool := h.tool("ld", "ld.lld")
+	tool, args := h.tool("ld", "ld.lld")
 	if h.off() {
-		return 0, pass(tool, h.Args)
+		return 0, pass(tool, args)
 	}
-	out := output(h.Args)
-	if m := image.FindStringSubmatch(filepath.Base(out)); m != nil && m[3] == "1" {
-		// NM finds the places of this image's symbols in it.
-		return 0, pass(tool, slices.DeleteFunc(slices.Clone(h.Args), func(a string) bool { return a == "--strip-debug" || a == "-S" }))
+	out := output(args)
+	if passOf(out) == 1 {
+		// NM reads the locations of this image's symbols from it.
+		strips := func(a string) bool { return a == "--strip-debug" || a == "-S" }
+		return 0, pass(tool, slices.DeleteFunc(slices.Clone(args), strips))
 	}
-	object := moduleObject(h.Args, out)
+	object := moduleObject(args, out)
 	if object < 0 {
-		return 0, pass(tool, h.Args)
+		return 0, pass(tool, args)
 	}
-	path := h.Args[object]
-	t := h.treeHere()
-	copied, err := h.copied(t, path)
+	return h.linkModule(tool, args, object, out)
+}
+
+// linkModule links the module out. Its object is args[object].
+func (h *Hook) linkModule(tool, args []string, object int, out string) (status int, err error) {
+	path, s := args[object], h.session()
+	copied, err := s.copied(path)
 	if err != nil {
 		return 0, err
 	}
-	args := slices.Clone(h.Args)
 	if copied {
+		args = slices.Clone(args)
 		args[object] = path + ".kas"
 	}
-	globals, err := t.globals(path)
+	globals, err := s.memory.globals(path)
 	if err != nil {
 		return 0, err
 	}
@@ -49,13 +49,13 @@ func LD(h Hook) (status int, err error) {
 		return status, err
 	}
 	if err := addGlobals(out, globals); err != nil {
-		os.Remove(out) // make must not take it for done
+		os.Remove(out) // else make would take it for finished
 		return 0, err
 	}
 	return 0, nil
 }
 
-// output is the file that a call of ld writes.
+// output returns the file that a call of ld writes, "" if it names none.
 func output(args []string) string {
 	for i, a := range args {
 		switch {
@@ -70,63 +70,13 @@ func output(args []string) string {
 	return ""
 }
 
-// moduleObject finds X.o among the arguments of a module's final link: `ld -r ... -o X.ko X.o X.mod.o`; -1 if this is none.
+// moduleObject returns the index of X.o in the arguments of a module's final link, `ld -r ... -o
+// X.ko X.o X.mod.o`. It returns -1 for any other call.
 func moduleObject(args []string, out string) int {
 	stem, ok := strings.CutSuffix(out, ".ko")
-	if !ok || !slices.ContainsFunc(args, func(a string) bool { return a == "-r" || a == "--relocatable" }) {
+	if !ok || !slices.ContainsFunc(args,
+		func(a string) bool { return a == "-r" || a == "--relocatable" }) {
 		return -1
 	}
 	return slices.Index(args, stem+".o")
-}
-
-// globalsFile lists the aliases of modules' global symbols: "OBJECT SYMBOL ALIAS". GNU ld writes global symbols in an
-// order of its own, and an alias that stands before its original would be taken for it by ftrace and in stack traces. So
-// they are added to the linked module.
-const globalsFile = "globals"
-
-func (t tree) globals(object string) (map[string]string, error) {
-	data, err := os.ReadFile(filepath.Join(t.state, globalsFile))
-	if err != nil {
-		return nil, err
-	}
-	all := map[string]string{}
-	for line := range bytes.Lines(data) {
-		c := strings.Split(strings.TrimSuffix(string(line), "\n"), "\t")
-		if len(c) == 3 && c[0] == absolute(object) {
-			all[c[1]] = c[2]
-		}
-	}
-	return all, nil
-}
-
-// addGlobals adds the aliases of global symbols to a linked module.
-func addGlobals(path string, aliases map[string]string) error {
-	f, err := elf.Open(path)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	defer f.Close()
-	syms, err := f.Symtab()
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	var list []elf.Alias
-	for id := syms.Locals; int(id) < syms.Len(); id++ {
-		s, err := syms.At(id)
-		if err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
-		if alias, ok := aliases[string(s.Name)]; ok && s.Defined() {
-			list = append(list, elf.Alias{Original: id, Name: alias})
-		}
-	}
-	if len(list) != len(aliases) {
-		return fmt.Errorf("%s: %d of %d global symbols that have aliases were linked", path, len(list), len(aliases))
-	}
-	plan, err := f.Rewrite(list)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	_, err = pipeline.WriteObject(path, plan)
-	return err
 }

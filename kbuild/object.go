@@ -9,20 +9,21 @@ import (
 	"kas/pipeline"
 )
 
-// Object makes the copy of a module's object that bears its aliases, X.o.kas of X.o, for a tree in which it is a target of
-// its own. A module without aliases gets a symbolic link to X.o there. What is right already is left alone.
+// Object makes X.o.kas, the copy of a module's object X.o with its aliases, in a tree where the
+// copy is a make target. For a module without aliases X.o.kas is a symbolic link to X.o. A file
+// that is right already is left alone.
 func Object(h Hook, object string) error {
 	if h.off() {
 		return link(object)
 	}
-	copied, err := h.copied(h.treeHere(), object)
+	copied, err := h.session().copied(object)
 	if err != nil || copied {
 		return err
 	}
 	return link(object)
 }
 
-// link stands X.o itself in the place of its copy.
+// link makes X.o.kas a symbolic link to X.o.
 func link(object string) error {
 	target := object + ".kas"
 	if to, err := os.Readlink(target); err == nil && to == filepath.Base(object) {
@@ -34,16 +35,16 @@ func link(object string) error {
 	return pipeline.Symlink(filepath.Base(object), target)
 }
 
-// Finish adds to a module that was linked from X.o.kas the aliases of its global symbols.
+// Finish adds the aliases of its global symbols to a module that was linked from X.o.kas.
 func Finish(h Hook, module, object string) error {
 	if h.off() {
 		return nil
 	}
-	t := h.treeHere()
-	if _, err := h.copied(t, object); err != nil {
+	s := h.session()
+	if _, err := s.copied(object); err != nil {
 		return err
 	}
-	globals, err := t.globals(object)
+	globals, err := s.memory.globals(object)
 	if err != nil || len(globals) == 0 {
 		return err
 	}

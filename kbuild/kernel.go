@@ -1,0 +1,94 @@
+package kbuild
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"strings"
+
+	"kas/configs"
+	"kas/registry"
+	"kas/stages"
+)
+
+// kernelNames opens the registry of the kernel that the session builds modules for, if it needs
+// one, and sets the policy to that of the registry.
+func (s *session) kernelNames(policy *configs.Build) (*kernelNames, error) {
+	files := s.registryFiles()
+	if len(files) == 0 {
+		return buildNames(), nil
+	}
+	all, err := registry.OpenAll(files)
+	if err != nil {
+		return nil, err
+	}
+	if len(all) != 1 {
+		registry.CloseAll(all)
+		return nil, fmt.Errorf("%s: %d registries: KAS_REGISTRY must name that of one kernel",
+			strings.Join(files, ", "), len(all))
+	}
+	names, err := s.namesOf(all[0], policy)
+	if err != nil {
+		all[0].Close()
+	}
+	return names, err
+}
+
+// registryFiles returns the registry of the kernel that out-of-tree modules are built for, and its
+// overlay if that exists. Without KAS_REGISTRY it is the registry beside Module.symvers. It returns
+// none if the kernel itself was built in the tree, or if no out-of-tree modules are built.
+func (s *session) registryFiles() []string {
+	if s.tree.ext == "" {
+		return nil
+	}
+	var files []string
+	for _, file := range s.registries {
+		if info, err := os.Stat(file); err == nil && info.IsDir() {
+			file = cmp.Or(registry.InFolder(file), file)
+		}
+		files = append(files, file)
+	}
+	if file := registry.InFolder(s.tree.dir); len(files) == 0 && file != "" && !s.tree.built() {
+		files = append(files, file)
+	}
+	if len(files) > 0 && s.overlay != "" && exists(s.overlay) {
+		files = append(files, s.overlay)
+	}
+	return files
+}
+
+// namesOf prepares the names of a registry for the session's modules.
+func (s *session) namesOf(r *registry.Registry, policy *configs.Build) (*kernelNames, error) {
+	if err := s.fits(r, policy); err != nil {
+		return nil, err
+	}
+	if s.overlay != "" && !exists(s.overlay) {
+		warn("KAS_OVERLAY: %s does not exist: assuming that no module was registered before",
+			s.overlay)
+	}
+	policy.Arch = r.Arch
+	modules, err := s.tree.modules(s.tree.ext)
+	if err != nil {
+		return nil, err
+	}
+	return registryNames(r, modules, policy), nil
+}
+
+// fits refuses the registry of another kernel than that of the tree, and one of another policy than
+// KAS_CONFIG sets. Without KAS_CONFIG the registry's policy becomes the session's.
+func (s *session) fits(r *registry.Registry, policy *configs.Build) error {
+	if here := s.tree.release(); here != "" && r.Release != "" && here != r.Release {
+		return fmt.Errorf("%s is the registry of %s, but modules in %s are built for %s",
+			r.Path, r.Release, absolute(s.tree.dir), here)
+	}
+	its, err := stages.ParsePolicy(r.Policy)
+	if err != nil {
+		return fmt.Errorf("%s: %w", r.Path, err)
+	}
+	if s.config == "" {
+		policy.Alias = its
+	} else if ours := stages.Policy(&policy.Alias); ours != r.Policy {
+		return fmt.Errorf("%s has the policy %s, but KAS_CONFIG sets %s", r.Path, r.Policy, ours)
+	}
+	return nil
+}

@@ -1,0 +1,72 @@
+package kbuild
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"kas/pipeline"
+)
+
+// memory is the folder in which a call of a hook leaves what later calls need: .kas in the build
+// folder or, with make M=, in the folder of the modules. Between two makes it can be removed at any
+// time; the next call does its work again.
+//
+//	first      The duplicates of the first image of vmlinux, in table order, with their aliases.
+//	           Written by NM for the first image. NM removes the old file before it begins.
+//	           Read by NM for the images between the first and the last.
+//	           Invalid if the image that its first line names was removed or linked again.
+//
+//	emitted    The state of the tree, and for each module the identities of X.o and X.o.kas.
+//	           Written when the copies are made, as the last step. Removed as the first.
+//	           Read by LD, Object and Finish.
+//	           Invalid if the state of the tree (session.state), X.o or X.o.kas is another now.
+//
+//	globals    The aliases of the modules' global symbols.
+//	           Written with the copies, before emitted.
+//	           Read by LD and Finish.
+//	           Valid as long as emitted is. Callers bring the copies up to date first.
+//
+//	cache/     What a run of the stages leaves for the next run.
+//	           Written and read by pipeline.Run.
+//	           Each entry names the state of the file that it describes: pipeline/state.go.
+//
+// The folder itself is the lock for emitted, globals and the copies (pipeline.LockWait).
+type memory struct{ dir string }
+
+const (
+	firstFile   = "first"
+	emittedFile = "emitted"
+	globalsFile = "globals"
+	cacheDir    = "cache"
+)
+
+func memoryOf(t tree) memory {
+	if t.ext != "" {
+		return memory{filepath.Join(t.ext, ".kas")}
+	}
+	return memory{filepath.Join(t.dir, ".kas")}
+}
+
+func (m memory) path(name string) string { return filepath.Join(m.dir, name) }
+
+// forget removes a file, if it is there.
+func (m memory) forget(name string) error {
+	if err := os.Remove(m.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// write writes a file whole.
+func (m memory) write(name string, text []byte) error {
+	_, err := pipeline.WriteFile(m.path(name), func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
+	return err
+}
+
+func (m memory) read(name string) ([]byte, error) { return os.ReadFile(m.path(name)) }

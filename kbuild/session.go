@@ -1,0 +1,140 @@
+package kbuild
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"kas/configs"
+	"kas/pipeline"
+)
+
+// session is one call of a hook that does more than run the real tool: the tree it runs in and the
+// settings from the environment.
+type session struct {
+	tree   tree
+	memory memory
+
+	config     string   // KAS_CONFIG: file whose alias section is the policy; "" is the default
+	registries []string // KAS_REGISTRY: registries of the kernel, files or folders
+	overlay    string   // KAS_OVERLAY: overlay of the registry
+	srctree    string   // the kernel's source tree, "" if kbuild does not export it
+	makeflags  string
+
+	kas func() string // Hook.Kas
+}
+
+// session reads the environment. Nothing else in the package does, except off and tool.
+func (h *Hook) session() *session {
+	t := treeOf(h.Getenv)
+	return &session{
+		tree: t, memory: memoryOf(t),
+		config:     h.Getenv("KAS_CONFIG"),
+		registries: filepath.SplitList(h.Getenv("KAS_REGISTRY")),
+		overlay:    h.Getenv("KAS_OVERLAY"),
+		srctree:    h.Getenv("srctree"),
+		makeflags:  h.Getenv("MAKEFLAGS"),
+		kas:        h.Kas,
+	}
+}
+
+// warn prints a message that does not fail the call.
+func warn(format string, args ...any) { fmt.Fprintf(os.Stderr, "kas: "+format+"\n", args...) }
+
+// beside is where the hooks write copies: beside the objects of the modules that have aliases.
+var beside = configs.Emit{Beside: true, Unaliased: "skip"}
+
+// aliases finds the aliases of the objects of the tree, writes the copies of its modules if write
+// is set, and passes the build to collect. vmlinux is the file to read the kernel's symbols from;
+// it is not read if a registry lists them.
+func (s *session) aliases(name, vmlinux string, write bool,
+	collect func(*pipeline.Build, *kernelNames) error) error {
+	policy, err := configs.Policy(s.config)
+	if err != nil {
+		return err
+	}
+	names, err := s.kernelNames(&policy)
+	if err != nil {
+		return err
+	}
+	defer names.close()
+	if names.fromRegistry {
+		vmlinux = ""
+	}
+	objects, err := s.tree.objects(vmlinux, !names.fromRegistry)
+	if err != nil {
+		return err
+	}
+	policy.Name, policy.Vmlinux, policy.Emit = name, vmlinux, beside
+	jobs, release := jobs(s.makeflags)
+	defer release()
+	r, err := spec{
+		config: policy,
+		out:    s.memory.dir,
+		options: pipeline.Options{Jobs: jobs, Cache: s.memory.path(cacheDir), Kas: s.kas(),
+			All: true},
+		objects: objects,
+		write:   write,
+		check:   names.check,
+		mark:    names.mark,
+		prepare: func(b *pipeline.Build) { s.prepare(b, names) },
+		collect: func(ctx context.Context, b *pipeline.Build) error {
+			if err := collect(b, names); err != nil {
+				return err
+			}
+			return s.warnAmbiguous(ctx, b, names)
+		},
+	}.run(context.Background())
+	if err != nil {
+		return err
+	}
+	return firstProblem(r)
+}
+
+// prepare sets which modules of a build get copies, what the copies have, and what else counts for
+// it.
+func (s *session) prepare(b *pipeline.Build, names *kernelNames) {
+	b.Own = func(o *pipeline.Object) bool { return o.Vmlinux || s.tree.owns(o.Path) }
+	// The copy has the aliases of local symbols. Those of global symbols are added after the link:
+	// see globals.go.
+	b.Bears = func(o *pipeline.Object, d *pipeline.Duplicate) bool {
+		return o.Symbols[d.Symbol].Local && names.needed(d)
+	}
+	b.Also = func(o *pipeline.Object) string {
+		if text := globalLines(o, names); len(text) > 0 {
+			return pipeline.Digest(string(text))
+		}
+		return ""
+	}
+	if s.tree.ext != "" {
+		b.Roots = append(b.Roots, absolute(s.tree.ext))
+	}
+	if names.fromRegistry {
+		b.Taken = names.taken
+		if s.srctree != "" {
+			b.Roots = append(b.Roots, absolute(s.srctree))
+		}
+	}
+}
+
+// warnAmbiguous prints which symbols of the kernel were unique until the out-of-tree modules of the
+// tree came.
+func (s *session) warnAmbiguous(ctx context.Context, b *pipeline.Build, names *kernelNames) error {
+	if s.tree.ext == "" || !names.fromRegistry && below(s.tree.dir, s.tree.ext) {
+		return nil
+	}
+	var debug KernelDebug
+	if names.fromRegistry {
+		vmlinux := ""
+		if here := filepath.Join(s.tree.dir, "vmlinux"); exists(here) {
+			vmlinux = here
+		}
+		debug = FindDebug(names.Release, vmlinux, "")
+	}
+	all, err := names.ambiguous(ctx, b, debug)
+	for i := range all {
+		warn("%s", &all[i])
+	}
+	return err
+}
