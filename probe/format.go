@@ -7,70 +7,23 @@ import (
 	"strings"
 )
 
-// Naming is what the user says of an event.
+// Naming is how the user wants an event to be named.
 type Naming struct {
 	Group  string
-	Event  string // "" derives it
-	Return bool   // where the function returns, not where it begins
+	Event  string // "" means EventName derives it
+	Return bool   // the probe is at the function's return, not at its first instruction
 }
 
-// The kernel takes names of events and groups shorter than MAX_EVENT_NAME_LEN, and perf, too.
-const maxEvent = 63
-
-// ValidName says whether the kernel takes the text as the name of an event or a group.
-func ValidName(name string) bool {
-	return name != "" && len(name) <= maxEvent && identifier(name) == name
-}
-
-// identifier makes a C identifier of any text.
-func identifier(text string) string {
-	b := []byte(text)
-	for i, c := range b {
-		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
-			b[i] = '_'
-		}
-	}
-	if len(b) == 0 || b[0] >= '0' && b[0] <= '9' {
-		b = append([]byte{'_'}, b...)
-	}
-	return string(b)
-}
-
-// EventName is the name of the event: the alias, or the name and what tells it from its namesakes. One that is too long
-// ends with a checksum of the whole, so two of them differ however long they are alike.
-func (t *Target) EventName(n Naming) string {
-	if n.Event != "" {
-		return n.Event
-	}
-	r := &t.Record
-	text := r.Name
-	switch {
-	case r.Alias != "":
-		text = r.Alias
-	case t.another && t.Module == "":
-		text = fmt.Sprintf("%s_vmlinux_%d", r.Name, max(t.Position, 1))
-	case t.another:
-		text = fmt.Sprintf("%s_%s_%d", r.Name, t.Module, max(t.Position, 1))
-	}
+// Kprobe returns the definition for kprobe_events.
+func (t *Target) Kprobe(n Naming) string {
+	kind := "p"
 	if n.Return {
-		return cut(text, maxEvent-len(atReturn)) + atReturn
+		kind = "r"
 	}
-	return cut(text, maxEvent)
+	return fmt.Sprintf("%s:%s/%s %s", kind, n.Group, t.EventName(n), t.Where())
 }
 
-// atReturn ends the names of events at returns. perf appends it, too.
-const atReturn = "__return"
-
-func cut(text string, most int) string {
-	name := identifier(text)
-	if len(name) <= most {
-		return name
-	}
-	sum := fmt.Sprintf("_%08x", crc32.ChecksumIEEE([]byte(text)))
-	return name[:most-len(sum)] + sum
-}
-
-// Where is the function as kprobe_events reads it.
+// Where returns the function as kprobe_events reads it.
 func (t *Target) Where() string {
 	if t.Symbol == "" {
 		return fmt.Sprintf("%#x", t.Address)
@@ -85,58 +38,45 @@ func (t *Target) Where() string {
 	return where
 }
 
-// Kprobe is the definition for kprobe_events.
-func (t *Target) Kprobe(n Naming) string {
-	kind := "p"
-	if n.Return {
-		kind = "r"
-	}
-	return fmt.Sprintf("%s:%s/%s %s", kind, n.Group, t.EventName(n), t.Where())
-}
-
-// sourceName is the function's name in debugging information, "" if that does not tell it from others: a clone or a
-// fragment bears the name of the whole.
-func (t *Target) sourceName() string {
-	if name := t.Record.BaseName(); t.alone && !strings.Contains(name, ".") {
-		return name
-	}
-	return ""
-}
-
-// Perf is a command line. perf probe itself is told the address, of vmlinux in the running kernel, since that alone is one
-// place: of FUNC and FUNC@SRC it takes all inlined copies, too, and every SRC that ends with the same letters; an offset
-// may not lead out of a function, an address not into a module, and @ is its own. Else the event is defined without it.
+// Perf returns a command line of perf. In the running vmlinux it passes the address to perf probe,
+// the only form that names one location: FUNC and FUNC@SRC include all inlined copies, SRC matches
+// every path with the same ending, an offset must stay within its function, an address cannot be in
+// a module, and perf takes the @ of an alias for its own. Elsewhere it defines the event without
+// perf.
 func (t *Target) Perf(n Naming) string {
 	event := n.Group + ":" + t.EventName(n)
 	define, back := event, ""
 	if n.Return {
-		define, back = strings.TrimSuffix(event, atReturn), "%return"
+		define, back = strings.TrimSuffix(event, returnSuffix), "%return"
 	}
 	if t.Module == "" && t.Live && (!n.Return || define != event) {
 		return fmt.Sprintf("perf probe '%s=%#x%s'", define, t.Address, back)
 	}
-	return fmt.Sprintf("echo '%s' >>/sys/kernel/tracing/kprobe_events && perf record -e %s -aR sleep 10", t.Kprobe(n), event)
+	return fmt.Sprintf("echo '%s' >>/sys/kernel/tracing/kprobe_events && "+
+		"perf record -e %s -aR sleep 10", t.Kprobe(n), event)
 }
 
-// Bpftrace is an attach point. A name that is alone in the whole kernel is the only one that all versions take for one
-// function: of an offset, an alias, an address and MODULE:NAME they attach nothing, or make a name of it again.
+// Bpftrace returns an attach point. Only a name that is unique in the whole kernel is one function
+// for every version of bpftrace: for an offset, an alias, an address or MODULE:NAME it attaches
+// nothing, or turns it back into a name.
 func (t *Target) Bpftrace(n Naming) (string, error) {
 	kind := "kprobe:"
 	if n.Return {
 		kind = "kretprobe:"
 	}
-	if t.byName != "" && !strings.Contains(t.byName, ":") {
-		return kind + t.byName, nil
+	if t.uniqueName != "" && !strings.Contains(t.uniqueName, ":") {
+		return kind + t.uniqueName, nil
 	}
-	return "", errors.New("bpftrace tells functions by their names alone: use the kprobe event")
+	return "", errors.New("bpftrace identifies functions only by name: use the kprobe event")
 }
 
-// Livepatch is an initializer of a struct klp_object, without the function that is to run instead.
+// Livepatch returns an initializer of a struct klp_object, without the new function.
 func (t *Target) Livepatch() string {
-	return fmt.Sprintf("{ .name = %s, .funcs = (struct klp_func[]) { %s, { } } }", t.LivepatchObject(), t.LivepatchFunction())
+	return fmt.Sprintf("{ .name = %s, .funcs = (struct klp_func[]) { %s, { } } }",
+		t.LivepatchObject(), t.LivepatchFunction())
 }
 
-// LivepatchObject is the name of a struct klp_object.
+// LivepatchObject returns the name of a struct klp_object.
 func (t *Target) LivepatchObject() string {
 	if t.Module == "" {
 		return "NULL"
@@ -144,12 +84,13 @@ func (t *Target) LivepatchObject() string {
 	return `"` + t.Module + `"`
 }
 
-// LivepatchFunction is an initializer of a struct klp_func.
+// LivepatchFunction returns an initializer of a struct klp_func.
 func (t *Target) LivepatchFunction() string {
 	return fmt.Sprintf("{ .old_name = %q, .old_sympos = %d }", t.Record.Name, t.Position)
 }
 
-// GDB is a command of gdb; of vmlinux it holds wherever gdb was told that the kernel runs.
+// GDB returns a command of gdb. In vmlinux it works in any session that knows the kernel's load
+// address.
 func (t *Target) GDB() (string, error) {
 	switch name := t.sourceName(); {
 	case t.anchor != "":
@@ -159,10 +100,10 @@ func (t *Target) GDB() (string, error) {
 	case name != "":
 		return fmt.Sprintf("break *&'%s'::%s", t.Record.File, name), nil
 	}
-	return "", errors.New("gdb cannot name it; its address in the running kernel can be told (--live)")
+	return "", errors.New("gdb cannot name it: --live gives its address in the running kernel")
 }
 
-// Drgn is an expression of drgn.
+// Drgn returns an expression of drgn.
 func (t *Target) Drgn() (string, error) {
 	switch name := t.sourceName(); {
 	case t.anchor != "":
@@ -172,5 +113,73 @@ func (t *Target) Drgn() (string, error) {
 	case name != "":
 		return fmt.Sprintf("prog.function(%q, %q)", name, t.Record.File), nil
 	}
-	return "", errors.New("drgn cannot name it; its address in the running kernel can be told (--live)")
+	return "", errors.New("drgn cannot name it: --live gives its address in the running kernel")
+}
+
+// sourceName returns the function's name in debugging information, "" if it does not identify the
+// function: a clone or a fragment has the name of the whole function there.
+func (t *Target) sourceName() string {
+	if name := t.Record.BaseName(); t.oneInFile && !strings.Contains(name, ".") {
+		return name
+	}
+	return ""
+}
+
+// EventName returns the name of the event: the alias, or the name and what distinguishes it from
+// its namesakes. A name that is too long is cut and ends with a checksum of the whole, so that two
+// long names still differ.
+func (t *Target) EventName(n Naming) string {
+	if n.Event != "" {
+		return n.Event
+	}
+	r := &t.Record
+	text := r.Name
+	switch {
+	case r.Alias != "":
+		text = r.Alias
+	case t.hasNamesakes && t.Module == "":
+		text = fmt.Sprintf("%s_vmlinux_%d", r.Name, max(t.Position, 1))
+	case t.hasNamesakes:
+		text = fmt.Sprintf("%s_%s_%d", r.Name, t.Module, max(t.Position, 1))
+	}
+	if n.Return {
+		return cut(text, maxEvent-len(returnSuffix)) + returnSuffix
+	}
+	return cut(text, maxEvent)
+}
+
+// maxEvent is the longest name of an event or a group. MAX_EVENT_NAME_LEN of the kernel and of perf
+// is 64, with the terminating NUL.
+const maxEvent = 63
+
+// returnSuffix ends the names of events at returns. perf appends the same.
+const returnSuffix = "__return"
+
+// ValidName reports whether the kernel accepts the text as the name of an event or a group.
+func ValidName(name string) bool {
+	return name != "" && len(name) <= maxEvent && identifier(name) == name
+}
+
+// cut turns text into an identifier of at most the given length.
+func cut(text string, most int) string {
+	name := identifier(text)
+	if len(name) <= most {
+		return name
+	}
+	sum := fmt.Sprintf("_%08x", crc32.ChecksumIEEE([]byte(text)))
+	return name[:most-len(sum)] + sum
+}
+
+// identifier turns any text into a C identifier.
+func identifier(text string) string {
+	b := []byte(text)
+	for i, c := range b {
+		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+			b[i] = '_'
+		}
+	}
+	if len(b) == 0 || b[0] >= '0' && b[0] <= '9' {
+		b = append([]byte{'_'}, b...)
+	}
+	return string(b)
 }

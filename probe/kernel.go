@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,38 +14,39 @@ import (
 	"kas/elf"
 )
 
-// Kernel is what a kernel, or a file about one, says of its symbols.
+// Kernel is the symbols of a kernel, read from the running one or from a file.
 type Kernel struct {
-	Path             string // what was read, for messages
-	Live             bool   // the kernel that runs here: its addresses hold now
-	Release, BuildID string // "" if it is not told
+	Path             string // the file that was read, for messages
+	Live             bool   // the running kernel: its addresses are valid now
+	Release, BuildID string // "" if unknown
 
 	symbols []byte // lines as in /proc/kallsyms
-	root    string // of a live one: what stands before /proc and /sys
+	root    string // if Live: the parent of proc and sys
 }
 
-// Symbol is a line of kallsyms.
+// Symbol is a line of /proc/kallsyms.
 type Symbol struct {
 	Name, Module string // Module is "" in vmlinux
 	Address      uint64
 	Type         byte
 }
 
-// Code says whether the symbol is one of instructions, as registry.Record.Code does.
+// Code reports whether the symbol may be in a section of instructions, like registry.Record.Code.
 func (s *Symbol) Code() bool { return strings.IndexByte("tTwW", s.Type) >= 0 }
 
-// ReadLive reads the kernel that runs here, from the folders proc and sys below root.
+// ReadLive reads the running kernel, from the folders proc and sys below root.
 func ReadLive(root string) (*Kernel, error) {
 	k := &Kernel{Path: filepath.Join(root, "proc/kallsyms"), Live: true, root: root}
 	var err error
 	if k.symbols, err = readWhole(k.Path); err != nil {
-		return nil, fmt.Errorf("no list of the running kernel's symbols: %w", err)
+		return nil, fmt.Errorf("cannot read the running kernel's symbols: %w", err)
 	}
 	if err := checkLines(k.symbols); err != nil {
 		return nil, fmt.Errorf("%s: %w", k.Path, err)
 	}
 	if hidden(k.symbols) {
-		return nil, fmt.Errorf("%s shows no addresses: be root, or set kernel.kptr_restrict to 0 (sysctl)", k.Path)
+		return nil, fmt.Errorf("%s shows no addresses: "+
+			"be root, or set kernel.kptr_restrict to 0 (sysctl)", k.Path)
 	}
 	if release, err := os.ReadFile(filepath.Join(root, "proc/sys/kernel/osrelease")); err == nil {
 		k.Release = strings.TrimSpace(string(release))
@@ -57,7 +57,7 @@ func ReadLive(root string) (*Kernel, error) {
 	return k, nil
 }
 
-// readWhole reads a file of proc: it tells no size, and each small read of it costs.
+// readWhole reads a file of proc. Its size is unknown, and small reads of it are slow.
 func readWhole(path string) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -85,7 +85,7 @@ func ReadFile(path string) (*Kernel, error) {
 		return readVmlinux(path)
 	}
 	k := &Kernel{Path: path}
-	rest, err := io.ReadAll(file) // of a pipe, which cannot be opened twice
+	rest, err := io.ReadAll(file) // not os.ReadFile, because a pipe cannot be opened twice
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func ReadFile(path string) (*Kernel, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if hidden(k.symbols) {
-		return nil, fmt.Errorf("%s shows no addresses: it was saved by somebody who may not see them", path)
+		return nil, fmt.Errorf("%s shows no addresses: save it as root", path)
 	}
 	return k, nil
 }
@@ -128,7 +128,7 @@ func readVmlinux(path string) (*Kernel, error) {
 	return k, nil
 }
 
-// checkLines looks at the first line, which tells a list of symbols from other files.
+// checkLines returns an error if the first line shows that the text is not a list of symbols.
 func checkLines(text []byte) error {
 	line, _, ok := bytes.Cut(text, []byte("\n"))
 	if _, good := parseSymbol(line); !ok || !good {
@@ -137,7 +137,7 @@ func checkLines(text []byte) error {
 	return nil
 }
 
-// hidden says whether all addresses are zero.
+// hidden reports whether all addresses are zero.
 func hidden(text []byte) bool {
 	for len(text) > 0 {
 		if digits := bytes.TrimLeft(text, "0"); len(digits) == 0 || digits[0] != ' ' {
@@ -169,10 +169,12 @@ func parseSymbol(line []byte) (Symbol, bool) {
 	return s, err == nil && s.Name != ""
 }
 
-// notModules stand where the name of a module does, and are made while the kernel runs.
+// notModules are in the module column of kallsyms but are not modules. The kernel makes their
+// symbols while it runs.
 var notModules = []string{"bpf", "__builtin__ftrace", "__builtin__kprobes"}
 
-// holding returns the symbols of the lines that hold text, in their order. Of 200,000 lines only those few are read.
+// holding returns the symbols whose lines contain text, in order. It parses only those of some
+// 200,000 lines.
 func (k *Kernel) holding(text string) []Symbol {
 	var found []Symbol
 	key := []byte(text)
@@ -187,7 +189,8 @@ func (k *Kernel) holding(text string) []Symbol {
 		if n := bytes.IndexByte(k.symbols[i:], '\n'); n >= 0 {
 			end = i + n
 		}
-		if s, ok := parseSymbol(k.symbols[begin:end]); ok && !slices.Contains(notModules, s.Module) {
+		s, ok := parseSymbol(k.symbols[begin:end])
+		if ok && !slices.Contains(notModules, s.Module) {
 			found = append(found, s)
 		}
 		at = end
@@ -195,20 +198,21 @@ func (k *Kernel) holding(text string) []Symbol {
 	return found
 }
 
-// Named returns the symbols of this name in vmlinux and all modules.
+// Named returns the symbols with exactly this name in vmlinux and all modules.
 func (k *Kernel) Named(name string) []Symbol {
 	return slices.DeleteFunc(k.holding(" "+name), func(s Symbol) bool { return s.Name != name })
 }
 
-// Module returns the symbols of a loaded module, in the order of its table.
+// Module returns the symbols of a loaded module, in the order of its symbol table.
 func (k *Kernel) Module(name string) []Symbol {
 	return k.holding("\t[" + name + "]")
 }
 
-// HasModules says whether the list tells of modules, and not of vmlinux alone.
+// HasModules reports whether the list covers modules.
 func (k *Kernel) HasModules() bool { return k.Live || bytes.Contains(k.symbols, []byte("\t[")) }
 
-// sectionAddress is where the running kernel says that a section of a module lies; false if it does not say.
+// sectionAddress returns the address of a loaded module's section, false if the kernel does not
+// show it.
 func (k *Kernel) sectionAddress(module, section string) (uint64, bool) {
 	if !k.Live {
 		return 0, false
@@ -217,12 +221,13 @@ func (k *Kernel) sectionAddress(module, section string) (uint64, bool) {
 	if err != nil {
 		return 0, false
 	}
-	address, err := strconv.ParseUint(strings.TrimPrefix(strings.TrimSpace(string(text)), "0x"), 16, 64)
+	digits := strings.TrimPrefix(strings.TrimSpace(string(text)), "0x")
+	address, err := strconv.ParseUint(digits, 16, 64)
 	return address, err == nil && address != 0
 }
 
-// blacklisted says whether the running kernel's list of what kprobes may not be set on has the address. It stands in
-// debugfs, which may not be mounted.
+// blacklisted reports whether the running kernel forbids kprobes at the address. The list is in
+// debugfs; if that is not mounted, the answer is false.
 func (k *Kernel) blacklisted(address uint64) bool {
 	if !k.Live {
 		return false
@@ -233,59 +238,10 @@ func (k *Kernel) blacklisted(address uint64) bool {
 	}
 	for line := range strings.Lines(string(text)) {
 		var begin, end uint64
-		if n, _ := fmt.Sscanf(line, "0x%x-0x%x", &begin, &end); n == 2 && address >= begin && address < end {
+		n, _ := fmt.Sscanf(line, "0x%x-0x%x", &begin, &end)
+		if n == 2 && address >= begin && address < end {
 			return true
 		}
 	}
 	return false
-}
-
-// Write adds a definition to the kprobe_events of the kernel that runs here, and returns that file's path. The error
-// tells why the kernel refused it.
-func Write(root, definition string) (string, error) {
-	var file *os.File
-	var err error
-	for _, dir := range []string{"sys/kernel/tracing", "sys/kernel/debug/tracing"} {
-		file, err = os.OpenFile(filepath.Join(root, dir, "kprobe_events"), os.O_WRONLY|os.O_APPEND, 0)
-		if err == nil || !errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", errors.New("no kprobe_events: mount tracefs (mount -t tracefs tracefs /sys/kernel/tracing), in a kernel with CONFIG_KPROBE_EVENTS")
-	}
-	if err != nil {
-		return "", err
-	}
-	path := file.Name()
-	_, err = file.WriteString(definition + "\n")
-	if closed := file.Close(); err == nil {
-		err = closed
-	}
-	if err == nil {
-		return path, nil
-	}
-	if pe := new(fs.PathError); errors.As(err, &pe) {
-		err = pe.Err
-	}
-	if reason := refusal(filepath.Join(filepath.Dir(path), "error_log"), definition); reason != "" {
-		return "", fmt.Errorf("%s refuses %q: %s (%w)", path, definition, reason, err)
-	}
-	return "", fmt.Errorf("%s refuses %q: %w", path, definition, err)
-}
-
-// refusal is what the kernel noted last about a definition.
-func refusal(path, definition string) string {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return ""
-	}
-	lines := strings.Split(string(text), "\n")
-	for i := len(lines) - 1; i > 0; i-- {
-		if command, ok := strings.CutPrefix(strings.TrimSpace(lines[i]), "Command: "); ok && command == definition {
-			_, reason, _ := strings.Cut(lines[i-1], "error: ")
-			return strings.TrimSpace(reason)
-		}
-	}
-	return ""
 }

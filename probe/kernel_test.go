@@ -43,13 +43,17 @@ func only(t *testing.T, glob string) string {
 	return found[0]
 }
 
-// TestKernelProbe holds what is told of Debian's kernel against nm, System.map, perf and gdb.
+// TestKernelProbe checks every alias of Debian's kernel against nm and System.map, and some against
+// perf and gdb.
 func TestKernelProbe(t *testing.T) {
 	const flavour = "cloud-amd64"
 	boot := bootFolder(t, flavour)
-	vmlinux, systemMap := only(t, filepath.Join(boot, "vmlinux-*")), only(t, filepath.Join(boot, "System.map-*"))
+	vmlinux := only(t, filepath.Join(boot, "vmlinux-*"))
+	systemMap := only(t, filepath.Join(boot, "System.map-*"))
 	out := t.TempDir()
-	if text, err := exec.Command("go", "run", "kas/cmd/kas", "run", filepath.Join("..", "configs", "debian.yaml"), "--build", flavour, "--out", out).CombinedOutput(); err != nil {
+	run := exec.Command("go", "run", "kas/cmd/kas", "run",
+		filepath.Join("..", "configs", "debian.yaml"), "--build", flavour, "--out", out)
+	if text, err := run.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
 	all, err := registry.OpenAll([]string{filepath.Join(out, flavour, "symbols.kas")})
@@ -71,7 +75,7 @@ func TestKernelProbe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The addresses of each name, in order: livepatch's positions.
+	// The addresses of each name, sorted: the order of livepatch's positions.
 	at := map[string][]uint64{}
 	for line := range strings.Lines(string(nm)) {
 		if f := strings.Fields(line); len(f) == 3 {
@@ -86,7 +90,9 @@ func TestKernelProbe(t *testing.T) {
 		slices.Sort(at[name])
 	}
 
-	for what, path := range map[string]string{"nothing asked": "", "System.map": systemMap, "vmlinux": vmlinux} {
+	for what, path := range map[string]string{
+		"no kernel": "", "System.map": systemMap, "vmlinux": vmlinux,
+	} {
 		t.Run(what, func(t *testing.T) {
 			var k *Kernel
 			if path != "" {
@@ -116,7 +122,7 @@ func TestKernelProbe(t *testing.T) {
 					t.Errorf("%s: no %s at %s", r.Alias, r.Name, target.Where())
 				}
 				if len(at[r.Name]) > 1 && target.Position != i+1 {
-					t.Errorf("%s: position %d, of nm's addresses it is number %d", r.Alias, target.Position, i+1)
+					t.Errorf("%s: position %d, by nm's addresses %d", r.Alias, target.Position, i+1)
 				}
 				if target.Checked != path {
 					t.Errorf("%s: checked in %q", r.Alias, target.Checked)
@@ -144,7 +150,7 @@ func TestKernelProbe(t *testing.T) {
 	var sample []registry.Record
 	for _, r := range aliases {
 		target, err := find(reg, r.Alias, nil)
-		if err == nil && target.sourceName() != "" && r.File == r.Unit && !strings.HasPrefix(r.Section, ".init") {
+		if err == nil && target.sourceName() != "" && r.File == r.Unit && !initSection(&r) {
 			sample = append(sample, r)
 		}
 	}
@@ -157,8 +163,8 @@ func TestKernelProbe(t *testing.T) {
 	t.Run("gdb", func(t *testing.T) { gdbAgrees(t, reg, sample, vmlinux) })
 }
 
-// perfAgrees asks perf for the same functions in its own way, FUNC@SRC: which entry of the debugging information it takes,
-// it says with -v, and the address stands there.
+// perfAgrees asks perf for the same functions as FUNC@SRC. With -v perf prints which entry of the
+// debugging information it takes, and the entry has the address.
 func perfAgrees(t *testing.T, reg *registry.Registry, sample []registry.Record, vmlinux string) {
 	need.Tools(t, "perf")
 	file, err := stdelf.Open(vmlinux)
@@ -189,7 +195,7 @@ func perfAgrees(t *testing.T, reg *registry.Registry, sample []registry.Record, 
 		_, log := perf(r.Name + "@" + r.File)
 		found := matched.FindAllStringSubmatch(log, -1)
 		if len(found) != 1 {
-			continue // perf takes every file that ends with the same letters
+			continue // perf matches every file whose path has the same ending
 		}
 		offset, err := strconv.ParseUint(found[0][1], 16, 32)
 		if err != nil {
@@ -203,18 +209,18 @@ func perfAgrees(t *testing.T, reg *registry.Registry, sample []registry.Record, 
 		}
 		low, ok := die.Val(dwarf.AttrLowpc).(uint64)
 		if !ok {
-			continue // it was inlined somewhere, too: its code is another entry's
+			continue // inlined somewhere, too: another entry has the code
 		}
 		agreed++
 		if low != target.Address || target.anchor != "_text" || low-target.text != text {
-			t.Errorf("%s is %s, by perf it is at %#x", r.Alias, target.Where(), low)
+			t.Errorf("%s is %s, by perf at %#x", r.Alias, target.Where(), low)
 		}
 	}
 	if agreed < 10 {
-		t.Errorf("perf's address is known of %d", agreed)
+		t.Errorf("only %d addresses of perf could be compared", agreed)
 	}
 
-	// What is printed for a running kernel is taken as it is.
+	// perf must accept the line for a running kernel and keep its address.
 	for _, n := range []Naming{{Group: "kas"}, {Group: "kas", Return: true}} {
 		target, err := find(reg, sample[0].Alias, nil)
 		if err != nil {
@@ -226,13 +232,15 @@ func perfAgrees(t *testing.T, reg *registry.Registry, sample []registry.Record, 
 			t.Fatal(target.Perf(n))
 		}
 		kind := map[bool]string{false: "p", true: "r"}[n.Return]
-		if got, _ := perf(quoted[1]); got != fmt.Sprintf("%s:kas/%s %#x", kind, target.EventName(n), target.Address) {
-			t.Errorf("%s: %s", quoted[1], got)
+		want := fmt.Sprintf("%s:kas/%s %#x", kind, target.EventName(n), target.Address)
+		if got, _ := perf(quoted[1]); got != want {
+			t.Errorf("%s: %s, want %s", quoted[1], got, want)
 		}
 	}
 }
 
-// gdbAgrees lets gdb evaluate what it is told, and what it finds itself for FILE:FUNCTION.
+// gdbAgrees compares the address that gdb finds for the printed command with the one that it finds
+// for FILE::FUNCTION.
 func gdbAgrees(t *testing.T, reg *registry.Registry, sample []registry.Record, vmlinux string) {
 	need.Tools(t, "gdb")
 	args := []string{"-nx", "-batch"}

@@ -487,7 +487,7 @@ checks_of_both() {
 	expect "$side: the module's function is hit" grep -qE '^LAB: new hit new: \(version_proc_show\+0x0/0x[0-9a-f]+ \[lab_shadow\]\)' "$log"
 	expect "$side: a duplicate of vmlinux is hit" grep -qE '^LAB: rtc hit rtc: \(name_show(\.[0-9]+)?\+0x0/0x[0-9a-f]+\)' "$log"
 	expect "$side: a unique name is probed by itself" grep -qE '^LAB: alone event p:lab/alone seq_printf' "$log"
-	expect "$side: the registry of the other kernel is refused" grep -qE '^LAB: other kas: .* is of another kernel than' "$log"
+	expect "$side: the registry of the other kernel is refused" grep -qE '^LAB: other kas: .* is from a different kernel than' "$log"
 }
 
 checks_later() {
