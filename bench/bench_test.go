@@ -55,7 +55,7 @@ func BenchmarkRun(b *testing.B) {
 }
 
 func run(tb testing.TB, plan *configs.Plan, jobs int) *pipeline.Build {
-	result, err := pipeline.Run(context.Background(), plan, stages.All, pipeline.Options{Jobs: jobs})
+	result, err := pipeline.Run(context.Background(), stages.Tasks(plan), pipeline.Options{Jobs: jobs})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -53,16 +53,7 @@ func (e *External) Run(ctx context.Context) (*Outcome, error) {
 		write:   e.Emit,
 		check:   names.check,
 		mark:    names.mark,
-		prepare: func(b *pipeline.Build) {
-			b.Taken = names.taken
-			b.Bears = func(_ *pipeline.Object, d *pipeline.Duplicate) bool {
-				return names.needed(d)
-			}
-			for _, m := range e.Modules {
-				b.Roots = append(b.Roots, absolute(filepath.Dir(m)))
-			}
-			b.Roots = append(b.Roots, e.Sources...)
-		},
+		scope:   e.scope(names),
 		collect: func(ctx context.Context, b *pipeline.Build) error {
 			outcome.Symbols, outcome.Written = stages.Records(b), written(b)
 			var err error
@@ -74,6 +65,19 @@ func (e *External) Run(ctx context.Context) (*Outcome, error) {
 		return nil, err
 	}
 	return outcome, allProblems(r)
+}
+
+// scope returns which aliases the copies have, and what is known beside the modules.
+func (e *External) scope(names *kernelNames) pipeline.Scope {
+	scope := pipeline.Scope{
+		Taken: names.taken,
+		Carry: func(_ *pipeline.Object, d *pipeline.Duplicate) bool { return names.needed(d) },
+	}
+	for _, m := range e.Modules {
+		scope.Roots = append(scope.Roots, absolute(filepath.Dir(m)))
+	}
+	scope.Roots = append(scope.Roots, e.Sources...)
+	return scope
 }
 
 // policy returns the configuration of the run, by the registry's policy.

@@ -31,7 +31,7 @@ func externalKernel(t *testing.T, alias string) (k *kernel, headers, symbols str
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := pipeline.Run(context.Background(), plan, stages.All, pipeline.Options{})
+	r, err := pipeline.Run(context.Background(), stages.Tasks(plan), pipeline.Options{})
 	if err != nil || len(r.Errors) > 0 {
 		t.Fatal(err, r.Errors)
 	}

@@ -132,7 +132,7 @@ func (k *kernelNames) resolveLate(ctx context.Context, policy configs.Alias, obj
 			LTO: k.LTO},
 		options: pipeline.Options{Jobs: 1},
 		objects: []pipeline.Object{{Name: object, Path: file, Vmlinux: object == registry.Vmlinux}},
-		prepare: func(b *pipeline.Build) { b.Taken = taken },
+		scope:   pipeline.Scope{Taken: taken},
 		check: func(b *pipeline.Build) error {
 			if b.BuildID != "" && k.BuildID != "" && b.BuildID != k.BuildID {
 				return fmt.Errorf("%s has build ID %s, but %s is the registry of %s", file,
@@ -184,7 +184,7 @@ func ambiguousHere(b *pipeline.Build) []Ambiguous {
 		named := false
 		for _, m := range b.Groups[g].Members {
 			o, s := b.Ref(m)
-			if o.Vmlinux || !b.Own(o) {
+			if o.Vmlinux || !b.Scope.Owns(o) {
 				others = append(others, m)
 			} else {
 				named = named || o.Duplicates[s.Duplicate-1].Alias != ""

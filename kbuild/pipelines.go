@@ -3,6 +3,7 @@ package kbuild
 import (
 	"context"
 	"errors"
+	"path/filepath"
 
 	"kas/configs"
 	"kas/pipeline"
@@ -13,6 +14,7 @@ import (
 type spec struct {
 	config  configs.Build
 	out     string // folder for output files and the name of the build in the cache
+	scope   pipeline.Scope
 	options pipeline.Options
 
 	objects []pipeline.Object
@@ -20,9 +22,8 @@ type spec struct {
 	write   bool // write the copies of modules
 
 	// Each of these may be nil: then there is nothing to do.
-	prepare func(*pipeline.Build)       // before the objects are read: what counts for this build
-	check   func(*pipeline.Build) error // after they are read: may refuse the build
-	mark    func(*pipeline.Build)       // after the duplicates are fixed
+	check func(*pipeline.Build) error // after the objects are read: may refuse the build
+	mark  func(*pipeline.Build)       // after the duplicates are fixed
 
 	// collect takes the result from the build, which has no symbols after the run.
 	collect func(context.Context, *pipeline.Build) error
@@ -46,9 +47,6 @@ func (s spec) stages() []pipeline.Stage {
 
 func (s spec) scan(ctx context.Context, b *pipeline.Build) error {
 	b.Objects = s.objects
-	if s.prepare != nil {
-		s.prepare(b)
-	}
 	if err := stages.Read(ctx, b); err != nil {
 		return err
 	}
@@ -70,12 +68,11 @@ func (s spec) normalize(ctx context.Context, b *pipeline.Build) error {
 
 // run runs the stages. Problems of the objects and of the build are in the result.
 func (s spec) run(ctx context.Context) (*pipeline.Result, error) {
-	all := s.stages()
-	for _, stage := range all {
-		s.config.Stages = append(s.config.Stages, stage.Name)
+	task := pipeline.Task{
+		Config: s.config, Dir: filepath.Join(s.out, s.config.Name), Scope: s.scope,
+		Stages: s.stages(), Complete: !s.list,
 	}
-	plan := &configs.Plan{Out: s.out, OnError: "continue", Builds: []configs.Build{s.config}}
-	return pipeline.Run(ctx, plan, all, s.options)
+	return pipeline.Run(ctx, []pipeline.Task{task}, s.options)
 }
 
 // firstProblem returns the first error of a run. An object without debugging information is no

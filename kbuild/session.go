@@ -78,7 +78,7 @@ func (s *session) aliases(name, vmlinux string, write bool,
 		write:   write,
 		check:   names.check,
 		mark:    names.mark,
-		prepare: func(b *pipeline.Build) { s.prepare(b, names) },
+		scope:   s.scope(names),
 		collect: func(ctx context.Context, b *pipeline.Build) error {
 			if err := collect(b, names); err != nil {
 				return err
@@ -92,30 +92,33 @@ func (s *session) aliases(name, vmlinux string, write bool,
 	return firstProblem(r)
 }
 
-// prepare sets which modules of a build get copies, what the copies have, and what else counts for
+// scope returns which modules of a build get copies, what the copies have, and what else counts for
 // it.
-func (s *session) prepare(b *pipeline.Build, names *kernelNames) {
-	b.Own = func(o *pipeline.Object) bool { return o.Vmlinux || s.tree.owns(o.Path) }
-	// The copy has the aliases of local symbols. Those of global symbols are added after the link:
-	// see globals.go.
-	b.Bears = func(o *pipeline.Object, d *pipeline.Duplicate) bool {
-		return o.Symbols[d.Symbol].Local && names.needed(d)
-	}
-	b.Also = func(o *pipeline.Object) string {
-		if text := globalLines(o, names); len(text) > 0 {
-			return pipeline.Digest(string(text))
-		}
-		return ""
+func (s *session) scope(names *kernelNames) pipeline.Scope {
+	scope := pipeline.Scope{
+		Own: func(o *pipeline.Object) bool { return o.Vmlinux || s.tree.owns(o.Path) },
+		// The copy has the aliases of local symbols. Those of global symbols are added after the
+		// link: see globals.go.
+		Carry: func(o *pipeline.Object, d *pipeline.Duplicate) bool {
+			return o.Symbols[d.Symbol].Local && names.needed(d)
+		},
+		Later: func(o *pipeline.Object) string {
+			if text := globalLines(o, names); len(text) > 0 {
+				return pipeline.Digest(string(text))
+			}
+			return ""
+		},
 	}
 	if s.tree.ext != "" {
-		b.Roots = append(b.Roots, absolute(s.tree.ext))
+		scope.Roots = append(scope.Roots, absolute(s.tree.ext))
 	}
 	if names.fromRegistry {
-		b.Taken = names.taken
+		scope.Taken = names.taken
 		if s.srctree != "" {
-			b.Roots = append(b.Roots, absolute(s.srctree))
+			scope.Roots = append(scope.Roots, absolute(s.srctree))
 		}
 	}
+	return scope
 }
 
 // warnAmbiguous prints which symbols of the kernel were unique until the out-of-tree modules of the

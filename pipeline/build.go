@@ -1,5 +1,5 @@
-// Package pipeline holds the data that flows through the stages and runs them: many builds at once, the objects of each
-// in parallel, under one budget of workers.
+// Package pipeline runs the stages on builds: many builds at once, the objects of each in parallel, under one budget of
+// workers. It defines the data that the stages read and write, and how files are written whole or not at all.
 package pipeline
 
 import (
@@ -12,50 +12,39 @@ import (
 	"kas/elf"
 )
 
-// Build is one kernel on its way through the stages. Inside Each a function writes only to its own Object; outside, a
-// stage has the whole Build to itself.
+// Build is one kernel of a run. Inside Each a function writes only to its own Object; outside Each a stage has the whole
+// Build to itself.
 type Build struct {
 	Config  configs.Build
-	Dir     string // where its output goes: OUT/BUILD
-	Objects []Object
+	Dir     string // output folder
+	Scope   Scope
+	Objects []Object // vmlinux first, if there is one
 
 	// Set by scan.
-	Arch      string // as the objects say
-	Toolchain string // gcc, llvm or "" if neither the configuration nor the objects tell
-	LTO       string // none, thin, full, or "" likewise
-	Release   string // kernel release, "" if no object tells
+	Arch      string
+	Toolchain string // gcc or llvm, "" if neither the configuration nor the objects say
+	LTO       string // none, thin or full, "" if not known
+	Release   string // kernel release, "" if not known
 	BuildID   string // of vmlinux, in hexadecimal
 
-	// Set by dedupe: every name and who carries it, in the order of the names.
+	// Set by dedupe.
 	Names Names
 
-	// Set by normalize: the duplicates, in the order of their base names.
+	// Set by normalize: the duplicates, sorted by base name.
 	Groups []Group
 
 	Stats   Stats
-	Timings []Timing
+	Timings []Timing // of the stages that ran, in order
 
-	// Own says of which modules copies are made; the others count, and what lies beside them is not touched. Bears says
-	// whether a copy is to bear the alias of a symbol. nil is yes to all. Also is for what goes into a module later: where
-	// it is not "", there is a copy, and it is made anew when this changes.
-	Own   func(*Object) bool
-	Bears func(*Object, *Duplicate) bool
-	Also  func(*Object) string
-
-	// Of modules that are built after their kernel. Taken says of a name whether a symbol or an alias that is none of the
-	// build's has it; nil is no to all. Roots are source roots beside those that the objects tell.
-	Taken func(name string) bool
-	Roots []string
-
-	// Skipped says that the last run had made everything; the stages after scan did nothing.
+	// Skipped is set by Unchanged: the output is up to date, and the stages after scan do not run.
 	Skipped bool
 
 	run    *run
-	last   *state   // what the last run left, nil if nothing can be used
-	tables []string // paths of the files that were written of the build as a whole
+	last   *state   // state that the last run left, nil if there is none to use
+	tables []string // paths of the files written by WriteTable and WriteLines
 }
 
-// Object is an ELF file of a build. The symbols are its own copies; nothing in it refers to the mapped file.
+// Object is an ELF file of a build. Its strings are copies; nothing refers to the mapped file.
 type Object struct {
 	Name    string // "vmlinux", or the module's path below its root
 	Path    string
@@ -63,36 +52,36 @@ type Object struct {
 
 	// Set by scan.
 	Identity  elf.Identity
-	Size      int64
+	Size      int64 // of the file, in bytes
 	Arch      string
 	Release   string
 	BuildID   string // of vmlinux
 	Toolchain string
-	Headers   uint64 // offset of the section headers
+	Headers   uint64 // file offset of the section headers
 	Sections  []Section
-	Symbols   []Symbol // what kallsyms would show, in table order
-	Files     []string // names of STT_FILE symbols, which Symbols refer to; the first is "", for none
+	Symbols   []Symbol // symbols that kallsyms would show, in table order
+	Files     []string // names of STT_FILE symbols; Symbol.File is an index into it. The first is "", for none.
 	NoDebug   bool     // the object has no debugging information
 
-	// Set by normalize and resolve: this object's members of Groups, in table order.
+	// Set by normalize, completed by resolve: this object's members of Groups, in table order.
 	Duplicates []Duplicate
 
 	// Set by emit.
 	Emitted int64 // bytes written
 
-	failed bool      // an error was reported; what could be read of it is kept
-	opened time.Time // before scan read it
+	failed bool      // an error of this object was reported
+	opened time.Time // when scan opened it
 
-	// For the next run: see state.go.
+	// Saved for the next run: see state.go.
 	product product
-	remark  remark
+	note    note
 }
 
-// Open opens the object again after scan. One that was changed or replaced meanwhile is refused: what is remembered of
-// its symbols is of the file that was.
+// Open opens the object again after scan. It returns an error if the file was changed or replaced since then, because the
+// symbols that scan read would not be those of the file.
 func (o *Object) Open() (*elf.File, error) { return o.reopen(elf.Open) }
 
-// OpenTables is likewise, for who needs the headers and a few sections alone.
+// OpenTables is Open for callers that need only the headers and a few sections.
 func (o *Object) OpenTables() (*elf.File, error) { return o.reopen(elf.OpenTables) }
 
 func (o *Object) reopen(open func(string) (*elf.File, error)) (*elf.File, error) {
@@ -107,7 +96,7 @@ func (o *Object) reopen(open func(string) (*elf.File, error)) (*elf.File, error)
 	return f, nil
 }
 
-// ScanTables opens the object for scan and remembers its state.
+// ScanTables opens the object for scan and sets its Identity.
 func (o *Object) ScanTables() (*elf.File, error) {
 	o.opened = time.Now()
 	f, err := elf.OpenTables(o.Path)
@@ -117,17 +106,17 @@ func (o *Object) ScanTables() (*elf.File, error) {
 	return f, err
 }
 
-// Readable says whether scan could read the object's symbols.
+// Readable reports whether scan read the object's symbols.
 func (o *Object) Readable() bool { return o.Sections != nil }
 
-// Failed says whether an error of this object was reported.
+// Failed reports whether an error of this object was reported.
 func (o *Object) Failed() bool { return o.failed }
 
-// Section is what is remembered of a section header.
+// Section is what scan keeps of a section header.
 type Section struct {
 	Name      string
 	Code      bool // holds instructions
-	Discarded bool // of a module: freed after, or never loaded (.init*, .exit*)
+	Discarded bool // in a module: never loaded, or freed after its init function ran (.init*, .exit*)
 }
 
 // Symbol is an entry of an object's symbol table that kallsyms would show.
@@ -137,19 +126,19 @@ type Symbol struct {
 	Size    uint64
 	ID      elf.SymID
 	Section uint32
-	File    int32 // index into the object's Files: the STT_FILE symbol that a local symbol stands under
+	File    int32 // index into the object's Files: the STT_FILE symbol that precedes this local symbol
 
-	// Set by normalize: index into the object's Duplicates, and one more; 0 if it is none.
+	// Set by normalize: index into the object's Duplicates plus 1; 0 if the symbol is not a duplicate.
 	Duplicate int32
 
-	Letter byte // nm's
-	Local  bool // its binding
+	Letter byte // type, as nm prints it
+	Local  bool // has local binding
 }
 
-// Ref names a symbol of a build: indices into Objects and its Symbols.
+// Ref names a symbol of a build: indices into Objects and into the object's Symbols.
 type Ref struct{ Object, Symbol int32 }
 
-// Compare orders by objects and tables.
+// Compare orders refs by object, then by symbol.
 func (r Ref) Compare(o Ref) int {
 	if r.Object != o.Object {
 		return int(r.Object) - int(o.Object)
@@ -157,17 +146,16 @@ func (r Ref) Compare(o Ref) int {
 	return int(r.Symbol) - int(o.Symbol)
 }
 
-// Names is every name of a build with the symbols that carry it: by the bytes of the names, then in the order of objects
-// and tables.
+// Names lists all symbols of a build by name. Names are sorted by their bytes, the symbols of a name by Ref.
 type Names struct {
 	Refs []Ref
-	Ends []int32 // of each name, where its Refs end
+	Ends []int32 // for each name the end of its range in Refs
 }
 
-// Len is the number of names.
+// Len returns the number of names.
 func (n *Names) Len() int { return len(n.Ends) }
 
-// At returns the symbols that carry name i, one or more. The slice is the Names'.
+// At returns the symbols that have the i-th name, at least one. The caller must not modify the slice.
 func (n *Names) At(i int) []Ref {
 	start := int32(0)
 	if i > 0 {
@@ -182,7 +170,7 @@ func (b *Build) Name(i int) string {
 	return s.Name
 }
 
-// Find returns the symbols that carry a name, nil if none does.
+// Find returns the symbols that have a name, nil if there are none.
 func (b *Build) Find(name string) []Ref {
 	i := sort.Search(b.Names.Len(), func(i int) bool { return b.Name(i) >= name })
 	if i < b.Names.Len() && b.Name(i) == name {
@@ -191,34 +179,75 @@ func (b *Build) Find(name string) []Ref {
 	return nil
 }
 
-// Group is a base name and all symbols of the build that carry it, in the order of objects and tables.
+// Group is a base name and all symbols of the build that have it, sorted by Ref.
 type Group struct {
 	Base    string
 	Members []Ref
 }
 
-// Duplicate is a symbol that shares its base name, or is to get an alias for another reason of the configuration.
+// Duplicate is a symbol that shares its base name, or that gets an alias for another reason of the configuration.
 type Duplicate struct {
 	Symbol   int32  // index into the object's Symbols
 	Group    int32  // index into the build's Groups
-	Suffix   string // what its suffix means, "" if it has none
-	Reason   string // why it gets no alias, "" if it gets one
+	Suffix   string // meaning of the name's suffix, "" if it has none
+	Reason   string // why the symbol gets no alias, "" if it gets one
 	Alias    string
-	Has      string // the alias that an earlier run gave it: its object bears that already
+	Has      string // the alias from an earlier run that the object already has for this symbol
 	Location Location
 
-	Plain     bool // alone with its base name: the alias is that name, without the suffix of link-time optimization
-	Ordinal   bool // the alias needed a number to be unique
-	Shortened bool // the alias was cut to the kernel's limit
+	SuffixFree bool // the only symbol with its base name: its alias is the base name
+	Ordinal    bool // the alias has an ordinal, to be unique
+	Shortened  bool // the alias was shortened to the kernel's limit
 }
 
-// Location is where the source declares a symbol; paths are relative to the source root.
+// Location is where the source declares a symbol. Paths are relative to the source root.
 type Location struct {
 	File   string
-	Line   int64 // the line of the alias, 0 if it is unknown
+	Line   int64 // line that the alias shows, 0 if not known
 	Unit   string
-	Source string // what told the location
+	Method string // how the location was found
 }
+
+// Scope says which part of a kernel a build covers. The zero value is a whole kernel: every module is copied, each copy
+// has all aliases of its module, and no other object uses a name. It is for modules that are linked after the run, by
+// kbuild or against a kernel that was built before.
+type Scope struct {
+	// Own reports whether a copy of the module is written. The other modules only make names ambiguous; their copies of
+	// earlier runs stay. nil means all.
+	Own func(*Object) bool
+
+	// Carry reports whether the copy of the object has the alias of the duplicate. nil means all.
+	Carry func(*Object, *Duplicate) bool
+
+	// Later returns a key of what is added to the copy after the run. If it is not "", the module gets a copy even without
+	// aliases, and a new one when the key changes. nil means "".
+	Later func(*Object) string
+
+	// Taken reports whether a symbol or an alias of the kernel that is not in the build has the name. nil means none.
+	Taken func(name string) bool
+
+	// Roots are source roots in addition to those found in the objects.
+	Roots []string
+}
+
+// Owns reports whether a copy of the module is written if it has aliases.
+func (s *Scope) Owns(o *Object) bool { return s.Own == nil || s.Own(o) }
+
+// Carries reports whether the object's copy has the alias of the duplicate. Without an alias it is false.
+func (s *Scope) Carries(o *Object, d *Duplicate) bool {
+	return d.Alias != "" && (s.Carry == nil || s.Carry(o, d))
+}
+
+// LaterKey returns a key of what is added to the object's copy after the run, "" if nothing is.
+func (s *Scope) LaterKey(o *Object) string {
+	if s.Later == nil {
+		return ""
+	}
+	return s.Later(o)
+}
+
+// Takes reports whether a symbol or an alias outside the build has the name.
+func (s *Scope) Takes(name string) bool { return s.Taken != nil && s.Taken(name) }
 
 // Stats counts what a run did to a build. Nothing in it depends on time, host or the number of workers.
 type Stats struct {
@@ -229,8 +258,8 @@ type Stats struct {
 	BytesIn    int64          `json:"bytes_in"`
 	Symbols    int            `json:"symbols"`
 	Names      int            `json:"names"`
-	Repeated   int            `json:"repeated_names"` // exact names that several symbols carry
-	Groups     int            `json:"groups"`         // base names likewise
+	Repeated   int            `json:"repeated_names"` // exact names that several symbols have
+	Groups     int            `json:"groups"`         // base names that several symbols have, and those named by the configuration
 	Duplicates int            `json:"duplicates"`     // symbols in groups
 	Aliases    int            `json:"aliases"`
 	InVmlinux  int            `json:"aliases_vmlinux"`
@@ -260,4 +289,15 @@ func (b *Build) Vmlinux() *Object {
 		return &b.Objects[0]
 	}
 	return nil
+}
+
+// Every returns pointers to the objects for which keep returns true, in order.
+func (b *Build) Every(keep func(*Object) bool) []*Object {
+	var all []*Object
+	for i := range b.Objects {
+		if keep(&b.Objects[i]) {
+			all = append(all, &b.Objects[i])
+		}
+	}
+	return all
 }

@@ -3,8 +3,10 @@ package pipeline
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -13,23 +15,34 @@ import (
 	"kas/elf"
 )
 
-// temporary is the name a file bears until it is whole. It is the same each time, so that what a killed run left is
-// written over by the next.
+// temporary returns the name of a file until it is whole. It is always the same, so the next run replaces what a killed
+// run left.
 func temporary(path string) string {
 	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".tmp")
 }
 
-// WriteFile writes a file whole or not at all: under a temporary name beside it, renamed when write returns without an
-// error. Folders that are missing are made.
+// final is the inverse of temporary. It returns other paths unchanged.
+func final(path string) string {
+	dir, base := filepath.Split(path)
+	if name, ok := strings.CutPrefix(base, "."); ok {
+		if name, ok = strings.CutSuffix(name, ".tmp"); ok {
+			return dir + name
+		}
+	}
+	return path
+}
+
+// WriteFile writes a file whole or not at all: it writes a temporary file in the same folder and renames it when write
+// returns without an error. It creates missing folders. It returns the size of the file.
 func WriteFile(path string, write func(io.Writer) error) (int64, error) {
 	return writeFile(path, func(w *output) error { return write(struct{ io.Writer }{w}) })
 }
 
-// WriteObject writes a rewritten object in the same way; large ranges of the original are copied by the kernel.
+// WriteObject writes a rewritten object as WriteFile does. The kernel copies large ranges of the original.
 func WriteObject(path string, plan *elf.Plan) (int64, error) {
 	return writeFile(path, func(w *output) error {
 		if size := plan.Size(); size >= reserveFrom {
-			// One request for all blocks is quicker than one for each page. Where there is none, the pages ask.
+			// One request for all blocks is faster than one for each page. File systems without it allocate by page.
 			unix.Fallocate(int(w.file.Fd()), 0, 0, size)
 		}
 		_, err := plan.WriteTo(w)
@@ -48,7 +61,7 @@ func writeFile(path string, write func(*output) error) (n int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	// A panic, too, must not leave the temporary file.
+	// A panic must not leave the temporary file either.
 	done := false
 	defer func() {
 		if !done {
@@ -78,8 +91,8 @@ func writeFile(path string, write func(*output) error) (n int64, err error) {
 	return n, nil
 }
 
-// create makes a new file in place of what a killed run left there. That may be a symbolic link to an input, which must not
-// be written through.
+// create creates a new file in place of what a killed run left there. That may be a symbolic link to an input, which must
+// not be written through.
 func create(temp string) (*os.File, error) {
 	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
 	f, err := os.OpenFile(temp, flags, 0o644)
@@ -91,18 +104,17 @@ func create(temp string) (*os.File, error) {
 	return f, err
 }
 
-// output is a buffered file that can take ranges of another.
+// output is a buffered file that can copy ranges of other files.
 type output struct {
 	file *os.File
-	buf  []byte // what is not written yet, in memory of bufferSize
+	buf  []byte // not written yet; its capacity is bufferSize
 }
 
 const (
 	bufferSize = 256 << 10
-	// copyFrom is the size from which a range is worth a system call of its own, which copies it without touching memory
-	// of ours, or not at all where the file system shares blocks.
+	// copyFrom is the size in bytes from which a range is copied by a system call of its own.
 	copyFrom = 128 << 10
-	// reserveFrom is the size from which room for a file is asked for at once.
+	// reserveFrom is the size in bytes from which the blocks of a file are allocated at once.
 	reserveFrom = 1 << 20
 )
 
@@ -127,7 +139,7 @@ func (w *output) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// CopyRange copies a range of the file fd, a large one by copy_file_range where the file system can do that.
+// CopyRange copies a range of the file fd. It copies a large range by copy_file_range if the file system supports it.
 func (w *output) CopyRange(fd int, offset, size int64) error {
 	if size < copyFrom {
 		return w.CopyEdited(fd, offset, size, 1, func([]byte, uint64) error { return nil })
@@ -148,8 +160,8 @@ func (w *output) CopyRange(fd int, offset, size int64) error {
 	return nil
 }
 
-// CopyEdited reads a range of the file fd into the buffer, lets change edit it there, whole units of unit bytes each
-// time, and leaves it to be written. size is a multiple of unit.
+// CopyEdited copies a range of the file fd and lets change edit it on the way. Each call of change gets a number of whole
+// units of unit bytes and their offset in fd. size is a multiple of unit.
 func (w *output) CopyEdited(fd int, offset, size int64, unit int, change func(b []byte, at uint64) error) error {
 	for size > 0 {
 		free := min(int64(bufferSize-len(w.buf)), size)
@@ -173,10 +185,10 @@ func (w *output) CopyEdited(fd int, offset, size int64, unit int, change func(b 
 	return nil
 }
 
-// Lock takes an output folder for this process until unlock is called; another run on it is refused.
+// Lock locks an output folder until unlock is called. It returns an error if another process has locked it.
 func Lock(dir string) (unlock func(), err error) { return lock(dir, unix.LOCK_NB) }
 
-// LockWait is Lock, but waits for the other to end.
+// LockWait locks an output folder like Lock, but waits until no other process has locked it.
 func LockWait(dir string) (unlock func(), err error) { return lock(dir, 0) }
 
 func lock(dir string, how int) (unlock func(), err error) {
@@ -198,7 +210,7 @@ func lock(dir string, how int) (unlock func(), err error) {
 	return func() { f.Close() }, nil
 }
 
-// Symlink makes a symbolic link to target at path, in place of what is there, by way of a temporary name.
+// Symlink creates a symbolic link to target at path and replaces what is there, by way of a temporary name.
 func Symlink(target, path string) error {
 	temp := temporary(path)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -213,8 +225,40 @@ func Symlink(target, path string) error {
 	return os.Rename(temp, path)
 }
 
-// IsTemporary says whether the path is one that a killed run may have left.
-func IsTemporary(path string) bool {
-	base := filepath.Base(path)
-	return strings.HasPrefix(base, ".") && strings.HasSuffix(base, ".tmp")
+// CopiesDir returns the build's folder for copies of modules.
+func (b *Build) CopiesDir() string { return b.Path("modules") }
+
+// Leftovers lists files that an earlier run left: temporary files of killed runs and outputs of another configuration.
+// outputs maps the path of every file that a run may write to whether this run writes it. In CopiesDir, all other copies
+// of modules are leftovers, too. Files with names that kas does not use are not listed.
+func (b *Build) Leftovers(outputs map[string]bool) ([]string, error) {
+	var found []string
+	dir := b.CopiesDir()
+	for path, written := range outputs {
+		if strings.HasPrefix(path, dir+string(filepath.Separator)) {
+			continue // see below
+		}
+		if temp := temporary(path); exists(temp) {
+			found = append(found, temp)
+		}
+		if !written && exists(path) {
+			found = append(found, path)
+		}
+	}
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err == nil && !e.IsDir() && !outputs[path] && strings.HasSuffix(final(path), ".kas") {
+			found = append(found, path)
+		}
+		return err
+	})
+	slices.Sort(found)
+	return found, err
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }

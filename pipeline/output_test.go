@@ -139,8 +139,11 @@ func TestSymlink(t *testing.T) {
 	if err := Symlink("../c", path); err != nil {
 		t.Error("over a leftover: ", err)
 	}
-	if !IsTemporary(temporary(path)) || IsTemporary(path) {
-		t.Error("IsTemporary")
+	if got := final(temporary(path)); got != path {
+		t.Errorf("the final name of %s is %s, want %s", temporary(path), got, path)
+	}
+	if got := final(path); got != path {
+		t.Errorf("the final name of %s is %s", path, got)
 	}
 	if got := below(t, dir); !slices.Equal(got, []string{"modules/x.ko.kas"}) {
 		t.Errorf("left: %q", got)

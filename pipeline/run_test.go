@@ -18,13 +18,15 @@ import (
 	"kas/elf"
 )
 
-// plan has so many builds that want all the stages of the tests.
-func plan(t *testing.T, builds int) *configs.Plan {
-	p := &configs.Plan{Out: t.TempDir(), OnError: "continue"}
+// tasks returns a number of builds with the same stages.
+func tasks(t *testing.T, builds int, stages ...Stage) []Task {
+	dir := t.TempDir()
+	var all []Task
 	for i := range builds {
-		p.Builds = append(p.Builds, configs.Build{Name: fmt.Sprintf("build%d", i), Stages: []string{"list", "work", "after"}})
+		name := fmt.Sprintf("build%d", i)
+		all = append(all, Task{Config: configs.Build{Name: name}, Dir: filepath.Join(dir, name), Stages: stages})
 	}
-	return p
+	return all
 }
 
 // list is a stage that gives a build n objects, vmlinux first.
@@ -65,13 +67,13 @@ func TestErrorCostsOneObject(t *testing.T) {
 		}
 		return nil
 	}}
-	r, err := Run(context.Background(), plan(t, 1), []Stage{list(20), work(func(_ context.Context, _ *Build, o *Object) error {
+	r, err := Run(context.Background(), tasks(t, 1, list(20), work(func(_ context.Context, _ *Build, o *Object) error {
 		if o.Name == "002.ko" {
 			return broken
 		}
 		done.Add(1)
 		return nil
-	}), after}, Options{Jobs: 4})
+	}), after), Options{Jobs: 4})
 	if err != nil || done.Load() != 19 {
 		t.Errorf("%v, %d objects done of 19", err, done.Load())
 	}
@@ -88,7 +90,7 @@ func TestErrorCostsOneObject(t *testing.T) {
 
 func TestErrorOfStageCostsBuild(t *testing.T) {
 	var after atomic.Int32
-	r, err := Run(context.Background(), plan(t, 3), []Stage{list(2), {"work", func(_ context.Context, b *Build) error {
+	r, err := Run(context.Background(), tasks(t, 3, list(2), Stage{"work", func(_ context.Context, b *Build) error {
 		switch b.Config.Name {
 		case "build1":
 			return errors.New("broken")
@@ -96,7 +98,7 @@ func TestErrorOfStageCostsBuild(t *testing.T) {
 			panic("a mistake")
 		}
 		return nil
-	}}, {"after", func(context.Context, *Build) error { after.Add(1); return nil }}}, Options{Jobs: 2})
+	}}, Stage{"after", func(context.Context, *Build) error { after.Add(1); return nil }}), Options{Jobs: 2})
 	if err != nil || after.Load() != 1 {
 		t.Errorf("%v, %d builds went on, want 1", err, after.Load())
 	}
@@ -108,7 +110,7 @@ func TestErrorOfStageCostsBuild(t *testing.T) {
 
 func TestPanicBecomesError(t *testing.T) {
 	var none []int
-	r, err := Run(context.Background(), plan(t, 1), []Stage{list(4), work(func(_ context.Context, _ *Build, o *Object) error {
+	r, err := Run(context.Background(), tasks(t, 1, list(4), work(func(_ context.Context, _ *Build, o *Object) error {
 		if o.Name == "001.ko" {
 			_ = none[len(o.Name)]
 		}
@@ -117,7 +119,7 @@ func TestPanicBecomesError(t *testing.T) {
 			missing.Size = 1 // the address 0 is no file that shrank
 		}
 		return nil
-	})}, Options{Jobs: 2})
+	})), Options{Jobs: 2})
 	if err != nil || len(r.Errors) != 2 {
 		t.Fatalf("%v, errors %q", err, messages(r.Errors))
 	}
@@ -138,7 +140,7 @@ func TestShrunkFile(t *testing.T) {
 	if err := os.WriteFile(path, data, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	r, err := Run(context.Background(), plan(t, 1), []Stage{list(3), work(func(_ context.Context, _ *Build, o *Object) error {
+	r, err := Run(context.Background(), tasks(t, 1, list(3), work(func(_ context.Context, _ *Build, o *Object) error {
 		if o.Name != "002.ko" {
 			return nil
 		}
@@ -160,7 +162,7 @@ func TestShrunkFile(t *testing.T) {
 			}
 		}
 		return errors.New("read what is not there")
-	})}, Options{Jobs: 2})
+	})), Options{Jobs: 2})
 	want := []string{"build0: work: 002.ko: the file shrank while it was read (offset 0x0)"}
 	if err != nil || !slices.Equal(messages(r.Errors), want) {
 		t.Errorf("%v, errors %q, want %q", err, messages(r.Errors), want)
@@ -172,40 +174,38 @@ func TestCancel(t *testing.T) {
 	defer cancel()
 	var started atomic.Int32
 	after := Stage{"after", func(context.Context, *Build) error { t.Error("a stage after the cancelled one"); return nil }}
-	r, err := Run(ctx, plan(t, 2), []Stage{list(1000), work(func(context.Context, *Build, *Object) error {
+	r, err := Run(ctx, tasks(t, 2, list(1000), work(func(context.Context, *Build, *Object) error {
 		if started.Add(1) == 10 {
 			cancel()
 		}
 		return nil
-	}), after}, Options{Jobs: 2})
+	}), after), Options{Jobs: 2})
 	if !errors.Is(err, context.Canceled) || len(r.Errors) != 0 {
 		t.Errorf("%v, errors %q", err, messages(r.Errors))
 	}
 	if n := started.Load(); n > 12 {
 		t.Errorf("%d objects begun, the last %d of them after the end", n, n-10)
 	}
-	if _, err := Run(ctx, plan(t, 2), []Stage{list(3)}, Options{}); !errors.Is(err, context.Canceled) {
+	if _, err := Run(ctx, tasks(t, 2, list(3)), Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("begun with a cancelled context: %v", err)
 	}
 }
 
 func TestOnErrorStop(t *testing.T) {
-	p := plan(t, 3)
-	p.OnError = "stop"
 	var done atomic.Int32
-	var told []string
-	r, err := Run(context.Background(), p, []Stage{list(500), work(func(_ context.Context, _ *Build, o *Object) error {
+	var reported []string
+	r, err := Run(context.Background(), tasks(t, 3, list(500), work(func(_ context.Context, _ *Build, o *Object) error {
 		if done.Add(1) == 20 {
 			return errors.New("broken")
 		}
 		return nil
-	})}, Options{Jobs: 2, Events: Events{Error: func(e *Error) { told = append(told, e.Err.Error()) }}})
+	})), Options{Jobs: 2, StopOnError: true, Events: Events{Error: func(e *Error) { reported = append(reported, e.Err.Error()) }}})
 	var stopper *Error
 	if !errors.As(err, &stopper) || stopper.Stage != "work" || stopper.Object == "" {
 		t.Errorf("the error that stopped the run: %v", err)
 	}
-	if len(r.Errors) != 1 || !slices.Equal(told, []string{"broken"}) {
-		t.Errorf("errors %q, told %q", messages(r.Errors), told)
+	if len(r.Errors) != 1 || !slices.Equal(reported, []string{"broken"}) {
+		t.Errorf("errors %q, reported %q", messages(r.Errors), reported)
 	}
 	if n := done.Load(); n > 24 {
 		t.Errorf("%d objects done after the first problem", n-20)
@@ -232,10 +232,10 @@ func TestBudget(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			r, err := Run(context.Background(), plan(t, 7), []Stage{list(30), work(func(context.Context, *Build, *Object) error {
+			r, err := Run(context.Background(), tasks(t, 7, list(30), work(func(context.Context, *Build, *Object) error {
 				busy()
 				return nil
-			}), {"after", alone}}, Options{Jobs: jobs})
+			}), Stage{"after", alone}), Options{Jobs: jobs})
 			if err != nil || len(r.Errors) > 0 {
 				t.Errorf("%v %q", err, messages(r.Errors))
 			}
@@ -257,13 +257,13 @@ func TestBudget(t *testing.T) {
 func TestErrorsAreSorted(t *testing.T) {
 	stages := []Stage{list(12), work(func(_ context.Context, b *Build, o *Object) error {
 		return fmt.Errorf("%s of %s", o.Name, b.Config.Name)
-	}), {"after", func(ctx context.Context, b *Build) error {
+	}), Stage{"after", func(ctx context.Context, b *Build) error {
 		b.Fail(ctx, &b.Objects[3], errors.New("late"))
 		return errors.New("last")
 	}}}
 	var first []string
 	for range 5 {
-		r, err := Run(context.Background(), plan(t, 4), stages, Options{Jobs: 8})
+		r, err := Run(context.Background(), tasks(t, 4, stages...), Options{Jobs: 8})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -289,9 +289,7 @@ func TestEvents(t *testing.T) {
 		defer mu.Unlock()
 		got = append(got, fmt.Sprintf(format, args...))
 	}
-	p := plan(t, 1)
-	p.Builds[0].Stages = []string{"list", "work"} // not the one after
-	_, err := Run(context.Background(), p, []Stage{list(2), work(func(context.Context, *Build, *Object) error { return nil }), {"after", nil}},
+	_, err := Run(context.Background(), tasks(t, 1, list(2), work(func(context.Context, *Build, *Object) error { return nil })),
 		Options{Jobs: 3, Events: Events{
 			Begin: func(build, stage string, n int) { note("begin %s %s %d", build, stage, n) },
 			Step:  func(build, stage string) { note("step %s %s", build, stage) },
@@ -319,7 +317,7 @@ func TestParallel(t *testing.T) {
 // within runs f as the one stage of a build.
 func within(t *testing.T, jobs int, f func(context.Context, *Build) error) *Result {
 	t.Helper()
-	r, err := Run(context.Background(), plan(t, 1), []Stage{{"work", f}}, Options{Jobs: jobs})
+	r, err := Run(context.Background(), tasks(t, 1, Stage{"work", f}), Options{Jobs: jobs})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -422,12 +420,12 @@ func TestWriteLines(t *testing.T) {
 // No more builds are under way than keep the workers busy, and what they held is given back.
 func TestBuildsInFlight(t *testing.T) {
 	var running, most atomic.Int32
-	r, err := Run(context.Background(), plan(t, 12), []Stage{list(3), {"work", func(_ context.Context, b *Build) error {
+	r, err := Run(context.Background(), tasks(t, 12, list(3), Stage{"work", func(_ context.Context, b *Build) error {
 		most.Store(max(most.Load(), running.Add(1)))
 		defer running.Add(-1)
 		b.Objects[0].Symbols = make([]Symbol, 10)
 		return nil
-	}}}, Options{Jobs: 2})
+	}}), Options{Jobs: 2})
 	if err != nil || len(r.Errors) > 0 {
 		t.Fatal(err, messages(r.Errors))
 	}

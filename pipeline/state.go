@@ -6,10 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -20,14 +18,14 @@ import (
 	"kas/elf"
 )
 
-// What a run leaves for the next one of the same output folder: which objects it read, what was found in them, and what
-// was made of them. Everything in it is a fact about files in one state, which their identities name: a fact whose files
-// have changed since is not used, and none is used by another kas. It lies in a cache of the user's and not beside the
-// output, which has nothing in it of times and inodes.
+// The state of a run is saved for the next run on the same output folder: the objects it read, what it found in them, and
+// the files it made from them. Everything in it is a fact about files that their identities name. A fact is not used if
+// one of its files has changed, and no fact is used by another version of kas. The state is in the user's cache folder,
+// because it holds times and inode numbers, and the output must not depend on those.
 
-// stateFile is the file of the build, and of this kas, in the cache; "" if there is no cache.
+// stateFile returns the path of the build's state of this kas, "" if there is no cache.
 func (b *Build) stateFile() string {
-	if b.run == nil || b.run.cache == "" {
+	if b.run.Cache == "" {
 		return ""
 	}
 	dir, err := filepath.Abs(b.Dir)
@@ -37,28 +35,28 @@ func (b *Build) stateFile() string {
 	if real, err := filepath.EvalSymlinks(filepath.Dir(dir)); err == nil {
 		dir = filepath.Join(real, filepath.Base(dir))
 	}
-	return filepath.Join(b.run.cache, Digest(dir, b.run.kas))
+	return filepath.Join(b.run.Cache, Digest(dir, b.run.Kas))
 }
 
-// stateAge is for how long a file of the cache is kept that no run asks for.
+// stateAge is how long the cache keeps a file that no run reads.
 const stateAge = 30 * 24 * time.Hour
 
-const stateFormat = "kas state 2"
+const stateFormat = "kas state 3"
 
-// settled is how long before it was opened a file must have been changed last. One that is changed again within the
-// clock tick of its last change keeps its times.
+// settled is the time between the last change of a file and its opening that makes its identity reliable. A file that is
+// changed twice within a clock tick keeps its times.
 const settled = 100 * time.Millisecond
 
-// state is what the last run of this kas left.
+// state is what the last run of this kas saved.
 type state struct {
 	config  string // digest of the build's configuration
-	clean   bool   // the run ended without an error
+	clean   bool   // the run had no error
 	summary summary
 	objects map[string]*objectState
 	tables  map[string]elf.Identity
 }
 
-// summary is what the report says of a build.
+// summary is what a report shows of a build.
 type summary struct {
 	Arch, Toolchain, LTO, Release string
 	Stats                         Stats
@@ -66,25 +64,25 @@ type summary struct {
 
 // objectState is what is known of one object.
 type objectState struct {
-	identity elf.Identity // the zero value if the object may have changed unnoticed
+	identity elf.Identity // the zero value if a change of the object may go unnoticed
 	product
-	remark
+	note
 }
 
-// product is what was made from an object.
+// product is the file made from an object.
 type product struct {
-	key  string // what it depends on, beside the object
-	path string // "" if nothing was made
+	key  string // digest of what the file depends on besides the object
+	path string // "" if no file was made
 	made elf.Identity
 }
 
-// remark is what was found in an object.
-type remark struct {
-	about string // what it depends on, beside the object
-	note  []byte
+// note is what was found in an object.
+type note struct {
+	about string // digest of what the content depends on besides the object
+	json  []byte // nil if there is no note
 }
 
-// Digest makes a short key of whatever a result depends on.
+// Digest returns a short key of everything that a result depends on.
 func Digest(parts ...string) string {
 	h := sha256.New()
 	for _, p := range parts {
@@ -93,27 +91,24 @@ func Digest(parts ...string) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// configDigest is of everything in the configuration that tells what is done.
+// configDigest returns a digest of the configuration and the stages.
 func (b *Build) configDigest() string {
 	text, err := json.Marshal(b.Config)
 	if err != nil {
-		return "" // equals none that was written
+		return "" // equals no saved digest
 	}
 	return Digest(string(text))
 }
 
-// Unchanged says whether the last run of this kas made everything that this one would: of the same objects, by the same
-// configuration, and all of it still there. Then the build's summary is that of the last run. The objects are listed, not
-// read.
+// Unchanged reports whether the last run of this kas made everything that this run would make: from the same objects,
+// with the same configuration, and all of it still in place. It then sets the build's summary from the last run. The
+// objects must be listed, but need not be read.
 func (b *Build) Unchanged(ctx context.Context) bool {
-	if b.run == nil {
-		return false
-	}
 	b.last = b.loadState()
-	if !b.run.all && b.upToDate(ctx) {
+	if !b.run.All && b.upToDate(ctx) {
 		return true
 	}
-	// What is written from here on is none of what the file tells, and a run that is killed leaves no other.
+	// From here on the run may change files, so the saved state is no longer true. A killed run must not leave it.
 	os.Remove(b.stateFile())
 	return false
 }
@@ -131,13 +126,7 @@ func (b *Build) upToDate(ctx context.Context) bool {
 	var changed atomic.Bool
 	err := b.Split(ctx, len(b.Objects), func(_, from, to int) {
 		for i := from; i < to && !changed.Load(); i++ {
-			o := &b.Objects[i]
-			known := s.objects[o.Name]
-			if known == nil || known.identity == (elf.Identity{}) {
-				changed.Store(true)
-				break
-			}
-			if elf.IdentifyTarget(o.Path) != known.identity || known.path != "" && elf.Identify(known.path) != known.made {
+			if !s.objects[b.Objects[i].Name].holds(b.Objects[i].Path) {
 				changed.Store(true)
 			}
 		}
@@ -145,31 +134,34 @@ func (b *Build) upToDate(ctx context.Context) bool {
 	if err != nil || changed.Load() || b.strays() {
 		return false
 	}
-	b.Arch, b.Toolchain, b.LTO, b.Release, b.Stats = s.summary.Arch, s.summary.Toolchain, s.summary.LTO, s.summary.Release, s.summary.Stats
+	b.Arch, b.Toolchain, b.LTO, b.Release = s.summary.Arch, s.summary.Toolchain, s.summary.LTO, s.summary.Release
+	b.Stats = s.summary.Stats
 	b.Skipped = true
 	return true
 }
 
-// strays says whether the build's folder holds what looks like an output and is not: a run that was killed left it, or one
-// of another configuration.
-func (b *Build) strays() bool {
-	own := map[string]bool{}
-	for path := range b.last.tables {
-		own[path] = true
-	}
-	for _, o := range b.last.objects {
-		own[o.path] = true
-	}
-	found := errors.New("found")
-	return filepath.WalkDir(b.Dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || !e.IsDir() && !own[path] && (strings.HasSuffix(path, ".kas") || IsTemporary(path)) {
-			return found
-		}
-		return nil
-	}) != nil
+// holds reports whether the object at path and the file made from it are as they were.
+func (k *objectState) holds(path string) bool {
+	return k != nil && k.identity != (elf.Identity{}) && k.identity == elf.IdentifyTarget(path) &&
+		(k.path == "" || k.made == elf.Identify(k.path))
 }
 
-// known returns what the last run knew of the object in its present state, nil if nothing.
+// strays reports whether there are files that look like output and are not, which a run must remove.
+func (b *Build) strays() bool {
+	outputs := map[string]bool{}
+	for path := range b.last.tables {
+		outputs[path] = true
+	}
+	for _, o := range b.last.objects {
+		if o.path != "" {
+			outputs[o.path] = true
+		}
+	}
+	found, err := b.Leftovers(outputs)
+	return err != nil || len(found) > 0
+}
+
+// known returns what the last run knew of the object in its present state, nil if it knew nothing.
 func (b *Build) known(o *Object) *objectState {
 	if b.last == nil {
 		return nil
@@ -180,24 +172,40 @@ func (b *Build) known(o *Object) *objectState {
 	return nil
 }
 
-// Note returns what the last run noted about the object, if that was in its present state and for the same key; else it
-// calls read for it. What it returns is noted for the next run, unless it is nil.
-func (b *Build) Note(o *Object, key string, read func() ([]byte, error)) ([]byte, error) {
-	if k := b.known(o); k != nil && k.about == key {
-		o.remark = k.remark
-		return k.note, nil
+// Note returns what read finds in the object. If the last run noted it for the same state of the object and the same key,
+// read is not called. The key is a digest of everything else that the result depends on. T is kept as JSON, so only its
+// exported fields are noted.
+func Note[T any](b *Build, o *Object, key string, read func() (T, error)) (T, error) {
+	if k := b.known(o); k != nil && k.about == key && k.json != nil {
+		var noted T
+		if json.Unmarshal(k.json, &noted) == nil {
+			o.note = k.note
+			return noted, nil
+		}
 	}
-	note, err := read()
-	if err == nil && note != nil {
-		o.remark = remark{key, note}
+	found, err := read()
+	if err == nil {
+		o.note = note{key, encodeNote(found)}
 	}
-	return note, err
+	return found, err
 }
 
-// Make has write make output from the object, unless the last run made it from the object in its present state and for
-// the same key, and it is still there as it was.
+// encodeNote returns the JSON of a note, nil if JSON cannot represent it. It holds no tab and no line break: they are
+// escaped within strings, and Marshal writes none between them.
+func encodeNote(found any) []byte {
+	text, err := json.Marshal(found)
+	if err != nil || bytes.Contains(text, []byte(`\ufffd`)) {
+		return nil // Marshal writes \ufffd for bytes that are not UTF-8, as a path may have
+	}
+	return text
+}
+
+// Make calls write, which makes the output file from the object. If the last run made it from the same state of the
+// object with the same key, and it is unchanged since, write is not called. The key is a digest of everything else that
+// the file depends on. write returns the size of the file.
 func (b *Build) Make(o *Object, output, key string, write func() (int64, error)) error {
-	if k := b.known(o); k != nil && k.path == output && k.key == key && k.made != (elf.Identity{}) && elf.Identify(output) == k.made {
+	if k := b.known(o); k != nil && k.product.key == key && k.path == output &&
+		k.made != (elf.Identity{}) && k.made == elf.Identify(output) {
 		o.product = k.product
 		o.Emitted = k.made.Size
 		return nil
@@ -210,13 +218,14 @@ func (b *Build) Make(o *Object, output, key string, write func() (int64, error))
 	return err
 }
 
-// trusted says whether the object's identity tells its content: not if it was changed just before it was opened.
+// trusted reports whether the object's identity determines its content. It does not if the object was changed just before
+// it was opened.
 func (o *Object) trusted() bool {
 	last := max(o.Identity.Mtime, o.Identity.Ctime)
 	return o.Identity != (elf.Identity{}) && o.opened.Sub(time.Unix(0, last)) > settled
 }
 
-// saveState leaves what this run knows for the next.
+// saveState saves the state of this run for the next one. clean says that the run had no error.
 func (b *Build) saveState(clean bool) error {
 	path := b.stateFile()
 	if path == "" {
@@ -237,18 +246,8 @@ func (b *Build) saveState(clean bool) error {
 			return err
 		}
 		for i := range b.Objects {
-			o := &b.Objects[i]
-			id := o.Identity
-			if !o.trusted() {
-				id = elf.Identity{}
-			}
-			line = strconv.AppendQuote(append(line[:0], "object\t"...), o.Name)
-			line = id.Text(append(line, '\t'))
-			line = fmt.Appendf(line, "\t%s\t%q", o.product.key, o.product.path)
-			line = o.product.made.Text(append(line, '\t'))
-			line = append(append(line, '\t'), o.remark.about...)
-			line = append(append(line, '\t'), o.remark.note...)
-			if _, err := w.Write(append(line, '\n')); err != nil {
+			line = append(b.Objects[i].appendState(line[:0]), '\n')
+			if _, err := w.Write(line); err != nil {
 				return err
 			}
 		}
@@ -257,7 +256,21 @@ func (b *Build) saveState(clean bool) error {
 	return err
 }
 
-// dropOld removes what nobody has asked for in a long time.
+// appendState appends the object's line of the state file.
+func (o *Object) appendState(line []byte) []byte {
+	id := o.Identity
+	if !o.trusted() {
+		id = elf.Identity{}
+	}
+	line = strconv.AppendQuote(append(line, "object\t"...), o.Name)
+	line = id.Text(append(line, '\t'))
+	line = fmt.Appendf(line, "\t%s\t%q", o.product.key, o.product.path)
+	line = o.product.made.Text(append(line, '\t'))
+	line = append(append(line, '\t'), o.note.about...)
+	return append(append(line, '\t'), o.note.json...)
+}
+
+// dropOld removes files that no run has read for a long time.
 func dropOld(cache string) {
 	files, _ := os.ReadDir(cache)
 	for _, f := range files {
@@ -267,11 +280,10 @@ func dropOld(cache string) {
 	}
 }
 
-// loadState reads what the last run left; nil if there is nothing that this kas can use. A note is JSON, so no line and
-// no column ends within it.
+// loadState reads the saved state, nil if there is none that this kas can use.
 func (b *Build) loadState() *state {
 	path := b.stateFile()
-	if path == "" || b.run.fresh {
+	if path == "" || b.run.Fresh {
 		return nil
 	}
 	data, err := os.ReadFile(path)
@@ -279,7 +291,7 @@ func (b *Build) loadState() *state {
 		return nil
 	}
 	now := time.Now()
-	os.Chtimes(path, now, now) // asked for
+	os.Chtimes(path, now, now) // for dropOld
 	first, rest, _ := bytes.Cut(data, []byte("\n"))
 	head := strings.SplitN(string(first), "\t", 4)
 	if len(head) < 4 || head[0] != stateFormat {
@@ -298,7 +310,7 @@ func (b *Build) loadState() *state {
 	return s
 }
 
-// add reads one line of the file; false if it is not one.
+// add reads one line of the state file. It returns false if the line is malformed.
 func (s *state) add(line []byte) bool {
 	c := columns{rest: line}
 	switch kind := c.text(); kind {
@@ -307,8 +319,10 @@ func (s *state) add(line []byte) bool {
 		s.tables[path] = c.identity()
 	case "object":
 		name := c.quoted()
-		o := &objectState{identity: c.identity(), product: product{c.text(), c.quoted(), c.identity()}, remark: remark{about: c.text()}}
-		o.note = c.rest
+		o := &objectState{identity: c.identity(), product: product{c.text(), c.quoted(), c.identity()}, note: note{about: c.text()}}
+		if len(c.rest) > 0 {
+			o.json = c.rest
+		}
 		s.objects[name] = o
 	default:
 		return false
@@ -319,7 +333,7 @@ func (s *state) add(line []byte) bool {
 // columns reads the columns of a line.
 type columns struct {
 	rest []byte
-	bad  bool
+	bad  bool // a column was malformed
 }
 
 func (c *columns) text() string {

@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path"
@@ -12,13 +13,20 @@ import (
 	"kas/registry"
 )
 
-// Limits on the length of a symbol's name, without the NUL: KSYM_NAME_LEN - 1 from Linux 6.1 and before.
+// Limits on the length of a symbol's name without the NUL: KSYM_NAME_LEN - 1.
 const (
 	maxName    = 511
-	maxNameOld = 127
+	maxNameOld = 127 // before Linux 6.1
 )
 
-// maxLength is the limit of the build: the configuration's, else that of its release, else the newer one.
+// Reasons why a duplicate gets no alias.
+const (
+	hasAlready = "has its alias already"
+	tooLong    = "name as long as the kernel's limit"
+)
+
+// maxLength returns the limit on the length of an alias: that of the configuration, else that of the build's release,
+// else the newer one.
 func maxLength(b *pipeline.Build) int {
 	if b.Config.Alias.MaxLength > 0 {
 		return b.Config.Alias.MaxLength
@@ -35,8 +43,8 @@ func maxLength(b *pipeline.Build) int {
 	return maxName
 }
 
-// place is the location as an alias spells it, before folding: FILE, UNIT where it is another, LINE.
-func place(l *pipeline.Location, withLine bool) string {
+// locationText returns the location as an alias shows it, before folding: FILE, UNIT if it is another file, LINE.
+func locationText(l *pipeline.Location, withLine bool) string {
 	s := l.File
 	if l.Unit != "" && l.Unit != l.File {
 		unit := l.Unit
@@ -56,33 +64,18 @@ type namer struct {
 	b     *pipeline.Build
 	sep   string
 	limit int
-	taken map[string]pipeline.Ref // names that hold the separator already, and the aliases given
+	used  map[string]pipeline.Ref // names with the separator and aliases, and a symbol that has each
 }
 
-// nameAll gives every located duplicate its alias and proves that all are unique: no alias equals another, nor the name
-// of a symbol.
+// nameAll gives an alias to each duplicate that has a location. No alias equals another one or the name of a symbol.
 func nameAll(ctx context.Context, b *pipeline.Build) error {
-	n := &namer{b: b, sep: b.Config.Alias.Separator, limit: maxLength(b), taken: map[string]pipeline.Ref{}}
-	var taken [pipeline.Parts][]int // names that hold the separator
-	err := b.Split(ctx, b.Names.Len(), func(part, from, to int) {
-		for i := from; i < to; i++ {
-			if strings.Contains(b.Name(i), n.sep) {
-				taken[part] = append(taken[part], i)
-			}
-		}
-	})
-	if err != nil {
+	n := &namer{b: b, sep: b.Config.Alias.Separator, limit: maxLength(b), used: map[string]pipeline.Ref{}}
+	if err := n.findUsed(ctx); err != nil {
 		return err
 	}
-	for _, part := range taken {
-		for _, i := range part {
-			members := b.Names.At(i)
-			n.taken[b.Name(i)] = members[len(members)-1]
-		}
-	}
-	n.plain()
+	n.restoreNames()
 	withLine := b.Config.Alias.Line != "none"
-	tied := n.collide(n.located(), withLine)
+	tied := n.collide([][]spelling{n.unnamed()}, withLine)
 	if !withLine {
 		tied = n.collide(tied, true)
 	}
@@ -92,79 +85,98 @@ func nameAll(ctx context.Context, b *pipeline.Build) error {
 	return nil
 }
 
-// plain gives the names back that link-time optimization took from symbols that are alone with them.
-func (n *namer) plain() {
+// findUsed finds the names that contain the separator: only these can equal an alias with a location.
+func (n *namer) findUsed(ctx context.Context) error {
+	var used [pipeline.Parts][]int
+	err := n.b.Split(ctx, n.b.Names.Len(), func(part, from, to int) {
+		for i := from; i < to; i++ {
+			if strings.Contains(n.b.Name(i), n.sep) {
+				used[part] = append(used[part], i)
+			}
+		}
+	})
+	for _, part := range used {
+		for _, i := range part {
+			members := n.b.Names.At(i)
+			n.used[n.b.Name(i)] = members[len(members)-1]
+		}
+	}
+	return err
+}
+
+// restoreNames restores the original name of each symbol that link-time optimization renamed, if no other symbol has it.
+func (n *namer) restoreNames() {
 	for i := range n.b.Objects {
 		o := &n.b.Objects[i]
 		for j := range o.Duplicates {
-			if d := &o.Duplicates[j]; d.Plain && d.Reason == "" {
-				if n.hasName(int32(i), d) {
-					d.Reason, d.Has = hasAlready, n.b.Groups[d.Group].Base
-					continue
-				}
-				base := n.b.Groups[d.Group].Base
-				if n.elsewhere(base) {
-					continue
-				}
-				if d.Location.Source == "" {
-					d.Location.Source = "suffix"
-				}
+			d := &o.Duplicates[j]
+			if !d.SuffixFree || d.Reason != "" {
+				continue
+			}
+			base := n.b.Groups[d.Group].Base
+			switch {
+			case n.isRestored(int32(i), d):
+				d.Reason, d.Has = hasAlready, base
+			case !n.b.Scope.Takes(base):
+				d.Location.Method = cmp.Or(d.Location.Method, "suffix")
 				n.give(spelling{int32(i), d}, base)
 			}
 		}
 	}
 }
 
-// hasName says whether an earlier run gave the symbol its base name back.
-func (n *namer) hasName(object int32, d *pipeline.Duplicate) bool {
+// isRestored reports whether an earlier run restored the symbol's base name.
+func (n *namer) isRestored(object int32, d *pipeline.Duplicate) bool {
 	base := n.b.Groups[d.Group].Base
 	return slices.ContainsFunc(n.b.Find(base), func(r pipeline.Ref) bool {
-		return samePlace(n.b, r, pipeline.Ref{Object: object, Symbol: d.Symbol})
+		return sameExtent(n.b, r, pipeline.Ref{Object: object, Symbol: d.Symbol})
 	})
 }
 
-// spelling is a duplicate with the alias it asks for.
+// spelling is a duplicate whose alias is being made.
 type spelling struct {
 	object int32
 	d      *pipeline.Duplicate
 }
 
-func (n *namer) located() [][]spelling {
+// unnamed lists the duplicates that get an alias and have none yet.
+func (n *namer) unnamed() []spelling {
 	var all []spelling
 	for i := range n.b.Objects {
 		o := &n.b.Objects[i]
 		for j := range o.Duplicates {
 			if d := &o.Duplicates[j]; d.Reason == "" && d.Alias == "" {
-				all = append(all, spelling{int32(i), &o.Duplicates[j]})
+				all = append(all, spelling{int32(i), d})
 			}
 		}
 	}
-	return [][]spelling{all}
+	return all
 }
 
-// collide gives an alias to each that is alone in asking for it and returns the others, set by set in order.
+// collide gives an alias to each duplicate that shares its spelling with no other. It returns the rest, in sets of one
+// spelling, in the order of the input.
 func (n *namer) collide(sets [][]spelling, withLine bool) [][]spelling {
-	asked := map[string][]spelling{}
+	spelled := map[string][]spelling{}
 	var order []string
 	for _, set := range sets {
 		for _, s := range set {
-			alias, ok := n.spell(s.d, place(&s.d.Location, withLine), "")
+			alias, ok := n.spell(s.d, locationText(&s.d.Location, withLine), "")
 			if !ok {
-				s.d.Reason = "name as long as the kernel's limit"
+				s.d.Reason = tooLong
 				continue
 			}
-			if asked[alias] == nil {
+			if spelled[alias] == nil {
 				order = append(order, alias)
 			}
-			asked[alias] = append(asked[alias], s)
+			spelled[alias] = append(spelled[alias], s)
 		}
 	}
 	var tied [][]spelling
 	for _, alias := range order {
-		set := asked[alias]
-		if owner, ok := n.taken[alias]; ok {
-			set = slices.DeleteFunc(set, func(s spelling) bool { return n.isOwn(s, owner) })
-		} else if len(set) == 1 && !n.elsewhere(alias) {
+		set := spelled[alias]
+		if owner, ok := n.used[alias]; ok {
+			set = slices.DeleteFunc(set, func(s spelling) bool { return n.markOwn(s, owner) })
+		} else if len(set) == 1 && !n.b.Scope.Takes(alias) {
 			n.give(set[0], alias)
 			continue
 		}
@@ -175,60 +187,41 @@ func (n *namer) collide(sets [][]spelling, withLine bool) [][]spelling {
 	return tied
 }
 
-// isOwn says whether the symbol that bears the name already is an alias of this very symbol, from an earlier run.
-func (n *namer) isOwn(s spelling, owner pipeline.Ref) bool {
+// markOwn reports whether owner, the symbol that has the name already, is the alias that an earlier run gave to this
+// duplicate. If so, it notes that in the duplicate.
+func (n *namer) markOwn(s spelling, owner pipeline.Ref) bool {
 	o := &n.b.Objects[s.object]
 	mine := &o.Symbols[s.d.Symbol]
-	theirs, bearer := n.b.Ref(owner)
-	if theirs != o || bearer.Section != mine.Section || bearer.Value != mine.Value {
+	object, other := n.b.Ref(owner)
+	if object != o || other.Section != mine.Section || other.Value != mine.Value {
 		return false
 	}
-	s.d.Reason, s.d.Has = hasAlready, bearer.Name
+	s.d.Reason, s.d.Has = hasAlready, other.Name
 	return true
 }
 
-const hasAlready = "has its alias already"
-
-// elsewhere says whether the name belongs to a symbol that is none of the build's.
-func (n *namer) elsewhere(name string) bool { return n.b.Taken != nil && n.b.Taken(name) }
-
 func (n *namer) give(s spelling, alias string) {
 	s.d.Alias = alias
-	n.taken[alias] = pipeline.Ref{Object: s.object, Symbol: s.d.Symbol}
+	n.used[alias] = pipeline.Ref{Object: s.object, Symbol: s.d.Symbol}
 }
 
-// number tells apart symbols that the source does not: by an ordinal in address order.
+// number gives aliases to duplicates of one spelling: with ordinals in the order of objects and addresses.
 func (n *namer) number(set []spelling) {
-	slices.SortStableFunc(set, func(x, y spelling) int {
-		if x.object != y.object {
-			return int(x.object) - int(y.object)
-		}
-		symbols := n.b.Objects[x.object].Symbols
-		a, b := &symbols[x.d.Symbol], &symbols[y.d.Symbol]
-		switch {
-		case a.Section != b.Section:
-			return int(a.Section) - int(b.Section)
-		case a.Value < b.Value:
-			return -1
-		case a.Value > b.Value:
-			return 1
-		}
-		return int(x.d.Symbol) - int(y.d.Symbol)
-	})
+	slices.SortStableFunc(set, n.compareAddresses)
 	ordinal := 0
 	for _, s := range set {
 		for {
 			ordinal++
-			alias, ok := n.spell(s.d, place(&s.d.Location, true), "_"+strconv.Itoa(ordinal))
+			alias, ok := n.spell(s.d, locationText(&s.d.Location, true), "_"+strconv.Itoa(ordinal))
 			if !ok {
-				s.d.Reason = "name as long as the kernel's limit"
+				s.d.Reason = tooLong
 				break
 			}
-			owner, taken := n.taken[alias]
-			if taken && n.isOwn(s, owner) {
+			owner, used := n.used[alias]
+			if used && n.markOwn(s, owner) {
 				break
 			}
-			if !taken && !n.elsewhere(alias) {
+			if !used && !n.b.Scope.Takes(alias) {
 				s.d.Ordinal = true
 				n.give(s, alias)
 				break
@@ -237,10 +230,21 @@ func (n *namer) number(set []spelling) {
 	}
 }
 
-// spell writes an alias. One longer than the limit loses the front of its path; false if not even a byte of it fits.
-func (n *namer) spell(d *pipeline.Duplicate, place, ordinal string) (string, bool) {
+func (n *namer) compareAddresses(x, y spelling) int {
+	a, b := &n.b.Objects[x.object].Symbols[x.d.Symbol], &n.b.Objects[y.object].Symbols[y.d.Symbol]
+	return cmp.Or(
+		cmp.Compare(x.object, y.object),
+		cmp.Compare(a.Section, b.Section),
+		cmp.Compare(a.Value, b.Value),
+		cmp.Compare(x.d.Symbol, y.d.Symbol),
+	)
+}
+
+// spell returns an alias. If it is longer than the limit, the front of its location is cut off. It returns false if no
+// byte of the location fits.
+func (n *namer) spell(d *pipeline.Duplicate, location, ordinal string) (string, bool) {
 	base := n.b.Groups[d.Group].Base
-	folded := registry.Fold(place)
+	folded := registry.Fold(location)
 	d.Shortened = false
 	if over := len(base) + len(n.sep) + len(folded) + len(ordinal) - n.limit; over > 0 {
 		if over >= len(folded) {
@@ -252,11 +256,11 @@ func (n *namer) spell(d *pipeline.Duplicate, place, ordinal string) (string, boo
 	return base + n.sep + folded + ordinal, true
 }
 
-// prove holds the promise of the whole once more, by what was written and not by how: no two aliases of the build are
-// equal, none is the name of a symbol, none is longer than the kernel takes.
+// prove checks the result of nameAll, independently of how it was made: no two aliases of the build are equal, no alias is
+// the name of a symbol, and none is longer than the kernel allows.
 func prove(b *pipeline.Build) error {
-	bearer := map[string]pipeline.Ref{}
-	who := func(r pipeline.Ref) string {
+	owners := map[string]pipeline.Ref{}
+	text := func(r pipeline.Ref) string {
 		o, s := b.Ref(r)
 		return fmt.Sprintf("%s %s at %#x", o.Name, s.Name, s.Value)
 	}
@@ -269,19 +273,19 @@ func prove(b *pipeline.Build) error {
 				continue
 			}
 			ref := pipeline.Ref{Object: int32(i), Symbol: d.Symbol}
-			if other, ok := bearer[d.Alias]; ok {
-				return fmt.Errorf("not unique: %s is the alias of %s and of %s", d.Alias, who(other), who(ref))
+			if other, ok := owners[d.Alias]; ok {
+				return fmt.Errorf("not unique: %s is the alias of %s and of %s", d.Alias, text(other), text(ref))
 			}
 			if len(d.Alias) > limit {
-				return fmt.Errorf("too long: %s of %s", d.Alias, who(ref))
+				return fmt.Errorf("too long: %s, the alias of %s, has %d bytes of %d", d.Alias, text(ref), len(d.Alias), limit)
 			}
 			if symbols := b.Find(d.Alias); symbols != nil {
-				return fmt.Errorf("not unique: %s, the alias of %s, is a symbol: %s", d.Alias, who(ref), who(symbols[0]))
+				return fmt.Errorf("not unique: %s, the alias of %s, is the symbol %s", d.Alias, text(ref), text(symbols[0]))
 			}
-			if b.Taken != nil && b.Taken(d.Alias) {
-				return fmt.Errorf("not unique: %s, the alias of %s, is a symbol or an alias of the kernel", d.Alias, who(ref))
+			if b.Scope.Takes(d.Alias) {
+				return fmt.Errorf("not unique: %s, the alias of %s, is a symbol or an alias of the kernel", d.Alias, text(ref))
 			}
-			bearer[d.Alias] = ref
+			owners[d.Alias] = ref
 		}
 	}
 	return nil

@@ -11,107 +11,27 @@ import (
 	"kas/pipeline"
 )
 
-// Normalize merges the names that differ only in what link-time optimization added, drops those that one symbol carries,
-// and gives each object the list of its duplicates.
+// Normalize merges names that differ only in what link-time optimization added, drops names that one symbol has, and
+// makes each object's list of duplicates.
 func Normalize(ctx context.Context, b *pipeline.Build) error {
 	wanted := Wanted(b.Config.Alias.Names)
 	groups, err := merge(ctx, b, wanted)
 	if err != nil {
 		return err
 	}
-	dropOwn(b, groups)
+	dropRestored(b, groups)
 	b.Groups = slices.DeleteFunc(groups, func(g pipeline.Group) bool {
-		return len(g.Members) < 2 && !(len(g.Members) == 1 && (wanted(g.Base) || plain(b, &g)))
+		return len(g.Members) < 2 && !(len(g.Members) == 1 && (wanted(g.Base) || suffixFree(b, &g)))
 	})
 	slices.SortFunc(b.Groups, func(x, y pipeline.Group) int { return strings.Compare(x.Base, y.Base) })
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	alone := make([]bool, len(b.Groups))
-	for g := range b.Groups {
-		alone[g] = plain(b, &b.Groups[g])
-		for _, r := range b.Groups[g].Members {
-			_, s := b.Ref(r)
-			s.Duplicate = int32(g + 1) // its group, until it has its place below
-		}
-	}
-	return b.Split(ctx, len(b.Objects), func(_, from, to int) {
-		for i := from; i < to; i++ {
-			listDuplicates(b, &b.Objects[i], alone)
-		}
-	})
+	return listDuplicates(ctx, b)
 }
 
-// listDuplicates lists the symbols of an object that are in a group. alone says of each group whether its one symbol is
-// to get its base name back.
-func listDuplicates(b *pipeline.Build, o *pipeline.Object, alone []bool) {
-	n := 0
-	for i := range o.Symbols {
-		if o.Symbols[i].Duplicate > 0 {
-			n++
-		}
-	}
-	if n == 0 {
-		return
-	}
-	o.Duplicates = make([]pipeline.Duplicate, 0, n)
-	for i := range o.Symbols {
-		s := &o.Symbols[i]
-		if s.Duplicate == 0 {
-			continue
-		}
-		group := s.Duplicate - 1
-		_, meaning, act := classify(s.Name, o.Sections[s.Section].Code, b.Toolchain, b.LTO)
-		d := pipeline.Duplicate{Symbol: int32(i), Group: group, Suffix: meaning, Plain: alone[group]}
-		if act == skip {
-			d.Reason = meaning
-		}
-		o.Duplicates = append(o.Duplicates, d)
-		s.Duplicate = int32(len(o.Duplicates))
-	}
-}
-
-// dropOwn takes from a group the names that an earlier run gave back (alias.suffix_free): foo beside foo.llvm.123 is no
-// second symbol, but its alias.
-func dropOwn(b *pipeline.Build, groups []pipeline.Group) {
-	for g := range groups {
-		group := &groups[g]
-		isRenamed := func(r pipeline.Ref) bool { _, s := b.Ref(r); return s.Name != group.Base }
-		if len(group.Members) < 2 || !slices.ContainsFunc(group.Members, isRenamed) {
-			continue
-		}
-		group.Members = slices.DeleteFunc(slices.Clone(group.Members), func(r pipeline.Ref) bool {
-			return !isRenamed(r) && slices.ContainsFunc(group.Members, func(x pipeline.Ref) bool {
-				return isRenamed(x) && samePlace(b, r, x)
-			})
-		})
-	}
-}
-
-func samePlace(b *pipeline.Build, x, y pipeline.Ref) bool {
-	_, s := b.Ref(x)
-	_, o := b.Ref(y)
-	return x.Object == y.Object && s.Section == o.Section && s.Value == o.Value && s.Size == o.Size
-}
-
-// plain says whether the group's one symbol is to get its base name as an alias: it was renamed, and no other bears it.
-func plain(b *pipeline.Build, g *pipeline.Group) bool {
-	if !b.Config.Alias.SuffixFree || len(g.Members) != 1 {
-		return false
-	}
-	o, s := b.Ref(g.Members[0])
-	_, meaning, _ := classify(s.Name, o.Sections[s.Section].Code, b.Toolchain, b.LTO)
-	return s.Name != g.Base && meaning != functionVariable
-}
-
-// renamed is a symbol whose suffix is an identity, and its base name.
-type renamed struct {
-	base string
-	ref  pipeline.Ref
-}
-
-// merge returns the names that several symbols carry, or would if their suffixes were cut, and those that are wanted
-// whatever their number. A group may turn out to be of one symbol, or of none that is left.
+// merge returns a group for each name that several symbols have, with their suffixes or without, and for each name that
+// is wanted in any case. A group may have one symbol, or none after its symbols moved to their base names.
 func merge(ctx context.Context, b *pipeline.Build, wanted func(base string) bool) ([]pipeline.Group, error) {
 	var parts [pipeline.Parts]struct {
 		groups []pipeline.Group
@@ -141,31 +61,16 @@ func merge(ctx context.Context, b *pipeline.Build, wanted func(base string) bool
 		moves = append(moves, parts[i].moves...)
 	}
 	b.Stats.Renamed = len(moves)
-	slices.SortFunc(moves, func(x, y renamed) int {
-		return cmp.Or(strings.Compare(x.base, y.base), x.ref.Compare(y.ref))
-	})
-	// Both are in the order of the names: each base with moves grows the group of that name, or the name that stood alone.
-	named := len(groups)
-	for at := 0; len(moves) > 0; {
-		base, n := moves[0].base, 1
-		for n < len(moves) && moves[n].base == base {
-			n++
-		}
-		for at < named && groups[at].Base < base {
-			at++
-		}
-		if at < named && groups[at].Base == base {
-			groups[at].Members = join(groups[at].Members, moves[:n])
-		} else {
-			members, _ := cutMembers(b, b.Find(base), nil)
-			groups = append(groups, pipeline.Group{Base: base, Members: join(members, moves[:n])})
-		}
-		moves = moves[n:]
-	}
-	return groups, nil
+	return moveRenamed(b, groups, moves), nil
 }
 
-// cutMembers returns the symbols of one name without those whose suffix is an identity, which are appended to moves.
+// renamed is a symbol that the toolchain renamed, and its base name.
+type renamed struct {
+	base string
+	ref  pipeline.Ref
+}
+
+// cutMembers returns the symbols of a name whose base name it is, and appends the others to moves.
 func cutMembers(b *pipeline.Build, members []pipeline.Ref, moves []renamed) ([]pipeline.Ref, []renamed) {
 	kept, copied := members, false
 	for i, r := range members {
@@ -174,7 +79,7 @@ func cutMembers(b *pipeline.Build, members []pipeline.Ref, moves []renamed) ([]p
 		switch {
 		case base != s.Name:
 			if !copied {
-				kept, copied = slices.Clone(members[:i]), true // Names keep their own list
+				kept, copied = slices.Clone(members[:i]), true // members belongs to b.Names
 			}
 			moves = append(moves, renamed{base, r})
 		case copied:
@@ -184,7 +89,32 @@ func cutMembers(b *pipeline.Build, members []pipeline.Ref, moves []renamed) ([]p
 	return kept, moves
 }
 
-// join returns the symbols of a name and those that were renamed from it, in the order of objects and tables.
+// moveRenamed adds renamed symbols to the groups of their base names. groups are sorted by base name.
+func moveRenamed(b *pipeline.Build, groups []pipeline.Group, moves []renamed) []pipeline.Group {
+	slices.SortFunc(moves, func(x, y renamed) int {
+		return cmp.Or(strings.Compare(x.base, y.base), x.ref.Compare(y.ref))
+	})
+	existing := len(groups)
+	for at := 0; len(moves) > 0; {
+		base, n := moves[0].base, 1
+		for n < len(moves) && moves[n].base == base {
+			n++
+		}
+		for at < existing && groups[at].Base < base {
+			at++
+		}
+		if at < existing && groups[at].Base == base {
+			groups[at].Members = join(groups[at].Members, moves[:n])
+		} else {
+			members, _ := cutMembers(b, b.Find(base), nil)
+			groups = append(groups, pipeline.Group{Base: base, Members: join(members, moves[:n])})
+		}
+		moves = moves[n:]
+	}
+	return groups
+}
+
+// join returns the symbols of a name and those renamed from it, sorted.
 func join(members []pipeline.Ref, moves []renamed) []pipeline.Ref {
 	all := make([]pipeline.Ref, 0, len(members)+len(moves))
 	all = append(all, members...)
@@ -195,7 +125,88 @@ func join(members []pipeline.Ref, moves []renamed) []pipeline.Ref {
 	return all
 }
 
-// Wanted says which names get an alias although one symbol alone carries them.
+// dropRestored removes from each group the names that an earlier run restored (alias.suffix_free): foo with the extent of
+// foo.llvm.123 is its alias, not another symbol.
+func dropRestored(b *pipeline.Build, groups []pipeline.Group) {
+	for g := range groups {
+		group := &groups[g]
+		isRenamed := func(r pipeline.Ref) bool { _, s := b.Ref(r); return s.Name != group.Base }
+		if len(group.Members) < 2 || !slices.ContainsFunc(group.Members, isRenamed) {
+			continue
+		}
+		group.Members = slices.DeleteFunc(slices.Clone(group.Members), func(r pipeline.Ref) bool {
+			return !isRenamed(r) && slices.ContainsFunc(group.Members, func(x pipeline.Ref) bool {
+				return isRenamed(x) && sameExtent(b, r, x)
+			})
+		})
+	}
+}
+
+// sameExtent reports whether two symbols have the same object, section, value and size.
+func sameExtent(b *pipeline.Build, x, y pipeline.Ref) bool {
+	_, s := b.Ref(x)
+	_, o := b.Ref(y)
+	return x.Object == y.Object && s.Section == o.Section && s.Value == o.Value && s.Size == o.Size
+}
+
+// suffixFree reports whether the base name becomes the alias of the group's only symbol, because the toolchain renamed it
+// and no other symbol has that name.
+func suffixFree(b *pipeline.Build, g *pipeline.Group) bool {
+	if !b.Config.Alias.SuffixFree || len(g.Members) != 1 {
+		return false
+	}
+	o, s := b.Ref(g.Members[0])
+	_, meaning, _ := classify(s.Name, o.Sections[s.Section].Code, b.Toolchain, b.LTO)
+	return s.Name != g.Base && meaning != functionVariable
+}
+
+// listDuplicates makes each object's list of its members of the groups.
+func listDuplicates(ctx context.Context, b *pipeline.Build) error {
+	free := make([]bool, len(b.Groups))
+	groupOf := make([][]int32, len(b.Objects)) // for each symbol its group plus 1, 0 for none; nil for an object without any
+	for g := range b.Groups {
+		free[g] = suffixFree(b, &b.Groups[g])
+		for _, r := range b.Groups[g].Members {
+			if groupOf[r.Object] == nil {
+				groupOf[r.Object] = make([]int32, len(b.Objects[r.Object].Symbols))
+			}
+			groupOf[r.Object][r.Symbol] = int32(g + 1)
+		}
+	}
+	return b.Split(ctx, len(b.Objects), func(_, from, to int) {
+		for i := from; i < to; i++ {
+			listMembers(b, &b.Objects[i], groupOf[i], free)
+		}
+	})
+}
+
+func listMembers(b *pipeline.Build, o *pipeline.Object, groupOf []int32, free []bool) {
+	n := 0
+	for _, g := range groupOf {
+		if g > 0 {
+			n++
+		}
+	}
+	if n == 0 {
+		return
+	}
+	o.Duplicates = make([]pipeline.Duplicate, 0, n)
+	for i, g := range groupOf {
+		if g == 0 {
+			continue
+		}
+		s := &o.Symbols[i]
+		_, meaning, act := classify(s.Name, o.Sections[s.Section].Code, b.Toolchain, b.LTO)
+		d := pipeline.Duplicate{Symbol: int32(i), Group: g - 1, Suffix: meaning, SuffixFree: free[g-1]}
+		if act == skip {
+			d.Reason = meaning
+		}
+		o.Duplicates = append(o.Duplicates, d)
+		s.Duplicate = int32(len(o.Duplicates))
+	}
+}
+
+// Wanted returns a function that reports whether a base name gets an alias even if only one symbol has it.
 func Wanted(n configs.Names) func(base string) bool {
 	return func(base string) bool {
 		if n.All {

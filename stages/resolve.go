@@ -1,9 +1,7 @@
 package stages
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"path"
 	"strings"
@@ -13,43 +11,14 @@ import (
 	"kas/pipeline"
 )
 
-// Resolve finds where the source declares each duplicate that is to get an alias. It opens only the objects that own
-// one, in parallel, and reads only the units that hold one; then, alone, it finds the source roots, spells the aliases
-// and proves them unique.
+// Resolve finds the location of each duplicate that gets an alias, makes the aliases, and proves that they are unique. It
+// opens only the objects that have such a duplicate, in parallel, and reads only the units that contain one.
 func Resolve(ctx context.Context, b *pipeline.Build) error {
 	if err := choose(ctx, b); err != nil {
 		return err
 	}
-	needed := b.Every(func(o *pipeline.Object) bool {
-		return !o.NoDebug && wants(o)
-	})
-	found := make(map[*pipeline.Object]*located, len(needed))
-	for _, o := range needed {
-		found[o] = &located{}
-	}
-	if err := b.Each(ctx, needed, func(o *pipeline.Object) error { return locate(ctx, b, o, found[o]) }); err != nil {
+	if err := locate(ctx, b); err != nil {
 		return err
-	}
-	all := newEvidence()
-	for _, o := range needed {
-		all.merge(&found[o].Evidence)
-	}
-	source := findRoots(b.Config.Source, b.Roots, all)
-	for _, o := range needed {
-		for i, l := range found[o].Locations {
-			settle(&o.Duplicates[found[o].duplicates[i]], l, source, b.Config.Alias.Line)
-		}
-	}
-	for i := range b.Objects {
-		for j := range b.Objects[i].Duplicates {
-			d := &b.Objects[i].Duplicates[j]
-			if d.Reason == "" && b.Objects[i].NoDebug {
-				d.Location = fileSymbol(&b.Objects[i], d)
-			}
-			if d.Reason == "" && d.Location.File == "" && !d.Plain {
-				d.Reason = unlocated(&b.Objects[i])
-			}
-		}
 	}
 	if err := nameAll(ctx, b); err != nil {
 		return err
@@ -57,55 +26,7 @@ func Resolve(ctx context.Context, b *pipeline.Build) error {
 	return prove(b)
 }
 
-// fileSymbol is what an object without debugging information says of a local symbol: the name of its source file. Its
-// folder is known only for a module of one source file, which kbuild names after it and lays beside it.
-func fileSymbol(o *pipeline.Object, d *pipeline.Duplicate) pipeline.Location {
-	file := o.Files[o.Symbols[d.Symbol].File]
-	switch path.Ext(file) {
-	case ".c", ".S", ".s", ".rs":
-	default: // none, or an object of link-time optimization (ld-temp.o)
-		return pipeline.Location{}
-	}
-	file = path.Base(file)
-	if module := strings.TrimPrefix(configs.Uncompressed(o.Name), "kernel/"); !o.Vmlinux && stem(module) == stem(file) && ofOneFile(o) {
-		file = path.Join(path.Dir(module), file)
-	}
-	return pipeline.Location{File: file, Unit: file, Source: "file symbol"}
-}
-
-func stem(file string) string { return strings.TrimSuffix(path.Base(file), path.Ext(file)) }
-
-// ofOneFile says whether a module was made of one source file, but for what modpost adds.
-func ofOneFile(o *pipeline.Object) bool {
-	n := 0
-	for _, file := range o.Files[1:] {
-		if base := path.Base(file); !strings.HasSuffix(base, ".mod.c") && !strings.HasSuffix(base, "module-common.c") {
-			n++
-		}
-	}
-	return n == 1
-}
-
-func unlocated(o *pipeline.Object) string {
-	switch {
-	case o.NoDebug:
-		return "no debugging information"
-	case o.Failed():
-		return "object could not be read"
-	}
-	return "not in the debugging information"
-}
-
-func wants(o *pipeline.Object) bool {
-	for i := range o.Duplicates {
-		if o.Duplicates[i].Reason == "" {
-			return true
-		}
-	}
-	return false
-}
-
-// choose writes the reason into each duplicate that the configuration or its nature keeps from getting an alias.
+// choose sets the reason of each duplicate that gets no alias because of the configuration or of what it is.
 func choose(ctx context.Context, b *pipeline.Build) error {
 	filter, err := neverFilter(b.Config.Alias.Never)
 	if err != nil {
@@ -113,7 +34,7 @@ func choose(ctx context.Context, b *pipeline.Build) error {
 	}
 	return b.Split(ctx, len(b.Groups), func(_, from, to int) {
 		for g := from; g < to; g++ {
-			var name, never string // of one group most names are the same
+			var name, never string // most names of a group are the same
 			for _, r := range b.Groups[g].Members {
 				o, s := b.Ref(r)
 				if s.Name != name {
@@ -147,76 +68,112 @@ func excluded(a configs.Alias, code bool) string {
 	return ""
 }
 
-// located is what resolve reads of one object.
-type located struct {
-	duplicates []int // indices into the object's Duplicates
-	Locations  []dwarf.Location
-	Evidence   evidence
-}
-
-// locate finds the declarations of one object's duplicates: in its debugging information, or in what the last run noted
-// if that asked for the same ones.
-func locate(ctx context.Context, b *pipeline.Build, o *pipeline.Object, l *located) error {
-	var key []byte
-	for i := range o.Duplicates {
-		if o.Duplicates[i].Reason == "" {
-			l.duplicates = append(l.duplicates, i)
-			key = fmt.Appendf(key, "%d ", o.Symbols[o.Duplicates[i].Symbol].ID)
-		}
+// locate sets the location of each duplicate that has no reason yet, or the reason why it has none.
+func locate(ctx context.Context, b *pipeline.Build) error {
+	needed := b.Every(func(o *pipeline.Object) bool { return !o.NoDebug && len(chosen(o)) > 0 })
+	found := make(map[*pipeline.Object]*declarations, len(needed))
+	for _, o := range needed {
+		found[o] = &declarations{}
 	}
-	fresh := false
-	note, err := b.Note(o, pipeline.Digest(string(key)), func() ([]byte, error) {
-		fresh = true
-		if err := readDeclarations(ctx, o, l); err != nil {
-			return nil, err
-		}
-		note, err := json.Marshal(l)
-		if bytes.Contains(note, []byte(`\ufffd`)) {
-			return nil, nil // a path that is no UTF-8: JSON would lose it
-		}
-		return note, err
+	err := b.Each(ctx, needed, func(o *pipeline.Object) (err error) {
+		*found[o], err = declarationsOf(ctx, b, o)
+		return err
 	})
-	if err != nil || fresh {
+	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(note, l); err != nil || len(l.Locations) != 0 && len(l.Locations) != len(l.duplicates) {
-		return readDeclarations(ctx, o, l)
+	all := newEvidence()
+	for _, o := range needed {
+		all.merge(&found[o].Evidence)
+	}
+	source := findRoots(b.Config.Source, b.Scope.Roots, all)
+	for _, o := range needed {
+		if len(found[o].Locations) == 0 {
+			continue // there was an error, or no unit
+		}
+		for i, d := range chosen(o) {
+			settle(d, found[o].Locations[i], source, b.Config.Alias.Line)
+		}
+	}
+	for i := range b.Objects {
+		o := &b.Objects[i]
+		for _, d := range chosen(o) {
+			if o.NoDebug {
+				d.Location = fileSymbol(o, d)
+			}
+			if d.Location.File == "" && !d.SuffixFree {
+				d.Reason = unlocated(o)
+			}
+		}
 	}
 	return nil
 }
 
-// readDeclarations reads the debugging information of one object.
-func readDeclarations(ctx context.Context, o *pipeline.Object, l *located) error {
-	l.Locations, l.Evidence = nil, *newEvidence()
-	f, err := o.Open()
-	if err != nil {
-		return err
+// chosen returns the duplicates of an object that get an alias, as far as is known.
+func chosen(o *pipeline.Object) []*pipeline.Duplicate {
+	var all []*pipeline.Duplicate
+	for i := range o.Duplicates {
+		if d := &o.Duplicates[i]; d.Reason == "" {
+			all = append(all, d)
+		}
 	}
-	defer f.Close()
-	d, err := dwarf.New(f)
-	if err != nil || d == nil {
-		return err
-	}
-	for _, u := range d.Units() {
-		l.Evidence.add(u.Name(), u.CompDir())
-	}
-	targets := make([]dwarf.Target, 0, len(l.duplicates))
-	for _, i := range l.duplicates {
-		s := &o.Symbols[o.Duplicates[i].Symbol]
-		// A damaged size must not reach into the next section.
-		section := &f.Sections[s.Section]
-		targets = append(targets, dwarf.Target{
-			Name: s.Name, Address: f.Address(s.Section, s.Value), Size: min(s.Size, section.Size), Data: !o.Sections[s.Section].Code, File: o.Files[s.File],
-		})
-	}
-	locations, err := d.Locate(ctx, targets)
-	if err == nil {
-		l.Locations = locations
-	}
-	return err
+	return all
 }
 
-// settle turns what the debugging information says into the location of a duplicate.
+// declarations is what resolve reads in the debugging information of an object.
+type declarations struct {
+	Locations []dwarf.Location // of the chosen duplicates, in their order; nil if there is none
+	Evidence  evidence
+}
+
+// declarationsOf finds the declarations of the chosen duplicates of an object. They are noted for the next run.
+func declarationsOf(ctx context.Context, b *pipeline.Build, o *pipeline.Object) (declarations, error) {
+	list := chosen(o)
+	var key []byte
+	for _, d := range list {
+		key = fmt.Appendf(key, "%d ", o.Symbols[d.Symbol].ID)
+	}
+	read := func() (declarations, error) { return readDeclarations(ctx, o, list) }
+	found, err := pipeline.Note(b, o, pipeline.Digest(string(key)), read)
+	if n := len(found.Locations); err == nil && n != 0 && n != len(list) {
+		return read() // the note is damaged
+	}
+	return found, err
+}
+
+// readDeclarations reads the debugging information of an object.
+func readDeclarations(ctx context.Context, o *pipeline.Object, list []*pipeline.Duplicate) (declarations, error) {
+	found := declarations{Evidence: *newEvidence()}
+	f, err := o.Open()
+	if err != nil {
+		return found, err
+	}
+	defer f.Close()
+	info, err := dwarf.New(f)
+	if err != nil || info == nil {
+		return found, err
+	}
+	for _, u := range info.Units() {
+		found.Evidence.add(u.Name(), u.CompDir())
+	}
+	targets := make([]dwarf.Target, 0, len(list))
+	for _, d := range list {
+		s := &o.Symbols[d.Symbol]
+		// The size of a damaged symbol must not reach into the next section.
+		section := &f.Sections[s.Section]
+		targets = append(targets, dwarf.Target{
+			Name: s.Name, Address: f.Address(s.Section, s.Value), Size: min(s.Size, section.Size),
+			Data: !o.Sections[s.Section].Code, File: o.Files[s.File],
+		})
+	}
+	found.Locations, err = info.Locate(ctx, targets)
+	if err != nil {
+		found.Locations = nil
+	}
+	return found, err
+}
+
+// settle sets the location of a duplicate from its declaration. line is the configuration's alias.line.
 func settle(d *pipeline.Duplicate, l dwarf.Location, source roots, line string) {
 	if l.Method == dwarf.None || l.File == "" {
 		return
@@ -225,9 +182,9 @@ func settle(d *pipeline.Duplicate, l dwarf.Location, source roots, line string) 
 		File:   source.relative(l.File, l.CompDir),
 		Line:   l.Line,
 		Unit:   source.relative(l.Unit, l.CompDir),
-		Source: methodNames[l.Method],
+		Method: methodNames[l.Method],
 	}
-	// A tree may say by a #line directive what the unit says anyway: "fs/binfmt_elf.c:compat_binfmt_elf.c" (kas inc).
+	// The tree may name the unit in a #line directive already: "fs/binfmt_elf.c:compat_binfmt_elf.c" (see kas inc).
 	if file, unit, ok := strings.Cut(d.Location.File, ":"); ok && path.Base(unit) == path.Base(d.Location.Unit) {
 		d.Location.File = file
 	}
@@ -236,7 +193,7 @@ func settle(d *pipeline.Duplicate, l dwarf.Location, source roots, line string) 
 	}
 }
 
-// methodNames is the source column of aliases.tsv.
+// methodNames are the values of the source column of aliases.tsv.
 var methodNames = map[dwarf.Method]string{
 	dwarf.Subprogram: "subprogram",
 	dwarf.Fragment:   "fragment",
@@ -244,4 +201,45 @@ var methodNames = map[dwarf.Method]string{
 	dwarf.LineRow:    "line",
 	dwarf.ByName:     "name",
 	dwarf.ByFile:     "file",
+}
+
+// fileSymbol returns the location of a local symbol of an object without debugging information: the name of its source
+// file. The folder is known only for a module of one source file, because kbuild names the module after the file and puts
+// it into the same folder.
+func fileSymbol(o *pipeline.Object, d *pipeline.Duplicate) pipeline.Location {
+	file := o.Files[o.Symbols[d.Symbol].File]
+	switch path.Ext(file) {
+	case ".c", ".S", ".s", ".rs":
+	default: // no file, or an object that link-time optimization made (ld-temp.o)
+		return pipeline.Location{}
+	}
+	file = path.Base(file)
+	module := strings.TrimPrefix(configs.Uncompressed(o.Name), "kernel/")
+	if !o.Vmlinux && stem(module) == stem(file) && ofOneFile(o) {
+		file = path.Join(path.Dir(module), file)
+	}
+	return pipeline.Location{File: file, Unit: file, Method: "file symbol"}
+}
+
+func stem(file string) string { return strings.TrimSuffix(path.Base(file), path.Ext(file)) }
+
+// ofOneFile reports whether a module was made from one source file. The files that modpost adds do not count.
+func ofOneFile(o *pipeline.Object) bool {
+	n := 0
+	for _, file := range o.Files[1:] {
+		if base := path.Base(file); !strings.HasSuffix(base, ".mod.c") && !strings.HasSuffix(base, "module-common.c") {
+			n++
+		}
+	}
+	return n == 1
+}
+
+func unlocated(o *pipeline.Object) string {
+	switch {
+	case o.NoDebug:
+		return "no debugging information"
+	case o.Failed():
+		return "object could not be read"
+	}
+	return "not in the debugging information"
 }

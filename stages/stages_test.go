@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -98,31 +99,106 @@ func object(name string, symbols ...string) pipeline.Object {
 	return o
 }
 
-func build(objects ...pipeline.Object) *pipeline.Build {
-	return &pipeline.Build{
-		Config:    configs.Build{Name: "b", Alias: configs.Alias{Separator: "@", Line: "opening", Symbols: "text"}},
-		Toolchain: "gcc", LTO: "none", Objects: objects,
+// memory is a build whose objects are in memory.
+type memory struct {
+	configs.Build
+	objects                 []pipeline.Object
+	toolchain, lto, release string
+	scope                   pipeline.Scope
+}
+
+func build(objects ...pipeline.Object) *memory {
+	return &memory{
+		Build:   configs.Build{Name: "b", Alias: configs.Alias{Separator: "@", Line: "opening", Symbols: "text"}},
+		objects: objects, toolchain: "gcc", lto: "none",
 	}
 }
 
-func prepare(t *testing.T, b *pipeline.Build) {
+// step is a part of a run.
+type step func(context.Context, *pipeline.Build) error
+
+// run runs the steps on the build and returns the errors.
+func (m *memory) run(t *testing.T, steps ...step) []string {
 	t.Helper()
-	for _, stage := range []func(context.Context, *pipeline.Build) error{Dedupe, Normalize} {
-		if err := stage(context.Background(), b); err != nil {
-			t.Fatal(err)
+	task := pipeline.Task{Config: m.Build, Dir: t.TempDir(), Scope: m.scope}
+	steps = append([]step{func(_ context.Context, b *pipeline.Build) error {
+		b.Objects, b.Toolchain, b.LTO, b.Release = slices.Clone(m.objects), m.toolchain, m.lto, m.release
+		for i := range b.Objects {
+			b.Objects[i].Symbols = slices.Clone(b.Objects[i].Symbols)
 		}
+		return nil
+	}}, steps...)
+	for i, f := range steps {
+		task.Stages = append(task.Stages, pipeline.Stage{Name: fmt.Sprint("step ", i), Run: f})
 	}
-	if err := choose(context.Background(), b); err != nil {
+	r, err := pipeline.Run(t.Context(), []pipeline.Task{task}, pipeline.Options{Jobs: 2})
+	if err != nil {
 		t.Fatal(err)
 	}
+	var errs []string
+	for _, e := range r.Errors {
+		errs = append(errs, e.Err.Error())
+	}
+	return errs
 }
 
-func groups(b *pipeline.Build) map[string]int {
-	m := map[string]int{}
-	for _, g := range b.Groups {
-		m[g.Base] = len(g.Members)
+// duplicates runs the stages that find the duplicates, and then f.
+func (m *memory) duplicates(t *testing.T, f func(*pipeline.Build)) {
+	t.Helper()
+	see := func(_ context.Context, b *pipeline.Build) error { f(b); return nil }
+	if errs := m.run(t, Dedupe, Normalize, choose, see); len(errs) > 0 {
+		t.Fatal(errs)
 	}
-	return m
+}
+
+// groups returns the number of symbols of each base name.
+func (m *memory) groups(t *testing.T) map[string]int {
+	t.Helper()
+	found := map[string]int{}
+	m.duplicates(t, func(b *pipeline.Build) {
+		for _, g := range b.Groups {
+			found[g.Base] = len(g.Members)
+		}
+	})
+	return found
+}
+
+// aliases gives every duplicate that gets an alias a location. It returns the aliases, or the reasons after "-: ", by
+// "object symbol address".
+func (m *memory) aliases(t *testing.T, at func(object string, s *pipeline.Symbol) pipeline.Location) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	locate := func(_ context.Context, b *pipeline.Build) error {
+		for i := range b.Objects {
+			for _, d := range chosen(&b.Objects[i]) {
+				d.Location = at(b.Objects[i].Name, &b.Objects[i].Symbols[d.Symbol])
+			}
+		}
+		return nil
+	}
+	collect := func(_ context.Context, b *pipeline.Build) error {
+		for i := range b.Objects {
+			o := &b.Objects[i]
+			for _, d := range o.Duplicates {
+				s := o.Symbols[d.Symbol]
+				text := d.Alias
+				if text == "" {
+					text = "-: " + d.Reason
+				}
+				found[fmt.Sprintf("%s %s %x", o.Name, s.Name, s.Value)] = text
+			}
+		}
+		return prove(b)
+	}
+	if errs := m.run(t, Dedupe, Normalize, choose, locate, nameAll, collect); len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	return found
+}
+
+// atLine is a location of x.c on the line of the symbol's address.
+func atLine(_ string, s *pipeline.Symbol) pipeline.Location {
+	return pipeline.Location{File: "x.c", Unit: "x.c", Line: int64(s.Value)}
 }
 
 func TestDuplicatesAcrossObjects(t *testing.T) {
@@ -131,17 +207,18 @@ func TestDuplicatesAcrossObjects(t *testing.T) {
 		object("a.ko", "name_show 1 0", "init 3 0", "state 2 0"),
 		object("b.ko", "init 3 0", "state 2 4", "other 1 0"),
 	)
-	prepare(t, b)
-	if d := cmp.Diff(map[string]int{"name_show": 3, "init": 2, "state": 2}, groups(b)); d != "" {
+	if d := cmp.Diff(map[string]int{"name_show": 3, "init": 2, "state": 2}, b.groups(t)); d != "" {
 		t.Error(d)
 	}
 	reasons := map[string]string{}
-	for i := range b.Objects {
-		o := &b.Objects[i]
-		for _, d := range o.Duplicates {
-			reasons[o.Name+" "+o.Symbols[d.Symbol].Name] = d.Reason
+	b.duplicates(t, func(b *pipeline.Build) {
+		for i := range b.Objects {
+			o := &b.Objects[i]
+			for _, d := range o.Duplicates {
+				reasons[o.Name+" "+o.Symbols[d.Symbol].Name] = d.Reason
+			}
 		}
-	}
+	})
 	want := map[string]string{
 		"vmlinux name_show": "", "a.ko name_show": "",
 		"a.ko init": "in a section that is gone after load", "b.ko init": "in a section that is gone after load",
@@ -157,25 +234,20 @@ func TestNormalizeMerges(t *testing.T) {
 		object("vmlinux", "name_show 1 10", "name_show.17 1 20", "name_show.23 1 30", "solo.5 1 40", "cold.cold 1 50"),
 		object("a.ko", "state.3 2 0", "state 2 8"),
 	)
-	b.Toolchain, b.LTO = "llvm", "full"
-	prepare(t, b)
-	if d := cmp.Diff(map[string]int{"name_show": 3, "state": 2}, groups(b)); d != "" {
+	b.toolchain, b.lto = "llvm", "full"
+	if d := cmp.Diff(map[string]int{"name_show": 3, "state": 2}, b.groups(t)); d != "" {
 		t.Error(d)
 	}
 }
 
 func TestSuffixFree(t *testing.T) {
 	b := build(object("vmlinux", "f.llvm.1 1 10", "g.llvm.1 1 20", "g 1 30", "h 1 40"), object("a.ko", "__key.llvm.3 2 0"))
-	b.Toolchain, b.LTO, b.Config.Alias.SuffixFree = "llvm", "thin", true
-	prepare(t, b)
-	locateAt(b, func(_ string, s *pipeline.Symbol) pipeline.Location {
-		return pipeline.Location{File: "x.c", Unit: "x.c", Line: int64(s.Value)}
-	})
+	b.toolchain, b.lto, b.Alias.SuffixFree = "llvm", "thin", true
 	want := map[string]string{
 		"vmlinux f.llvm.1 10": "f", "vmlinux g.llvm.1 20": "g@x_c_32", "vmlinux g 30": "g@x_c_48",
 		"a.ko __key.llvm.3 0": "-: not text",
 	}
-	if d := cmp.Diff(want, aliasesOf(b)); d != "" {
+	if d := cmp.Diff(want, b.aliases(t, atLine)); d != "" {
 		t.Error(d)
 	}
 }
@@ -183,25 +255,20 @@ func TestSuffixFree(t *testing.T) {
 // A second run finds the names that the first gave back.
 func TestSuffixFreeAgain(t *testing.T) {
 	b := build(object("a.ko", "f.llvm.1 1 10", "f 1 10"), object("b.ko", "g.llvm.1 1 20", "g 1 30"))
-	b.Toolchain, b.LTO, b.Config.Alias.SuffixFree = "llvm", "thin", true
-	prepare(t, b)
-	locateAt(b, func(_ string, s *pipeline.Symbol) pipeline.Location {
-		return pipeline.Location{File: "x.c", Unit: "x.c", Line: int64(s.Value)}
-	})
+	b.toolchain, b.lto, b.Alias.SuffixFree = "llvm", "thin", true
 	want := map[string]string{
 		"a.ko f.llvm.1 10": "-: has its alias already",
 		"b.ko g.llvm.1 20": "g@x_c_32", "b.ko g 30": "g@x_c_48",
 	}
-	if d := cmp.Diff(want, aliasesOf(b)); d != "" {
+	if d := cmp.Diff(want, b.aliases(t, atLine)); d != "" {
 		t.Error(d)
 	}
 }
 
 func TestNamesAll(t *testing.T) {
 	b := build(object("vmlinux", "one 1 10", "two 1 20", "two 1 30", "three 1 40"))
-	b.Config.Alias.Names = configs.Names{Globs: []string{"on*"}}
-	prepare(t, b)
-	if d := cmp.Diff(map[string]int{"one": 1, "two": 2}, groups(b)); d != "" {
+	b.Alias.Names = configs.Names{Globs: []string{"on*"}}
+	if d := cmp.Diff(map[string]int{"one": 1, "two": 2}, b.groups(t)); d != "" {
 		t.Error(d)
 	}
 }
@@ -265,7 +332,7 @@ func TestRoots(t *testing.T) {
 	}
 }
 
-func TestPlace(t *testing.T) {
+func TestLocationText(t *testing.T) {
 	for _, c := range []struct {
 		location pipeline.Location
 		want     string
@@ -275,7 +342,7 @@ func TestPlace(t *testing.T) {
 		{pipeline.Location{File: "include/linux/mm.h", Unit: "init/do_mounts.c", Line: 1225}, "include_linux_mm_h_init_do_mounts_c_1225"},
 		{pipeline.Location{File: "a-b.c", Unit: "a-b.c"}, "a_b_c"},
 	} {
-		if got := registry.Fold(place(&c.location, true)); got != c.want {
+		if got := registry.Fold(locationText(&c.location, true)); got != c.want {
 			t.Errorf("%+v: %s, want %s", c.location, got, c.want)
 		}
 	}
@@ -291,85 +358,50 @@ func TestMaxLength(t *testing.T) {
 	}
 }
 
-// aliasesOf names what has a location and returns alias by "object symbol address".
-func aliasesOf(b *pipeline.Build) map[string]string {
-	if err := nameAll(context.Background(), b); err != nil {
-		panic(err)
-	}
-	m := map[string]string{}
-	for i := range b.Objects {
-		o := &b.Objects[i]
-		for _, d := range o.Duplicates {
-			s := o.Symbols[d.Symbol]
-			text := d.Alias
-			if text == "" {
-				text = "-: " + d.Reason
-			}
-			m[fmt.Sprintf("%s %s %x", o.Name, s.Name, s.Value)] = text
-		}
-	}
-	return m
-}
-
-// locateAt gives every duplicate that wants one the same kind of location.
-func locateAt(b *pipeline.Build, at func(object string, s *pipeline.Symbol) pipeline.Location) {
-	for i := range b.Objects {
-		o := &b.Objects[i]
-		for j := range o.Duplicates {
-			if d := &o.Duplicates[j]; d.Reason == "" {
-				d.Location = at(o.Name, &o.Symbols[d.Symbol])
-			}
-		}
-	}
-}
-
 func TestOrdinals(t *testing.T) {
 	b := build(
 		object("vmlinux", "f 1 30", "f 1 10", "g 1 50", "g 1 60"),
 		object("a.ko", "f 1 5", "f@x_c_1_1 1 6"),
 	)
-	prepare(t, b)
-	locateAt(b, func(_ string, s *pipeline.Symbol) pipeline.Location {
+	at := func(_ string, s *pipeline.Symbol) pipeline.Location {
 		if s.Name == "g" {
 			return pipeline.Location{File: fmt.Sprintf("y%x.c", s.Value), Unit: fmt.Sprintf("y%x.c", s.Value), Line: 1}
 		}
 		return pipeline.Location{File: "x.c", Unit: "x.c", Line: 1}
-	})
+	}
 	want := map[string]string{
 		// f@x_c_1_1 is a symbol already: the ordinals go on after it, in address order.
 		"vmlinux f 10": "f@x_c_1_2", "vmlinux f 30": "f@x_c_1_3", "a.ko f 5": "f@x_c_1_4",
 		"vmlinux g 50": "g@y50_c_1", "vmlinux g 60": "g@y60_c_1",
 	}
-	if d := cmp.Diff(want, aliasesOf(b)); d != "" {
+	if d := cmp.Diff(want, b.aliases(t, at)); d != "" {
 		t.Error(d)
 	}
 }
 
 func TestLineNone(t *testing.T) {
 	b := build(object("vmlinux", "f 1 10", "f 1 20", "f 1 30"))
-	b.Config.Alias.Line = "none"
-	prepare(t, b)
-	locateAt(b, func(_ string, s *pipeline.Symbol) pipeline.Location {
+	b.Alias.Line = "none"
+	at := func(_ string, s *pipeline.Symbol) pipeline.Location {
 		if s.Value == 0x30 {
 			return pipeline.Location{File: "z.c", Unit: "z.c", Line: 7}
 		}
 		return pipeline.Location{File: "x.c", Unit: "x.c", Line: int64(s.Value)}
-	})
+	}
 	want := map[string]string{"vmlinux f 10": "f@x_c_16", "vmlinux f 20": "f@x_c_32", "vmlinux f 30": "f@z_c"}
-	if d := cmp.Diff(want, aliasesOf(b)); d != "" {
+	if d := cmp.Diff(want, b.aliases(t, at)); d != "" {
 		t.Error(d)
 	}
 }
 
 func TestShortened(t *testing.T) {
 	b := build(object("vmlinux", "f 1 10", "f 1 20", strings.Repeat("n", 20)+" 1 30", strings.Repeat("n", 20)+" 1 40"))
-	b.Config.Alias.MaxLength = 20
-	prepare(t, b)
-	locateAt(b, func(_ string, s *pipeline.Symbol) pipeline.Location {
+	b.Alias.MaxLength = 20
+	at := func(_ string, s *pipeline.Symbol) pipeline.Location {
 		f := fmt.Sprintf("drivers/%x/a/long/path/same.c", s.Value)
 		return pipeline.Location{File: f, Unit: f, Line: 12}
-	})
-	got := aliasesOf(b)
+	}
+	got := b.aliases(t, at)
 	want := map[string]string{
 		// Both lose the front that told them apart; the number costs two more bytes of the path.
 		"vmlinux f 10": "f@g_path_same_c_12_1", "vmlinux f 20": "f@g_path_same_c_12_2",
@@ -384,12 +416,8 @@ func TestShortened(t *testing.T) {
 // Naming what was named before adds nothing: the alias stands there already.
 func TestSecondRun(t *testing.T) {
 	b := build(object("vmlinux", "f 1 10", "f@x_c_16 1 10", "f 1 20", "f@x_c_32 1 20"))
-	prepare(t, b)
-	locateAt(b, func(_ string, s *pipeline.Symbol) pipeline.Location {
-		return pipeline.Location{File: "x.c", Unit: "x.c", Line: int64(s.Value)}
-	})
 	want := map[string]string{"vmlinux f 10": "-: has its alias already", "vmlinux f 20": "-: has its alias already"}
-	if d := cmp.Diff(want, aliasesOf(b)); d != "" {
+	if d := cmp.Diff(want, b.aliases(t, atLine)); d != "" {
 		t.Error(d)
 	}
 }
@@ -400,7 +428,7 @@ func TestUniqueForRandomBuilds(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		names := []string{"f", "g", "f@a_c_1", "f@a_b_c_1_1", "h"}
 		files := []string{"a.c", "a-b.c", "a_b.c", "a/b.c", "a.b.c"}
-		at := map[string]pipeline.Location{}
+		locations := map[string]pipeline.Location{}
 		var objects []pipeline.Object
 		for o := range 4 {
 			var symbols []string
@@ -408,25 +436,24 @@ func TestUniqueForRandomBuilds(t *testing.T) {
 				name := names[r.IntN(len(names))]
 				symbols = append(symbols, fmt.Sprintf("%s 1 %x", name, s*16+16))
 				f := files[r.IntN(len(files))]
-				at[fmt.Sprintf("%d.ko %x", o, s*16+16)] = pipeline.Location{File: f, Unit: files[r.IntN(len(files))], Line: int64(r.IntN(3))}
+				locations[fmt.Sprintf("%d.ko %x", o, s*16+16)] = pipeline.Location{File: f, Unit: files[r.IntN(len(files))], Line: int64(r.IntN(3))}
 			}
 			objects = append(objects, object(fmt.Sprintf("%d.ko", o), symbols...))
 		}
 		b := build(objects...)
 		if seed%2 == 1 {
-			b.Config.Alias.Line = "none"
+			b.Alias.Line = "none"
 		}
-		prepare(t, b)
-		locateAt(b, func(object string, s *pipeline.Symbol) pipeline.Location {
-			return at[fmt.Sprintf("%s %x", object, s.Value)]
-		})
+		at := func(object string, s *pipeline.Symbol) pipeline.Location {
+			return locations[fmt.Sprintf("%s %x", object, s.Value)]
+		}
 		seen := map[string]string{}
-		for _, o := range b.Objects {
+		for _, o := range b.objects {
 			for _, s := range o.Symbols {
 				seen[s.Name] = "a symbol"
 			}
 		}
-		for symbol, alias := range aliasesOf(b) {
+		for symbol, alias := range b.aliases(t, at) {
 			if strings.HasPrefix(alias, "-") {
 				continue
 			}

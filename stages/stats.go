@@ -14,20 +14,23 @@ import (
 	"kas/registry"
 )
 
-// Stats counts what was done and writes the build's tables: aliases.tsv, unaliased.tsv, modules.symbfreq and the
-// registry symbols.kas.
+// tableFiles are the files that Stats writes.
+var tableFiles = []string{aliasTable, unaliasedTable, frequencyTable, registry.FileName}
+
+const (
+	aliasTable     = "aliases.tsv"
+	unaliasedTable = "unaliased.tsv"
+	frequencyTable = "modules.symbfreq"
+)
+
+// Stats counts the results and writes the build's tables.
 func Stats(ctx context.Context, b *pipeline.Build) error {
 	count(b)
-	for _, t := range []struct {
-		name  string
-		write func(io.Writer) error
-	}{
-		{"aliases.tsv", func(w io.Writer) error { return writeAliases(w, b) }},
-		{"unaliased.tsv", func(w io.Writer) error { return writeUnaliased(w, b) }},
-	} {
-		if err := b.WriteTable(t.name, t.write); err != nil {
-			return err
-		}
+	if err := b.WriteTable(aliasTable, func(w io.Writer) error { return writeAliases(w, b) }); err != nil {
+		return err
+	}
+	if err := b.WriteTable(unaliasedTable, func(w io.Writer) error { return writeUnaliased(w, b) }); err != nil {
+		return err
 	}
 	frequencies := func(buf []byte, from, to int) []byte {
 		for i := from; i < to; i++ {
@@ -36,7 +39,7 @@ func Stats(ctx context.Context, b *pipeline.Build) error {
 		}
 		return buf
 	}
-	if err := b.WriteLines(ctx, "modules.symbfreq", nil, b.Names.Len(), frequencies); err != nil {
+	if err := b.WriteLines(ctx, frequencyTable, nil, b.Names.Len(), frequencies); err != nil {
 		return err
 	}
 	return b.WriteLines(ctx, registry.FileName, registry.NewHead(RegistryHeader(b)), b.Names.Len(), func(buf []byte, from, to int) []byte {
@@ -49,7 +52,7 @@ func Stats(ctx context.Context, b *pipeline.Build) error {
 	})
 }
 
-// RegistryHeader says which build the symbols are of.
+// RegistryHeader returns the header of the build's registry.
 func RegistryHeader(b *pipeline.Build) registry.Header {
 	return registry.Header{
 		Arch: b.Arch, Toolchain: b.Toolchain, LTO: b.LTO, Release: b.Release, BuildID: b.BuildID,
@@ -98,7 +101,7 @@ func count(b *pipeline.Build) {
 			} else {
 				s.InModules++
 			}
-			if d.Plain {
+			if d.SuffixFree {
 				s.SuffixFree++
 			}
 			if d.Location.Unit != d.Location.File {
@@ -123,19 +126,20 @@ func writeAliases(w io.Writer, b *pipeline.Build) error {
 			if d := &o.Duplicates[j]; d.Alias != "" {
 				s, l := &o.Symbols[d.Symbol], &d.Location
 				fmt.Fprintf(buf, "%s\t%s\t%s\t%s\t%x\t%c\t%s\t%d\t%s\t%s\n",
-					d.Alias, s.Name, o.Name, o.Sections[s.Section].Name, s.Value, s.Letter, l.File, l.Line, l.Unit, source(d))
+					d.Alias, s.Name, o.Name, o.Sections[s.Section].Name, s.Value, s.Letter, l.File, l.Line, l.Unit, method(d))
 			}
 		}
 	}
 	return buf.Flush()
 }
 
-// source says what told the place and, if the name has a suffix, what that means.
-func source(d *pipeline.Duplicate) string {
-	if d.Suffix == "" || d.Location.Source == "" {
-		return d.Location.Source
+// method returns the source column of a duplicate: how its location was found and, if its name has a suffix, what that
+// means.
+func method(d *pipeline.Duplicate) string {
+	if d.Suffix == "" || d.Location.Method == "" {
+		return d.Location.Method
 	}
-	return d.Location.Source + ", " + d.Suffix
+	return d.Location.Method + ", " + d.Suffix
 }
 
 func writeUnaliased(w io.Writer, b *pipeline.Build) error {
@@ -154,8 +158,8 @@ func writeUnaliased(w io.Writer, b *pipeline.Build) error {
 	return buf.Flush()
 }
 
-// Records is what the registry says of the symbols of a build, in its order. An alias that the symbol's object is not to
-// bear is a late one.
+// Records returns the registry's records of a build, in the registry's order. An alias that the symbol's object does not
+// get is a late alias.
 func Records(b *pipeline.Build) []registry.Record {
 	var all []registry.Record
 	for i := range b.Names.Len() {
@@ -164,14 +168,14 @@ func Records(b *pipeline.Build) []registry.Record {
 	return all
 }
 
-// appendRecords appends what the registry says of the symbols of one name.
+// appendRecords appends the registry's records of the symbols of one name.
 func appendRecords(records []registry.Record, b *pipeline.Build, members []pipeline.Ref) []registry.Record {
 	var position []int
 	if len(members) > 1 {
 		position = positions(b, members)
 	}
-	for i, m := range members {
-		o, s := b.Ref(m)
+	for i, ref := range members {
+		o, s := b.Ref(ref)
 		r := registry.Record{
 			Name: s.Name, Object: o.Name, Section: o.Sections[s.Section].Name, Address: s.Value, Size: s.Size,
 			Type: s.Letter, Count: len(members), Position: 1,
@@ -182,12 +186,12 @@ func appendRecords(records []registry.Record, b *pipeline.Build, members []pipel
 		if s.Duplicate > 0 {
 			d := &o.Duplicates[s.Duplicate-1]
 			r.Base, r.Alias = b.Groups[d.Group].Base, cmp.Or(d.Alias, d.Has)
-			r.File, r.Line, r.Unit, r.Method = d.Location.File, d.Location.Line, d.Location.Unit, source(d)
-			if d.Alias != "" && !borne(b, o, d) {
+			r.File, r.Line, r.Unit, r.Method = d.Location.File, d.Location.Line, d.Location.Unit, method(d)
+			if d.Alias != "" && !b.Scope.Carries(o, d) {
 				r.MakeLate()
 			}
 		} else if strings.IndexByte(s.Name, '.') >= 0 {
-			// Alone with its base name: who brings another of that name must find it.
+			// The only symbol with its base name. A module that is built later may have another one.
 			if base, _, _ := classify(s.Name, o.Sections[s.Section].Code, b.Toolchain, b.LTO); base != s.Name {
 				r.Base = base
 			}
@@ -197,8 +201,8 @@ func appendRecords(records []registry.Record, b *pipeline.Build, members []pipel
 	return records
 }
 
-// positions numbers the symbols of one name as livepatch does, object by object: in vmlinux by address, in a module by
-// their order in the symbol table.
+// positions returns the position of each symbol of one name as livepatch counts it (sympos): from 1 in each object, in
+// vmlinux by address, in a module by index in the symbol table.
 func positions(b *pipeline.Build, members []pipeline.Ref) []int {
 	positions := make([]int, len(members))
 	order := make([]int, len(members))

@@ -22,24 +22,20 @@ func dryRun(ctx context.Context, plan *configs.Plan, f runFlags, stdout, stderr 
 		for _, choice := range choices(own) {
 			b := plan.Builds[i]
 			b.Alias.Names, b.Alias.Symbols = choice.Names, choice.Symbols
-			b.Stages = nil
-			for _, s := range stages.All {
-				b.Stages = append(b.Stages, s.Name)
-			}
 			cost := report.Cost{Build: b.Name, Names: namesText(choice.Names), Symbols: choice.Symbols, Own: same(choice, own)}
 			progress := newProgress(stderr)
 			events := progress.events()
 			if !cost.Own {
 				events.Error = nil // only the run of the configured choice reports an object
 			}
-			until := slices.DeleteFunc(slices.Clone(stages.All), func(s pipeline.Stage) bool { return s.Name == "emit" || s.Name == "stats" })
-			until = append(until, pipeline.Stage{Name: "stats", Run: func(_ context.Context, b *pipeline.Build) error {
+			task := pipeline.Task{Config: b, Stages: stages.Select([]string{"scan", "dedupe", "normalize", "resolve"})}
+			task.Stages = append(task.Stages, pipeline.Stage{Name: "count", Run: func(_ context.Context, b *pipeline.Build) error {
 				add(&cost, b)
 				return nil
 			}})
-			one := *plan
-			one.Builds = []configs.Build{b}
-			r, err := pipeline.Run(ctx, &one, until, pipeline.Options{Jobs: cmp.Or(f.jobs, plan.Jobs), Events: events, All: true})
+			r, err := pipeline.Run(ctx, []pipeline.Task{task}, pipeline.Options{
+				Jobs: cmp.Or(f.jobs, plan.Jobs), StopOnError: plan.OnError == "stop", Events: events, All: true,
+			})
 			progress.finish()
 			if err != nil {
 				return failure{err}

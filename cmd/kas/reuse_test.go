@@ -82,7 +82,7 @@ func (a *again) run(out string, fresh bool) *pipeline.Result {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	r, err := pipeline.Run(context.Background(), plan, stages.All, pipeline.Options{Jobs: 2, Cache: a.path("cache"), Kas: a.kas, Fresh: fresh})
+	r, err := pipeline.Run(context.Background(), stages.Tasks(plan), pipeline.Options{Jobs: 2, Cache: a.path("cache"), Kas: a.kas, Fresh: fresh})
 	if err != nil {
 		a.t.Fatal(err)
 	}

@@ -203,8 +203,9 @@ func runStages(
 ) (*pipeline.Result, error) {
 	kas := programID()
 	progress := newProgress(stderr)
-	result, err := pipeline.Run(ctx, plan, stages.All, pipeline.Options{
-		Jobs: cmp.Or(f.jobs, plan.Jobs), Events: progress.events(), Cache: stateCache(kas), Kas: kas, Fresh: f.fresh,
+	result, err := pipeline.Run(ctx, stages.Tasks(plan), pipeline.Options{
+		Jobs: cmp.Or(f.jobs, plan.Jobs), StopOnError: plan.OnError == "stop", Events: progress.events(),
+		Cache: stateCache(kas), Kas: kas, Fresh: f.fresh,
 	})
 	progress.finish()
 	if stopper := new(pipeline.Error); errors.As(err, &stopper) {
