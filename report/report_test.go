@@ -33,7 +33,7 @@ func golden(t *testing.T, name string, got []byte) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s: - want, + have; go test ./report -update writes it again\n%s", name, diff)
+		t.Errorf("%s (-want +got; go test ./report -update rewrites it):\n%s", name, diff)
 	}
 }
 
@@ -41,35 +41,49 @@ func timings(ms ...int) []pipeline.Timing {
 	var all []pipeline.Timing
 	for i, name := range []string{"scan", "dedupe", "normalize", "resolve", "emit", "stats"} {
 		if i < len(ms) && ms[i] >= 0 {
-			all = append(all, pipeline.Timing{Stage: name, Wall: time.Duration(ms[i]) * time.Millisecond})
+			wall := time.Duration(ms[i]) * time.Millisecond
+			all = append(all, pipeline.Timing{Stage: name, Wall: wall})
 		}
 	}
 	return all
 }
 
-// sample is a result with a large build, one of fewer stages, one that left out emit, and one that failed early.
+// sample is the result of a large build, one with fewer stages, one without emit, and one that
+// failed early.
 func sample() *pipeline.Result {
 	large := &pipeline.Build{
-		Config: configs.Build{Name: "x86_64-gcc"}, Arch: "x86_64", Toolchain: "gcc", LTO: "none", Release: "6.1.0-56-cloud-amd64",
+		Config: configs.Build{Name: "x86_64-gcc"}, Arch: "x86_64", Toolchain: "gcc", LTO: "none",
+		Release: "6.1.0-56-cloud-amd64",
 		Stats: pipeline.Stats{
-			Objects: 1234, Modules: 1233, Unreadable: 1, Failed: 2, BytesIn: 1 << 30, Symbols: 1234567, Names: 900000, Repeated: 12345,
-			Groups: 12340, Duplicates: 54321, Aliases: 43210, InVmlinux: 10000, InModules: 33210, ByUnit: 2000, ByOrdinal: 300, Shortened: 4,
-			Renamed: 5, Emitted: 800, BytesOut: 987654321, Unaliased: map[string]int{"not text": 10000, "label of the assembler": 11, "no debugging information": 1100},
+			Objects: 1234, Modules: 1233, Unreadable: 1, Failed: 2, BytesIn: 1 << 30,
+			Symbols: 1234567, Names: 900000, Repeated: 12345, Groups: 12340, Duplicates: 54321,
+			Aliases: 43210, InVmlinux: 10000, InModules: 33210, ByUnit: 2000, ByOrdinal: 300,
+			Shortened: 4, Renamed: 5, Emitted: 800, BytesOut: 987654321,
+			Unaliased: map[string]int{
+				"not text": 10000, "label of the assembler": 11, "no debugging information": 1100,
+			},
 		},
 		Timings: timings(1234, 56, 78, 9999, 3210, 400),
 	}
-	short := &pipeline.Build{Config: configs.Build{Name: "arm64"}, Arch: "arm64", Timings: timings(20, 3)}
+	short := &pipeline.Build{
+		Config: configs.Build{Name: "arm64"}, Arch: "arm64", Timings: timings(20, 3),
+	}
 	unwritten := &pipeline.Build{
 		Config: configs.Build{Name: "s390x-clang"}, Arch: "s390x", Toolchain: "llvm",
-		Stats:   pipeline.Stats{Objects: 1, Symbols: 10, Duplicates: 3, Aliases: 1, InVmlinux: 1, Unaliased: map[string]int{"not text": 1, "label of the assembler": 1}},
+		Stats: pipeline.Stats{
+			Objects: 1, Symbols: 10, Duplicates: 3, Aliases: 1, InVmlinux: 1,
+			Unaliased: map[string]int{"not text": 1, "label of the assembler": 1},
+		},
 		Timings: timings(1, 2, 3, 4, -1, 5),
 	}
 	failed := &pipeline.Build{Config: configs.Build{Name: "failed"}, Timings: timings(7)}
 	return &pipeline.Result{
 		Builds: []*pipeline.Build{large, short, unwritten, failed},
 		Errors: []*pipeline.Error{
-			{Build: "x86_64-gcc", Stage: "scan", Object: "fs/fat/fat.ko", Err: errors.New("empty file (offset 0x0)")},
-			{Build: "x86_64-gcc", Stage: "emit", Object: "lib/a.ko", Err: errors.New(`no "space" left <here>`)},
+			{Build: "x86_64-gcc", Stage: "scan", Object: "fs/fat/fat.ko",
+				Err: errors.New("empty file (offset 0x0)")},
+			{Build: "x86_64-gcc", Stage: "emit", Object: "lib/a.ko",
+				Err: errors.New(`no "space" left <here>`)},
 			{Build: "failed", Stage: "scan", Err: errors.New("folder is gone")},
 		},
 	}
@@ -105,10 +119,25 @@ func TestTextFitsATerminal(t *testing.T) {
 	}
 }
 
+// TestTextSkipped checks that a build that an earlier run finished shows the counts of that run.
+func TestTextSkipped(t *testing.T) {
+	r := sample()
+	r.Builds = r.Builds[:1]
+	r.Builds[0].Timings, r.Builds[0].Skipped = nil, true
+	var b bytes.Buffer
+	if err := Text(&b, r, 0); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(b.String(), "1,234,567") {
+		t.Errorf("no counts:\n%s", &b)
+	}
+}
+
 func TestProof(t *testing.T) {
 	var b bytes.Buffer
 	for _, p := range []Proved{
-		{Build: "a", Aliases: 1234, Objects: 12, Symbols: 1234567, Relocations: 7654321, Bytes: 1 << 30},
+		{Build: "a", Aliases: 1234, Objects: 12, Symbols: 1234567, Relocations: 7654321,
+			Bytes: 1 << 30},
 		{Build: "b", Problems: 1, Objects: 3, Unreadable: 2},
 		{Build: "c", Problems: 1234},
 	} {
@@ -119,7 +148,49 @@ func TestProof(t *testing.T) {
 	golden(t, "proof.golden", b.Bytes())
 }
 
-// full is a writer that has no space left after so many bytes.
+func TestCosts(t *testing.T) {
+	costs := []Cost{
+		{"large", "duplicates", "text", true, 1234, 5678, 34567, 1234567},
+		{"large", "all", "all", false, 123456, 654321, 45678901, 123456789},
+		{"small", "duplicates", "text", true, 0, 1, 0, 99},
+	}
+	for name, write := range map[string]func(io.Writer, []Cost) error{
+		"costs.golden": Costs, "costs.json.golden": CostsJSON,
+	} {
+		var b bytes.Buffer
+		if err := write(&b, costs); err != nil {
+			t.Fatal(err)
+		}
+		golden(t, name, b.Bytes())
+	}
+}
+
+// TestUnreadable reads back what Stats writes about unreadable objects.
+func TestUnreadable(t *testing.T) {
+	r := sample()
+	r.Builds[0].Objects = []pipeline.Object{{Name: "fs/fat/fat.ko"}}
+	r.Builds[2].Objects, r.Builds[2].Skipped = r.Builds[0].Objects, true
+	var b bytes.Buffer
+	if err := Stats(&b, r); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Unreadable(b.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string][]string{
+		"x86_64-gcc": {"fs/fat/fat.ko"}, "arm64": nil, "s390x-clang": nil, "failed": nil,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	_, err = Unreadable([]byte("{"))
+	if err == nil || !strings.HasPrefix(err.Error(), "stats.json: ") {
+		t.Error(err)
+	}
+}
+
+// full is a writer with room for that many bytes.
 type full int
 
 func (f *full) Write(p []byte) (int, error) {
@@ -129,17 +200,26 @@ func (f *full) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// TestWriteErrors lets the writer fail at every seventh byte of what is written.
 func TestWriteErrors(t *testing.T) {
 	for name, write := range map[string]func(io.Writer) error{
 		"Text":  func(w io.Writer) error { return Text(w, sample(), 0) },
 		"JSON":  func(w io.Writer) error { return JSON(w, sample(), 0) },
 		"Stats": func(w io.Writer) error { return Stats(w, sample()) },
 		"Proof": func(w io.Writer) error { return Proof(w, Proved{}) },
+		"Costs": func(w io.Writer) error { return Costs(w, make([]Cost, 9)) },
 	} {
-		for room := range 40 {
-			if f := full(room * 7); write(&f) == nil && room*7 < 70 {
-				t.Errorf("%s: no error with room for %d bytes", name, room*7)
+		var b bytes.Buffer
+		if err := write(&b); err != nil {
+			t.Fatal(err)
+		}
+		for room := 0; room < b.Len(); room += 7 {
+			if f := full(room); write(&f) == nil {
+				t.Errorf("%s: no error with room for %d of %d bytes", name, room, b.Len())
 			}
+		}
+		if f := full(b.Len()); write(&f) != nil {
+			t.Errorf("%s: an error although there is room", name)
 		}
 	}
 }
