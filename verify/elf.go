@@ -7,8 +7,7 @@ import (
 	"math/bits"
 )
 
-// The ELF values this package looks at, from the System V ABI and its
-// processor and LLVM supplements.
+// ELF constants of the System V ABI, its processor supplements and LLVM's extensions.
 const (
 	etRel = 1
 
@@ -27,8 +26,8 @@ const (
 	shtRel         = 9
 	shtGroup       = 17
 	shtSymtabShndx = 18
-	shtCrel        = 0x40000014
-	shtOldProfile  = 0x6fff4c02 // call graph profile with symbol indices in the content
+	shtCrel        = 0x40000014 // SHT_CREL, compact relocations
+	shtOldProfile  = 0x6fff4c02 // call graph profile with symbol indices in its content
 	shtAddrsig     = 0x6fff4c03
 
 	shfWrite = 1
@@ -48,7 +47,7 @@ const (
 	sttObject, sttFunc, sttSection, sttFile, sttCommon, sttIfunc, sttARMTFunc = 1, 2, 3, 4, 5, 10, 13
 )
 
-// image is a parsed ELF file. Its data stays the caller's; names are copies.
+// image is a parsed ELF file. It refers to the caller's data; names are copies.
 type image struct {
 	data     []byte
 	order    binary.ByteOrder
@@ -80,29 +79,31 @@ type symbol struct {
 	name  string
 	value uint64
 	size  uint64
-	raw   uint16 // st_shndx as it stands
+	raw   uint16 // st_shndx in the symbol table
 	info  byte
 	other byte
-	sec   uint32 // the section index when inSection, with SHN_XINDEX resolved
+	sec   uint32 // section index if inSection, with SHN_XINDEX resolved
 }
 
 func (s *symbol) bind() byte { return s.info >> 4 }
 func (s *symbol) kind() byte { return s.info & 15 }
 
-// inSection tells whether sec names a section: not undefined, absolute or common.
+// inSection reports whether sec is a section index. It is not if the symbol is undefined, absolute
+// or common.
 func (s *symbol) inSection() bool {
 	return s.raw != shnUndef && (s.raw < shnLoReserve || s.raw == shnXindex)
 }
 
-// span returns size bytes at off, or an error that names the place.
+// span returns size bytes at off. what names them in the error.
 func (m *image) span(off, size uint64, what string) ([]byte, error) {
 	if end, carry := bits.Add64(off, size, 0); carry != 0 || end > uint64(len(m.data)) {
-		return nil, fmt.Errorf("offset %#x: %s of %d bytes runs past the end of the file (%d bytes)", off, what, size, len(m.data))
+		return nil, fmt.Errorf("offset %#x: %s of %d bytes runs past the end of the file (%d bytes)",
+			off, what, size, len(m.data))
 	}
 	return m.data[off : off+size], nil
 }
 
-// content returns the bytes of section i; none for SHT_NOBITS.
+// content returns the bytes of section i, nil for SHT_NOBITS.
 func (m *image) content(i int) ([]byte, error) {
 	s := &m.sections[i]
 	if s.typ == shtNobits || s.typ == shtNull {
@@ -124,8 +125,8 @@ func (m *image) sectionName(s *symbol) string {
 	return "*ABS*"
 }
 
-// parse reads header, section headers and the symbol table of an ELF file.
-// Every error names an offset; damaged input gives an error, never a panic.
+// parse reads the header, the section headers and the symbol table of an ELF file. Every error
+// names an offset. Damaged input gives an error, never a panic.
 func parse(data []byte) (*image, error) {
 	m := &image{data: data}
 	ident, err := m.span(0, 16, "ELF identification")
@@ -150,7 +151,7 @@ func parse(data []byte) (*image, error) {
 	default:
 		return nil, fmt.Errorf("offset 0x5: unknown byte order %d", ident[5])
 	}
-	hsize, at := uint64(52), 46 // at: where e_shentsize stands
+	hsize, at := uint64(52), 46 // at is the offset of e_shentsize
 	if m.is64 {
 		hsize, at = 64, 58
 	}
@@ -164,18 +165,28 @@ func parse(data []byte) (*image, error) {
 	} else {
 		m.shoff = uint64(m.order.Uint32(h[32:]))
 	}
-	entsize, num, strndx := m.order.Uint16(h[at:]), uint64(m.order.Uint16(h[at+2:])), uint32(m.order.Uint16(h[at+4:]))
 	if m.shoff == 0 {
 		return m, nil
 	}
-	if entsize != m.shentsize() {
-		return nil, fmt.Errorf("offset %#x: section header size is %d, not %d", at, entsize, m.shentsize())
+	if entsize := m.order.Uint16(h[at:]); entsize != m.shentsize() {
+		return nil, fmt.Errorf("offset %#x: section header size is %d, not %d",
+			at, entsize, m.shentsize())
 	}
-	first, err := m.span(m.shoff, uint64(entsize), "section header 0")
-	if err != nil {
+	num, strndx := uint64(m.order.Uint16(h[at+2:])), uint32(m.order.Uint16(h[at+4:]))
+	if err := m.readSections(num, strndx); err != nil {
 		return nil, err
 	}
-	// With too many sections for the header, the true numbers stand in section header 0.
+	return m, m.readSymbols()
+}
+
+// readSections reads the section headers. num and strndx are e_shnum and e_shstrndx. If they do not
+// fit the ELF header, section header 0 has them in sh_size and sh_link (gABI, Sections).
+func (m *image) readSections(num uint64, strndx uint32) error {
+	entsize := uint64(m.shentsize())
+	first, err := m.span(m.shoff, entsize, "section header 0")
+	if err != nil {
+		return err
+	}
 	zero := m.header(first)
 	if num == 0 {
 		num = zero.size
@@ -183,21 +194,19 @@ func parse(data []byte) (*image, error) {
 	if strndx == shnXindex {
 		strndx = zero.link
 	}
-	if num > uint64(len(data)) {
-		return nil, fmt.Errorf("offset %#x: %d section headers in a file of %d bytes", m.shoff, num, len(data))
+	if num > uint64(len(m.data)) {
+		return fmt.Errorf("offset %#x: %d section headers in a file of %d bytes",
+			m.shoff, num, len(m.data))
 	}
-	table, err := m.span(m.shoff, num*uint64(entsize), "section header table")
+	table, err := m.span(m.shoff, num*entsize, "section header table")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	m.sections = make([]section, num)
 	for i := range m.sections {
 		m.sections[i] = m.header(table[i*int(entsize):])
 	}
-	if err := m.nameSections(strndx); err != nil {
-		return nil, err
-	}
-	return m, m.readSymbols()
+	return m.nameSections(strndx)
 }
 
 func (m *image) shentsize() uint16 {
@@ -209,18 +218,17 @@ func (m *image) shentsize() uint16 {
 
 func (m *image) header(b []byte) section {
 	o := m.order
+	s := section{nameOff: o.Uint32(b), typ: o.Uint32(b[4:])}
 	if m.is64 {
-		return section{
-			nameOff: o.Uint32(b), typ: o.Uint32(b[4:]), flags: o.Uint64(b[8:]), addr: o.Uint64(b[16:]),
-			off: o.Uint64(b[24:]), size: o.Uint64(b[32:]), link: o.Uint32(b[40:]), info: o.Uint32(b[44:]),
-			align: o.Uint64(b[48:]), entsize: o.Uint64(b[56:]),
-		}
+		s.flags, s.addr, s.off = o.Uint64(b[8:]), o.Uint64(b[16:]), o.Uint64(b[24:])
+		s.size, s.link, s.info = o.Uint64(b[32:]), o.Uint32(b[40:]), o.Uint32(b[44:])
+		s.align, s.entsize = o.Uint64(b[48:]), o.Uint64(b[56:])
+		return s
 	}
 	u := func(at int) uint64 { return uint64(o.Uint32(b[at:])) }
-	return section{
-		nameOff: o.Uint32(b), typ: o.Uint32(b[4:]), flags: u(8), addr: u(12), off: u(16), size: u(20),
-		link: o.Uint32(b[24:]), info: o.Uint32(b[28:]), align: u(32), entsize: u(36),
-	}
+	s.flags, s.addr, s.off, s.size = u(8), u(12), u(16), u(20)
+	s.link, s.info, s.align, s.entsize = o.Uint32(b[24:]), o.Uint32(b[28:]), u(32), u(36)
+	return s
 }
 
 func (m *image) nameSections(strndx uint32) error {
@@ -234,18 +242,20 @@ func (m *image) nameSections(strndx uint32) error {
 	for i := range m.sections {
 		s := &m.sections[i]
 		if s.name, err = names.at(s.nameOff); err != nil {
-			return fmt.Errorf("offset %#x: section header %d: %w", m.shoff+uint64(i)*uint64(m.shentsize()), i, err)
+			return fmt.Errorf("offset %#x: section header %d: %w",
+				m.shoff+uint64(i)*uint64(m.shentsize()), i, err)
 		}
 	}
 	return nil
 }
 
-// stringTable is a copy, so that the names cut from it outlive the mapping.
+// stringTable is a copy, so that names cut from it outlive the mapped file.
 type stringTable string
 
 func (m *image) strings(i uint32) (stringTable, error) {
 	if uint64(i) >= uint64(len(m.sections)) {
-		return "", fmt.Errorf("offset %#x: string table %d of %d sections", m.shoff, i, len(m.sections))
+		return "", fmt.Errorf("offset %#x: string table is section %d of %d",
+			m.shoff, i, len(m.sections))
 	}
 	b, err := m.content(int(i))
 	return stringTable(b), err
@@ -267,6 +277,7 @@ func (t stringTable) at(off uint32) (string, error) {
 	return "", fmt.Errorf("name at %d of the string table has no end", off)
 }
 
+// readSymbols reads the first SHT_SYMTAB and its SHT_SYMTAB_SHNDX.
 func (m *image) readSymbols() error {
 	for i := range m.sections {
 		if m.sections[i].typ == shtSymtab {
@@ -284,25 +295,17 @@ func (m *image) readSymbols() error {
 	head := &m.sections[m.symtab]
 	size := m.symsize()
 	if len(table)%size != 0 {
-		return fmt.Errorf("offset %#x: symbol table of %d bytes is no multiple of %d", head.off, len(table), size)
+		return fmt.Errorf("offset %#x: symbol table of %d bytes is not a multiple of %d",
+			head.off, len(table), size)
 	}
 	names, err := m.strings(head.link)
 	if err != nil {
 		return err
 	}
 	n := len(table) / size
-	var wide []byte
-	for i := range m.sections {
-		if s := &m.sections[i]; s.typ == shtSymtabShndx && int(s.link) == m.symtab {
-			if wide, err = m.content(i); err != nil {
-				return err
-			}
-			if len(wide) != 4*n {
-				return fmt.Errorf("offset %#x: %s has %d bytes for %d symbols", s.off, s.name, len(wide), n)
-			}
-			m.shndx = i
-			break
-		}
+	wide, err := m.readShndx(n)
+	if err != nil {
+		return err
 	}
 	m.symbols = make([]symbol, n)
 	for i := range m.symbols {
@@ -322,7 +325,7 @@ func (m *image) readSymbols() error {
 		s.sec = uint32(s.raw)
 		if s.raw == shnXindex {
 			if wide == nil {
-				return fmt.Errorf("offset %#x: symbol %d wants an extended section index and there is no table of them", at, i)
+				return fmt.Errorf("offset %#x: symbol %d is SHN_XINDEX without a SHT_SYMTAB_SHNDX", at, i)
 			}
 			s.sec = m.order.Uint32(wide[4*i:])
 		}
@@ -333,6 +336,24 @@ func (m *image) readSymbols() error {
 	return nil
 }
 
+// readShndx returns the content of the SHT_SYMTAB_SHNDX of the symbol table, which has n symbols,
+// or nil if there is none.
+func (m *image) readShndx(n int) ([]byte, error) {
+	for i := range m.sections {
+		s := &m.sections[i]
+		if s.typ != shtSymtabShndx || int(s.link) != m.symtab {
+			continue
+		}
+		wide, err := m.content(i)
+		if err == nil && len(wide) != 4*n {
+			err = fmt.Errorf("offset %#x: %s has %d bytes for %d symbols", s.off, s.name, len(wide), n)
+		}
+		m.shndx = i
+		return wide, err
+	}
+	return nil, nil
+}
+
 func (m *image) symsize() int {
 	if m.is64 {
 		return 24
@@ -340,7 +361,7 @@ func (m *image) symsize() int {
 	return 16
 }
 
-// relocEntry gives the size of a relocation and where in it the symbol stands.
+// relocEntry returns the size of a relocation and the offset of the word with its symbol index.
 func (m *image) relocEntry(typ uint32) (size, at int) {
 	switch {
 	case m.is64 && typ == shtRela:
@@ -356,13 +377,13 @@ func (m *image) relocEntry(typ uint32) (size, at int) {
 	case !m.is64:
 		return size, 4
 	case m.order == binary.ByteOrder(binary.BigEndian), m.machine == emMIPS:
-		// Little-endian mips64 keeps the big-endian order of the fields of r_info.
+		// Little-endian mips64 has the fields of r_info in big-endian order.
 		return size, 8
 	}
 	return size, 12
 }
 
-// relocSymbol reads the symbol index at the place relocEntry names.
+// relocSymbol reads the symbol index from the word at relocEntry's offset.
 func (m *image) relocSymbol(b []byte) uint32 {
 	v := m.order.Uint32(b)
 	if !m.is64 {

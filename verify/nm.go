@@ -1,16 +1,16 @@
 package verify
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 )
 
-// The rules of this file are those of nm of GNU binutils, written down from
-// what it prints: which letter a symbol gets, which symbols it leaves out, what
-// address it shows and in which order `nm -n` lists them.
+// This file has the rules of GNU nm, derived from its output: which type letter a symbol gets,
+// which symbols nm leaves out, which address it prints and how `nm -n` sorts.
 
-// letter gives nm's type letter of a symbol.
+// letter returns nm's type letter of a symbol.
 func letter(m *image, s *symbol) byte {
 	object := s.kind() == sttObject || s.kind() == sttCommon
 	pick := func(o, other byte) byte {
@@ -47,8 +47,8 @@ func letter(m *image, s *symbol) byte {
 	return c
 }
 
-// known tells whether nm knows the symbol's section. What it keeps no section
-// for (the symbol table itself, its strings, relocations) counts as absolute.
+// known reports whether nm knows the symbol's section. Symbols in the symbol table, string tables
+// and relocations count as absolute.
 func known(m *image, s *symbol) bool {
 	if !s.inSection() || int(s.sec) >= len(m.sections) {
 		return false
@@ -62,22 +62,25 @@ func known(m *image, s *symbol) bool {
 	return true
 }
 
-// smallCommon: a common symbol mips puts within reach of its global pointer.
+// smallCommon reports whether s is a common symbol within reach of the global pointer
+// (SHN_MIPS_SCOMMON).
 func smallCommon(m *image, s *symbol) bool {
 	return m.machine == emMIPS && s.raw == shnMIPSSmallCommon
 }
 
 func sectionLetter(machine uint16, s *section) byte {
-	// Names of the COFF world come before the section's own flags.
+	// For names of COFF, nm ignores the section's flags.
 	for _, p := range []struct {
 		name string
 		c    byte
 	}{{".drectve", 'i'}, {".edata", 'e'}, {".idata", 'i'}, {".pdata", 'p'}} {
-		if rest, ok := strings.CutPrefix(s.name, p.name); ok && (rest == "" || strings.IndexByte(".$0123456789", rest[0]) >= 0) {
+		rest, ok := strings.CutPrefix(s.name, p.name)
+		if ok && (rest == "" || strings.IndexByte(".$0123456789", rest[0]) >= 0) {
 			return p.c
 		}
 	}
-	small := machine == emPPC64 && (strings.HasPrefix(s.name, ".sdata") || strings.HasPrefix(s.name, ".sbss"))
+	small := machine == emPPC64 &&
+		(strings.HasPrefix(s.name, ".sdata") || strings.HasPrefix(s.name, ".sbss"))
 	switch {
 	case s.flags&shfExec != 0:
 		return 't'
@@ -102,16 +105,17 @@ func sectionLetter(machine uint16, s *section) byte {
 }
 
 func debugName(name string) bool {
-	for _, p := range []string{".debug", ".gnu.debuglto_.debug_", ".gnu.linkonce.wi.", ".zdebug", ".line", ".stab"} {
-		if strings.HasPrefix(name, p) {
+	for _, prefix := range []string{
+		".debug", ".gnu.debuglto_.debug_", ".gnu.linkonce.wi.", ".zdebug", ".line", ".stab",
+	} {
+		if strings.HasPrefix(name, prefix) {
 			return true
 		}
 	}
 	return name == ".gdb_index"
 }
 
-// mapping tells whether a name is one of the mapping symbols of its
-// architecture, which mark code and data and name nothing.
+// mapping reports whether the name is that of a mapping symbol, which marks code or data.
 func mapping(machine uint16, name string) bool {
 	if len(name) < 2 || name[0] != '$' {
 		return false
@@ -127,7 +131,7 @@ func mapping(machine uint16, name string) bool {
 	return false
 }
 
-// listed tells whether nm prints a symbol.
+// listed reports whether nm prints a symbol.
 func listed(m *image, s *symbol) bool {
 	if k := s.kind(); k == sttFile || k == sttSection || mapping(m.machine, s.name) {
 		return false
@@ -141,13 +145,14 @@ func listed(m *image, s *symbol) bool {
 	return true
 }
 
-// localLabel knows the assembler's own labels, which nm hides on mips and where
-// objects keep them for pairs of relocations.
+// localLabel reports whether the name is a label of the assembler. nm hides these on mips, and on
+// architectures where objects keep them for pairs of relocations.
 func localLabel(name string) bool {
-	if strings.HasPrefix(name, ".L") || strings.HasPrefix(name, "..") || strings.HasPrefix(name, "_.L_") {
+	if strings.HasPrefix(name, ".L") || strings.HasPrefix(name, "..") ||
+		strings.HasPrefix(name, "_.L_") {
 		return true
 	}
-	// L, a number, then a control character: the assembler's fake and numbered labels.
+	// Fake and numbered labels are an L, a number and a control character.
 	if len(name) < 3 || name[0] != 'L' || name[1] < '0' || name[1] > '9' {
 		return false
 	}
@@ -158,8 +163,8 @@ func localLabel(name string) bool {
 	return i < len(name) && (name[i] == 1 || name[i] == 2)
 }
 
-// visible tells whether a symbol counts as a name of the kernel: what kallsyms
-// shows and what makes another symbol of the same name a duplicate.
+// visible reports whether kallsyms shows a symbol, so that it makes another symbol of the same name
+// a duplicate.
 func visible(m *image, s *symbol) bool {
 	if !s.inSection() || s.name == "" || m.sections[s.sec].flags&shfAlloc == 0 {
 		return false
@@ -168,8 +173,8 @@ func visible(m *image, s *symbol) bool {
 	return k != sttFile && k != sttSection && !mapping(m.machine, s.name)
 }
 
-// address is the value of a symbol as every output shows it: without the bit
-// that marks Thumb code on arm.
+// address returns the value of a symbol as the outputs have it: without the bit that marks Thumb
+// code on arm.
 func address(m *image, s *symbol) uint64 {
 	if k := s.kind(); m.machine == emARM && (k == sttFunc || k == sttIfunc) {
 		return s.value &^ 1
@@ -177,8 +182,8 @@ func address(m *image, s *symbol) uint64 {
 	return s.value
 }
 
-// nmAddress is the address nm prints: in a relocatable object plus the
-// section's own, for a common symbol its size.
+// nmAddress returns the address nm prints. In a relocatable object it includes that of the section.
+// For a common symbol it is the size.
 func nmAddress(m *image, s *symbol) uint64 {
 	switch {
 	case s.raw == shnUndef:
@@ -191,8 +196,8 @@ func nmAddress(m *image, s *symbol) uint64 {
 	return address(m, s)
 }
 
-// nmOrder gives the symbol indices `LC_ALL=C nm -n` prints, in its order:
-// undefined ones first, then by address, then by name, then by index.
+// nmOrder returns the indices of the symbols that `LC_ALL=C nm -n` prints, in its order: undefined
+// ones first, then by address, name and index.
 func nmOrder(m *image) []int32 {
 	type key struct {
 		addr  uint64
@@ -207,19 +212,15 @@ func nmOrder(m *image) []int32 {
 	}
 	slices.SortFunc(keys, func(a, b key) int {
 		switch {
-		case a.def != b.def && a.def:
+		case a.def && !b.def:
 			return 1
-		case a.def != b.def:
+		case b.def && !a.def:
 			return -1
-		case a.addr < b.addr:
-			return -1
-		case a.addr > b.addr:
-			return 1
+		case a.addr != b.addr:
+			return cmp.Compare(a.addr, b.addr)
 		}
-		if c := strings.Compare(m.symbols[a.index].name, m.symbols[b.index].name); c != 0 {
-			return c
-		}
-		return int(a.index) - int(b.index)
+		return cmp.Or(strings.Compare(m.symbols[a.index].name, m.symbols[b.index].name),
+			cmp.Compare(a.index, b.index))
 	})
 	order := make([]int32, len(keys))
 	for i, k := range keys {
@@ -228,7 +229,7 @@ func nmOrder(m *image) []int32 {
 	return order
 }
 
-// nmLine appends the line nm prints for symbol s, under the given name.
+// nmLine appends the line that nm prints for symbol s, with another name.
 func nmLine(b []byte, m *image, s *symbol, name string) []byte {
 	width := 16
 	if !m.is64 {
@@ -248,8 +249,8 @@ func nmLine(b []byte, m *image, s *symbol, name string) []byte {
 	return append(b, '\n')
 }
 
-// checkSyms compares vmlinux.syms with nm's list and the alias of each symbol
-// standing after it; aliasOf gives "" where there is none.
+// checkSyms compares vmlinux.syms with nm's list, in which the line of a symbol is followed by that
+// of its alias. aliasOf returns "" for a symbol without alias.
 func checkSyms(p *problems, m *image, aliasOf func(int) string, got string) {
 	var want []byte
 	line := 0
@@ -265,7 +266,8 @@ func checkSyms(p *problems, m *image, aliasOf func(int) string, got string) {
 			have, _, _ = strings.Cut(got[:min(len(got), 1024)], "\n")
 			have = fmt.Sprintf("%q", have)
 		}
-		p.add("vmlinux.syms:%d: %s line %q expected, found %s", line, what, strings.TrimSuffix(string(want), "\n"), have)
+		p.add("vmlinux.syms:%d: %s line %q expected, found %s",
+			line, what, strings.TrimSuffix(string(want), "\n"), have)
 		return false
 	}
 	for _, i := range nmOrder(m) {

@@ -307,7 +307,7 @@ func TestUnreadableInputIsCounted(t *testing.T) {
 		write(t, other, m.l.object(m.typ, members()[1].symbols))
 		e.Modules = append(e.Modules, Module{m.l.name + ".ko", other})
 	}
-	if _, problems := verify(t, e.Target); strings.Count(problems, "cannot be read, and stats.json does not say so") != 3 {
+	if _, problems := verify(t, e.Target); strings.Count(problems, "cannot be read, but is readable according to stats.json") != 3 {
 		t.Errorf("problems:\n%s", problems)
 	}
 	for _, m := range e.Modules[len(e.Modules)-4:] {
@@ -318,7 +318,7 @@ func TestUnreadableInputIsCounted(t *testing.T) {
 		t.Errorf("unreadable %d, problems:\n%s", sum.Unreadable, problems)
 	}
 	e.Unreadable = append(e.Unreadable, e.Modules[0].Name)
-	if _, problems := verify(t, e.Target); !strings.Contains(problems, "and stats.json calls it unreadable") {
+	if _, problems := verify(t, e.Target); !strings.Contains(problems, "but is unreadable according to stats.json") {
 		t.Errorf("problems:\n%s", problems)
 	}
 }
@@ -392,12 +392,12 @@ func TestBroken(t *testing.T) {
 		{"truncated", func(t *T, e *emission) {
 			b, _ := os.ReadFile(filepath.Join(e.Dir, "unaliased.tsv"))
 			write(t, filepath.Join(e.Dir, "unaliased.tsv"), b[:len(b)-1])
-		}, "unaliased.tsv: the last line has no end"},
+		}, "unaliased.tsv: the last line has no newline"},
 		{"duplicate alias", func(t *T, e *emission) {
 			e.replace(t, "aliases.tsv", "probe@drivers_w_c_7\tprobe", "name_show@drivers_a_c_12\tprobe")
-		}, "is that of line 4 as well"},
-		{"row twice", func(t *T, e *emission) { e.edit(t, "aliases.tsv", double(alias)) }, `no symbol "name_show" at .text+0x10 that has no other row`},
-		{"row missing", func(t *T, e *emission) { e.edit(t, "aliases.tsv", drop(alias)) }, "is one of 3 of this name"},
+		}, "is also that of line 4"},
+		{"row twice", func(t *T, e *emission) { e.edit(t, "aliases.tsv", double(alias)) }, `no symbol "name_show" at .text+0x10, or one row too many`},
+		{"row missing", func(t *T, e *emission) { e.edit(t, "aliases.tsv", drop(alias)) }, "is one of 3 symbols of this name"},
 		{"unaliased row missing", func(t *T, e *emission) { e.edit(t, "unaliased.tsv", drop("__key.1\tdrivers")) }, "in neither aliases.tsv nor unaliased.tsv"},
 		{"in both", func(t *T, e *emission) {
 			e.edit(t, "unaliased.tsv", func(l []string) []string {
@@ -406,30 +406,30 @@ func TestBroken(t *testing.T) {
 		}, "is in aliases.tsv and in unaliased.tsv"},
 		{"objects out of order", func(t *T, e *emission) {
 			e.edit(t, "aliases.tsv", func(l []string) []string { return append(l[:1], append(l[3:], l[1:3]...)...) })
-		}, "comes before the one of the line above"},
-		{"symbols out of order", func(t *T, e *emission) { e.edit(t, "aliases.tsv", swap(alias)) }, "stands out of symbol table order"},
+		}, "should come before that of the line above"},
+		{"symbols out of order", func(t *T, e *emission) { e.edit(t, "aliases.tsv", swap(alias)) }, "is not in symbol table order"},
 		{"unknown object", func(t *T, e *emission) { e.replace(t, "aliases.tsv", "drivers/a.ko", "drivers/x.ko") }, `no object "drivers/x.ko"`},
 		{"wrong address", func(t *T, e *emission) { e.replace(t, "aliases.tsv", ".text\t10\t", ".text\t14\t") }, `no symbol "name_show" at .text+0x14`},
 		{"upper-case address", func(t *T, e *emission) { e.replace(t, "aliases.tsv", ".text\t10\t", ".text\tA\t") }, "not lower-case hexadecimal"},
 		{"wrong section", func(t *T, e *emission) { e.replace(t, "aliases.tsv", "drivers/a.ko\t.text", "drivers/a.ko\t.data") }, "no symbol"},
-		{"wrong letter", func(t *T, e *emission) { e.replace(t, "aliases.tsv", "10\tt\tdrivers", "10\tT\tdrivers") }, `has type "T", nm says 't'`},
-		{"absolute file", func(t *T, e *emission) { e.replace(t, "aliases.tsv", "\tdrivers/a.c\t", "\t/drivers/a.c\t") }, "is no clean relative path"},
-		{"dots in file", func(t *T, e *emission) { e.replace(t, "aliases.tsv", "\tdrivers/a.c\t", "\t../drivers/a.c\t") }, "is no clean relative path"},
+		{"wrong letter", func(t *T, e *emission) { e.replace(t, "aliases.tsv", "10\tt\tdrivers", "10\tT\tdrivers") }, `has type "T", that of nm is 't'`},
+		{"absolute file", func(t *T, e *emission) { e.replace(t, "aliases.tsv", "\tdrivers/a.c\t", "\t/drivers/a.c\t") }, "is not a clean relative path"},
+		{"dots in file", func(t *T, e *emission) { e.replace(t, "aliases.tsv", "\tdrivers/a.c\t", "\t../drivers/a.c\t") }, "is not a clean relative path"},
 		{"unclean unit", func(t *T, e *emission) {
 			e.replace(t, "aliases.tsv", "\tdrivers/a.c\tdwarf", "\tx/../drivers/a.c\tdwarf")
-		}, "is no clean relative path"},
-		{"line no number", func(t *T, e *emission) { e.replace(t, "aliases.tsv", "\t12\t", "\t-12\t") }, `line "-12" is no number`},
+		}, "is not a clean relative path"},
+		{"line no number", func(t *T, e *emission) { e.replace(t, "aliases.tsv", "\t12\t", "\t-12\t") }, `line "-12" is not a number`},
 		{"bad byte in alias", func(t *T, e *emission) { e.replace(t, "aliases.tsv", alias, "name_show@drivers/a_c_12") }, "not all letters, digits and _"},
 		{"no separator", func(t *T, e *emission) { e.replace(t, "aliases.tsv", alias, "name_show_drivers_a_c_12") }, "no separator"},
 		{"other name", func(t *T, e *emission) { e.replace(t, "aliases.tsv", alias, "name_shown@drivers_a_c_12") }, "name part is not the symbol's"},
-		{"other file", func(t *T, e *emission) { e.replace(t, "aliases.tsv", alias, "name_show@drivers_b_c_12") }, "does not name drivers/a.c"},
+		{"other file", func(t *T, e *emission) { e.replace(t, "aliases.tsv", alias, "name_show@drivers_b_c_12") }, "is not drivers/a.c"},
 		{"alias is a symbol", func(t *T, e *emission) {
 			c := e.Modules[2].Path
 			write(t, c, e.object(elf.ET_REL, []symbolSpec{fn(alias, ".text", 0, elf.STB_LOCAL)}))
 		}, `has the name of an alias: "name_show@drivers_a_c_12"`},
 		{"alias of an alias", func(t *T, e *emission) {
 			e.replace(t, "aliases.tsv", "probe@drivers_w_c_7\tprobe", "probe@drivers_w_c_7\t"+alias)
-		}, "and has an alias itself"},
+		}, "has an alias itself"},
 		{"no reason", func(t *T, e *emission) { e.replace(t, "unaliased.tsv", "\tnever", "\t") }, "has no reason"},
 
 		{"syms line missing", func(t *T, e *emission) { e.edit(t, "vmlinux.syms", drop("schedule")) }, `symbol line "0000000000010080 T schedule" expected`},
@@ -439,14 +439,14 @@ func TestBroken(t *testing.T) {
 		{"syms letter", func(t *T, e *emission) { e.replace(t, "vmlinux.syms", "t name_show@", "T name_show@") }, "alias line"},
 
 		{"symbfreq order", func(t *T, e *emission) { e.edit(t, "modules.symbfreq", swap("name_show:")) }, "does not come after"},
-		{"symbfreq count", func(t *T, e *emission) { e.replace(t, "modules.symbfreq", "name_show:3", "name_show:2") }, `"name_show" occurs 3 times, not 2`},
-		{"symbfreq missing", func(t *T, e *emission) { e.edit(t, "modules.symbfreq", drop("schedule")) }, "8 names where 9 occur"},
+		{"symbfreq count", func(t *T, e *emission) { e.replace(t, "modules.symbfreq", "name_show:3", "name_show:2") }, `3 symbols are named "name_show", not 2`},
+		{"symbfreq missing", func(t *T, e *emission) { e.edit(t, "modules.symbfreq", drop("schedule")) }, "8 of 9 names"},
 		{"symbfreq extra", func(t *T, e *emission) { e.replace(t, "modules.symbfreq", "schedule:1", "scheduled:1") }, "no object has a symbol"},
-		{"symbfreq form", func(t *T, e *emission) { e.replace(t, "modules.symbfreq", "schedule:1", "schedule") }, "is not name:count"},
+		{"symbfreq form", func(t *T, e *emission) { e.replace(t, "modules.symbfreq", "schedule:1", "schedule") }, "is not NAME:COUNT"},
 
 		{"registry digest", func(t *T, e *emission) { e.replace(t, "symbols.kas", "#digest\tcrc32=", "#digest\tcrc32=0") }, "the digest is"},
 		{"registry header", func(t *T, e *emission) { e.replace(t, "symbols.kas", "#release\t6", "#release\t5") }, "the digest is"},
-		{"registry count", func(t *T, e *emission) { e.replace(t, "symbols.kas", "#symbols\t", "#symbols\t1") }, "symbols, and the header says"},
+		{"registry count", func(t *T, e *emission) { e.replace(t, "symbols.kas", "#symbols\t", "#symbols\t1") }, "symbols, the header has"},
 		{"registry unsorted", func(t *T, e *emission) { e.edit(t, "symbols.kas", swap("only_here")) }, "does not come after"},
 		{"registry line missing", func(t *T, e *emission) { e.edit(t, "symbols.kas", drop("only_here")) }, `no line for "only_here" at .text+0x0`},
 		{"registry line twice", func(t *T, e *emission) { e.edit(t, "symbols.kas", double("only_here")) }, "one line too many"},
@@ -459,19 +459,19 @@ func TestBroken(t *testing.T) {
 		{"registry columns", func(t *T, e *emission) { e.replace(t, "symbols.kas", "schedule\tvmlinux", "schedule vmlinux") }, "13 columns, 14 expected"},
 
 		// files
-		{"module missing", func(t *T, e *emission) { os.Remove(filepath.Join(e.Dir, "modules/drivers/a.ko.kas")) }, "drivers/a.ko: has aliases, and a.ko.kas is missing"},
+		{"module missing", func(t *T, e *emission) { os.Remove(filepath.Join(e.Dir, "modules/drivers/a.ko.kas")) }, "drivers/a.ko: has aliases, but a.ko.kas is missing"},
 		{"extra module", func(t *T, e *emission) { write(t, filepath.Join(e.Dir, "modules/drivers/x.ko.kas"), nil) }, "modules/drivers/x.ko.kas belongs to no module"},
 		{"unaliased module", func(t *T, e *emission) { write(t, filepath.Join(e.Dir, "modules/drivers/c.ko.kas"), []byte("x")) }, "is not the module itself"},
 		{"temporary file", func(t *T, e *emission) { write(t, filepath.Join(e.Dir, "modules/.kas-123"), nil) }, "modules/.kas-123: a temporary file was left behind"},
 		{"other temporary file", func(t *T, e *emission) { write(t, filepath.Join(e.Dir, "symbols.tmp"), nil) }, "a temporary file was left behind"},
-		{"syms without vmlinux", func(t *T, e *emission) { e.Vmlinux = "" }, "the build has no vmlinux"},
+		{"syms without vmlinux", func(t *T, e *emission) { e.Vmlinux = "" }, "the build has no readable vmlinux"},
 
 		// the rewritten module
 		{"not ELF", func(t *T, e *emission) { write(t, filepath.Join(e.Dir, "modules/drivers/a.ko.kas"), []byte("MZ")) }, "a.ko.kas: offset 0x0"},
 		{"the original", func(t *T, e *emission) {
 			b, _ := os.ReadFile(e.Modules[0].Path)
 			write(t, filepath.Join(e.Dir, "modules/drivers/a.ko.kas"), b)
-		}, "does not stand after its original"},
+		}, "does not follow its original"},
 		{"signature", func(t *T, e *emission) {
 			e.module(t, func(b []byte, _ *image) []byte { return append(b, signatureTrailer...) })
 		}, "~Module signature appended~"},
@@ -482,9 +482,9 @@ func TestBroken(t *testing.T) {
 		{"section flags", poke(header(".data", 8), flip), "sh_flags is"},
 		{"section size", poke(header(".bss", 32), flip), "sh_size is"},
 		{"section moved into another", poke(header(".comment", 24), func(b []byte) { copy(b, []byte{0x50, 0}) }), "overlap in the file"},
-		{"section alignment", poke(header(".data", 24), flip), "no multiple of its alignment"},
+		{"section alignment", poke(header(".data", 24), flip), "not a multiple of its alignment"},
 		{"outside the file", poke(header(".text", 26), flip), "runs past the end of the file"},
-		{"alias size", poke(symbolAt(alias), func(b []byte) { b[16]++ }), "st_size is 0x11, that of the symbol it stands for 0x10"},
+		{"alias size", poke(symbolAt(alias), func(b []byte) { b[16]++ }), "st_size is 0x11, that of its original 0x10"},
 		{"alias value", poke(symbolAt(alias), func(b []byte) { b[8]++ }), "st_value is 0x11"},
 		{"alias bind", poke(symbolAt(alias), func(b []byte) { b[4] |= 0x10 }), "st_info is 0x12"},
 		{"alias type", poke(symbolAt(alias), func(b []byte) { b[4] = 0 }), "st_info is 0x0"},
@@ -495,12 +495,12 @@ func TestBroken(t *testing.T) {
 			x := slices.Clone(b[:24])
 			copy(b, b[24:48])
 			copy(b[24:], x)
-		}), "added symbol that has no row"},
+		}), "is added here without a row in aliases.tsv"},
 		{"sh_info", poke(header(".symtab", 44), func(b []byte) { b[0]++ }), "sh_info is 12, 11 expected"},
 		{"group signature", poke(header(".group", 44), flip), "the group's signature is symbol"},
 		{"wide index", poke(inSection(".symtab_shndx", 7*4), func(b []byte) { b[0] ^= 5 }), "section 10 .symtab_shndx: entry 7 is"},
 		{"alias's wide index", poke(inSection(".symtab_shndx", 8*4), func(b []byte) { b[0] ^= 1 }), "the extended section index is 0x2"},
-		{"relocation symbol", poke(inSection(".rela.text", 24*6+12), flip), "names symbol"},
+		{"relocation symbol", poke(inSection(".rela.text", 24*6+12), flip), "has symbol"},
 		{"relocation type", poke(inSection(".rela.text", 24*6+8), flip), "differs from its original in more than the symbol index"},
 		{"relocation offset", poke(inSection(".rela.text", 24*6), flip), "differs from its original in more than the symbol index"},
 		{"relocation addend", poke(inSection(".rela.text", 24*6+16), flip), "differs from its original in more than the symbol index"},
@@ -512,7 +512,7 @@ func TestBroken(t *testing.T) {
 				copy(data[m.sections[m.find(".rela.text")].off:], b)
 				return data
 			})
-		}, "names symbol"},
+		}, "has symbol"},
 		{"address significance", poke(inSection(".llvm_addrsig", 4), flip), "section 7 .llvm_addrsig: entry"},
 		{"alias at the end of the locals", func(t *T, e *emission) {
 			e.module(t, func(data []byte, m *image) []byte {
@@ -523,18 +523,18 @@ func TestBroken(t *testing.T) {
 				copy(data[to-24:], x)
 				return data
 			})
-		}, "does not stand after its original"},
+		}, "does not follow its original"},
 		{"alias dropped", func(t *T, e *emission) {
 			in, _ := os.ReadFile(e.Modules[0].Path)
 			in = in[:bytes.Index(in, []byte("signature"+signatureTrailer))]
 			write(t, filepath.Join(e.Dir, "modules/drivers/a.ko.kas"), rewrite(t, in, map[int]string{3: alias}))
-		}, "does not stand after its original"},
+		}, "does not follow its original"},
 		{"alias too many", func(t *T, e *emission) {
 			e.edit(t, "aliases.tsv", drop(alias))
 			e.edit(t, "unaliased.tsv", func(l []string) []string {
 				return slices.Insert(l, 2, "name_show\tdrivers/a.ko\t.text\t10\tt\tnever")
 			})
-		}, "an added symbol that has no row in aliases.tsv for this place"},
+		}, "is added here without a row in aliases.tsv"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := emit(t, layouts[0], false)

@@ -1,0 +1,249 @@
+package verify
+
+import (
+	"fmt"
+	"hash/crc32"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// entry is a line of the registry.
+type entry struct {
+	name, section, alias, file, line, unit string
+	addr, size                             string
+	letter                                 string
+}
+
+// splitRegistry checks the columns and the order of symbols.kas. It returns the offsets of the lines
+// of each object.
+func splitRegistry(p *problems, data string, objects map[string]int) [][]int {
+	lines := make([][]int, len(objects))
+	last, header := "", true
+	for off := 0; off < len(data); {
+		n := strings.IndexByte(data[off:], '\n')
+		if n < 0 {
+			p.add("symbols.kas: the last line has no newline")
+			n = len(data) - off
+		}
+		line := data[off : off+n]
+		start := off
+		off += n + 1
+		if header && strings.HasPrefix(line, "#") {
+			continue
+		}
+		header = false
+		if line < last {
+			p.add("symbols.kas: offset %d: %q does not come after %q",
+				start, first(line), first(last))
+		}
+		last = line
+		if strings.Count(line, "\t") != 13 {
+			p.add("symbols.kas: offset %d: %d columns, 14 expected",
+				start, strings.Count(line, "\t")+1)
+			continue
+		}
+		_, rest, _ := strings.Cut(line, "\t")
+		object, _, _ := strings.Cut(rest, "\t")
+		if i, ok := objects[object]; ok {
+			lines[i] = append(lines[i], start)
+		} else {
+			p.add("symbols.kas: offset %d: no object %q", start, object)
+		}
+	}
+	return lines
+}
+
+// checkDigest checks the digest in the header of symbols.kas: the CRC-32 of all other lines and the
+// size of the file. It also checks the number of symbols.
+func checkDigest(p *problems, data string) {
+	crc := crc32.NewIEEE()
+	digest, count, symbols := "", "", 0
+	for line := range strings.Lines(data) {
+		if value, ok := strings.CutPrefix(line, "#digest\t"); ok && digest == "" {
+			digest = strings.TrimSuffix(value, "\n")
+			continue
+		}
+		if value, ok := strings.CutPrefix(line, "#symbols\t"); ok {
+			count = strings.TrimSuffix(value, "\n")
+		}
+		if !strings.HasPrefix(line, "#") {
+			symbols++
+		}
+		io.WriteString(crc, line)
+	}
+	if want := fmt.Sprintf("crc32=%08x bytes=%012d", crc.Sum32(), len(data)); digest != want {
+		p.add("symbols.kas: the digest is %q, %q expected", digest, want)
+	}
+	if count != strconv.Itoa(symbols) {
+		p.add("symbols.kas: %d symbols, the header has %q", symbols, count)
+	}
+}
+
+func first(line string) string {
+	s, _, _ := strings.Cut(line, "\t")
+	return s
+}
+
+func parseEntry(line string) (e entry) {
+	var skip string
+	for _, f := range [...]*string{
+		&e.name, &skip, &e.section, &e.addr, &e.size, &e.letter,
+		&skip, &skip, &skip, &e.alias, &e.file, &e.line, &e.unit,
+	} {
+		*f, line, _ = strings.Cut(line, "\t")
+	}
+	if e.line == "" {
+		e.line = "0"
+	}
+	return e
+}
+
+type symbolKey struct {
+	name, section string
+	addr          uint64
+}
+
+// claims holds the visible symbols of an object that no line of the registry describes yet: chains
+// of the symbols of one key, usually a single one. Indices are + 1, so that 0 ends a chain.
+type claims struct {
+	heads map[symbolKey]int32
+	next  []int32
+}
+
+func (o *object) claims() *claims {
+	c := &claims{make(map[symbolKey]int32, len(o.visible)), make([]int32, len(o.visible))}
+	for i := len(o.visible) - 1; i >= 0; i-- {
+		v := &o.visible[i]
+		k := symbolKey{v.name, o.sections[v.sec], v.addr}
+		c.next[i] = c.heads[k]
+		c.heads[k] = int32(i) + 1
+	}
+	return c
+}
+
+// take removes the first symbol of the key that fits, or else the first one. It returns -1 if there
+// is none.
+func (c *claims) take(k symbolKey, fits func(i int32) bool) int32 {
+	chosen, before := c.heads[k], int32(0)
+	if chosen == 0 {
+		return -1
+	}
+	for prev, i := int32(0), chosen; i != 0; prev, i = i, c.next[i-1] {
+		if fits(i - 1) {
+			chosen, before = i, prev
+			break
+		}
+	}
+	if before == 0 {
+		c.heads[k] = c.next[chosen-1]
+	} else {
+		c.next[before-1] = c.next[chosen-1]
+	}
+	return chosen - 1
+}
+
+// checkRegistry compares the lines of one object with its visible symbols and its aliases. An alias
+// may have a line of its own, or be in the alias column of its original, or both.
+func (b *build) checkRegistry(o *object, data string, starts []int) {
+	const own, column = 1, 2
+	found := make(map[string]byte, len(o.aliases))
+	left := o.claims()
+	for _, start := range starts {
+		line, _, _ := strings.Cut(data[start:], "\n")
+		e := parseEntry(line)
+		addr, err := parseHex(e.addr)
+		if err != nil {
+			o.add("symbols.kas: %q: address %q is not lower-case hexadecimal", e.name, e.addr)
+			continue
+		}
+		if i, ok := b.byAlias[e.name]; ok {
+			r := &b.aliases[i]
+			if r.object != o.name || r.section != e.section || r.addr != addr || r.letter != e.letter {
+				o.add("symbols.kas: alias %q is not where aliases.tsv has it", e.name)
+			}
+			if found[e.name]&own != 0 {
+				o.add("symbols.kas: alias %q has two lines", e.name)
+			}
+			found[e.name] |= own
+			continue
+		}
+		i := left.take(symbolKey{e.name, e.section, addr}, func(i int32) bool {
+			want := b.describe(o, i, &e)
+			return want.differs(&e) == ""
+		})
+		if i < 0 {
+			o.add("symbols.kas: no symbol %q at %s+%s, or one line too many",
+				e.name, e.section, e.addr)
+			continue
+		}
+		want := b.describe(o, i, &e)
+		if f := want.differs(&e); f != "" {
+			o.add("symbols.kas: %q at %s+%s: wrong %s", e.name, e.section, e.addr, f)
+		}
+		if e.alias != "" {
+			found[want.alias] |= column
+		}
+	}
+	b.checkMissing(o, left, found)
+}
+
+// checkMissing reports the symbols and aliases without a line. found has the aliases with one.
+func (b *build) checkMissing(o *object, left *claims, found map[string]byte) {
+	var missing []string
+	for k, i := range left.heads {
+		for ; i != 0; i = left.next[i-1] {
+			missing = append(missing, fmt.Sprintf("%q at %s+%#x", k.name, k.section, k.addr))
+		}
+	}
+	slices.Sort(missing)
+	for _, s := range missing {
+		o.add("symbols.kas: no line for %s", s)
+	}
+	for _, i := range o.aliases {
+		if a := b.aliases[i].alias; found[a] == 0 {
+			o.add("symbols.kas: no line for the alias %q", a)
+		}
+	}
+}
+
+// describe returns the line that visible symbol i should have. got is the line it has. A symbol
+// that came with an alias from its kernel's build has no row; its line may have that alias, if that
+// is a symbol with the same section and value.
+func (b *build) describe(o *object, i int32, got *entry) entry {
+	v := &o.visible[i]
+	e := entry{size: strconv.FormatUint(v.size, 10), letter: string(rune(v.letter))}
+	if v.row > 0 {
+		r := &b.aliases[v.row-1]
+		e.alias, e.file, e.line, e.unit = r.alias, r.file, r.line, r.unit
+		return e
+	}
+	stem, _, _ := strings.Cut(v.name, ".")
+	if got.alias == "" || got.alias == v.name || !strings.HasPrefix(got.alias, stem) {
+		return e
+	}
+	if slices.ContainsFunc(o.visible, func(x visibleSymbol) bool {
+		return x.name == got.alias && x.sec == v.sec && x.addr == v.addr
+	}) {
+		e.alias, e.file, e.line, e.unit = got.alias, got.file, got.line, got.unit
+	}
+	return e
+}
+
+// differs returns the first column of got that differs from e, or "". Locations are known only for
+// symbols with an alias.
+func (e entry) differs(got *entry) string {
+	switch {
+	case got.size != e.size:
+		return "size " + got.size
+	case got.letter != e.letter:
+		return "type " + got.letter
+	case got.alias != e.alias:
+		return "alias " + strconv.Quote(got.alias)
+	case e.alias == "":
+	case got.file != e.file || got.line != e.line || got.unit != e.unit:
+		return "location"
+	}
+	return ""
+}
