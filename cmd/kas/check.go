@@ -17,7 +17,7 @@ func newCheck() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check [CONFIG]",
 		Short: "Validate a configuration and print it with its defaults",
-		Long: `Validate CONFIG (default ` + defaultConfig + `): its syntax, its files, and whether the
+		Long: `Validate CONFIG (default kas.yaml): its syntax, its files, and whether the
 objects have the arch and the toolchain that it names. Print it with all
 defaults filled in.`,
 		Args: argCount(0, 1),
@@ -52,7 +52,8 @@ func check(path string, stdout io.Writer) error {
 	return err
 }
 
-// checkToolchain compares the configuration's toolchain with that of vmlinux, or of the first module.
+// checkToolchain compares the configuration's toolchain with that of vmlinux, or of the first
+// module.
 func checkToolchain(b *configs.Build) configs.Errors {
 	name, path := "vmlinux", b.Vmlinux
 	if path == "" {
@@ -99,7 +100,8 @@ func checkArch(b *configs.Build, jobs int) configs.Errors {
 	if len(others) == 0 {
 		return nil
 	}
-	msg := fmt.Sprintf("arch is %s, but %s is an object of %s", b.Arch, modules[others[0]].Name, arch[others[0]])
+	first, its := modules[others[0]].Name, arch[others[0]]
+	msg := fmt.Sprintf("arch is %s, but %s is an object of %s", b.Arch, first, its)
 	if more := len(others) - 1; more > 0 {
 		msg += fmt.Sprintf("; %d more of %d objects are not of %s", more, len(modules), b.Arch)
 	}

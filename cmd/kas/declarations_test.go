@@ -13,25 +13,25 @@ import (
 	"strings"
 )
 
-// declared is what the standard library's reader says of an object: for each place where a subprogram's range begins or
-// a variable stands, "file line unit" of its declaration as an alias should bear it.
+// declared is what the standard library's reader finds in an object: the declarations at each
+// address where a subprogram's range begins or a variable is.
 type declared struct {
-	bases     map[string][]uint64 // made-up or real address of each section of that name
+	bases     map[string][]uint64 // address of each section of that name; base if relocatable
 	owners    map[uint64][]declaration
 	variables map[uint64][]declaration
 	folded    map[string][]string // by name: functions and file-scope variables without an address
 	order     binary.ByteOrder
-	callOps   bool // arm64: a symbol may stand 8 bytes before its function's low_pc
+	callOps   bool // arm64: a symbol may be 8 bytes before its function's low_pc
 }
 
-// declaration is a name and "file line unit" of its declaration.
+// declaration is a name and "file line unit" of its declaration, as an alias should have them.
 type declaration struct{ name, text string }
 
 // base gives each section of a relocatable object an address of its own.
 func base(section int) uint64 { return uint64(section) << 36 }
 
-// declarations reads all subprograms of an object with debug/dwarf. It shares no code with kas: relocations are applied
-// to whole sections, every unit is read.
+// declarations reads all subprograms of an object with debug/dwarf. It shares no code with kas: it
+// applies relocations to whole sections and reads every unit.
 func declarations(name string) (*declared, error) {
 	f, err := elf.Open(name)
 	if err != nil {
@@ -39,7 +39,11 @@ func declarations(name string) (*declared, error) {
 	}
 	defer f.Close()
 	relocatable := f.Type == elf.ET_REL
-	d := &declared{bases: map[string][]uint64{}, owners: map[uint64][]declaration{}, folded: map[string][]string{}, variables: map[uint64][]declaration{}, order: f.ByteOrder, callOps: f.Machine == elf.EM_AARCH64}
+	d := &declared{
+		bases: map[string][]uint64{}, owners: map[uint64][]declaration{},
+		folded: map[string][]string{}, variables: map[uint64][]declaration{},
+		order: f.ByteOrder, callOps: f.Machine == elf.EM_AARCH64,
+	}
 	for i, s := range f.Sections {
 		if relocatable {
 			d.bases[s.Name] = append(d.bases[s.Name], base(i))
@@ -107,7 +111,8 @@ func (d *declared) unit(data *dwarf.Data, r *dwarf.Reader, cu *dwarf.Entry) erro
 			file, line, name := origin(data, e)
 			files := lines.Files()
 			known := file >= 0 && int(file) < len(files) && files[file] != nil
-			if known && len(ranges) == 0 && e.Val(dwarf.AttrName) != nil && e.Val(dwarf.AttrDeclaration) == nil {
+			if known && len(ranges) == 0 && e.Val(dwarf.AttrName) != nil &&
+				e.Val(dwarf.AttrDeclaration) == nil {
 				d.folded[name] = append(d.folded[name], owner(files[file].Name, line, unit, dir))
 			}
 			if known && len(ranges) > 0 {
@@ -156,7 +161,8 @@ func (d *declared) unit(data *dwarf.Data, r *dwarf.Reader, cu *dwarf.Entry) erro
 			line = r.line
 		}
 		for _, start := range fn.starts {
-			d.owners[start] = append(d.owners[start], declaration{fn.name, owner(fn.file, line, unit, dir)})
+			d.owners[start] = append(d.owners[start],
+				declaration{fn.name, owner(fn.file, line, unit, dir)})
 		}
 	}
 	return nil
@@ -166,8 +172,10 @@ func owner(file string, line int64, unit, dir string) string {
 	return relative(file, dir) + " " + strconv.FormatInt(line, 10) + " " + relative(unit, dir)
 }
 
-// variable notes where a variable with a fixed address is declared.
-func (d *declared) variable(data *dwarf.Data, files []*dwarf.LineFile, e *dwarf.Entry, unit, dir string, outer bool) {
+// variable records the declaration of a variable that has a fixed address.
+func (d *declared) variable(
+	data *dwarf.Data, files []*dwarf.LineFile, e *dwarf.Entry, unit, dir string, outer bool,
+) {
 	const opAddr = 0x03
 	file, line, name := origin(data, e)
 	if file < 0 || int(file) >= len(files) || files[file] == nil {
@@ -184,7 +192,7 @@ func (d *declared) variable(data *dwarf.Data, files []*dwarf.LineFile, e *dwarf.
 	}
 }
 
-// children is the depth that an entry with children opens.
+// children returns the depth that an entry adds for its children.
 func children(e *dwarf.Entry) int {
 	if e.Children {
 		return 1
@@ -192,8 +200,8 @@ func children(e *dwarf.Entry) int {
 	return 0
 }
 
-// relative is what Debian's prefix map leaves: paths below the source root, the library joins them with the folder of
-// compilation.
+// relative returns a path below the source root, as Debian's prefix map leaves it. The library
+// joins it with the compilation folder.
 func relative(file, dir string) string {
 	file = strings.TrimPrefix(path.Clean(file), path.Clean(dir)+"/")
 	if i := strings.Index(file, "/linux-6."); i >= 0 {
@@ -232,8 +240,9 @@ func origin(data *dwarf.Data, e *dwarf.Entry) (file, line int64, name string) {
 	return file, line, name
 }
 
-// of returns where the row's symbol may be declared: what stands at its address under its name; else the entry of its
-// name that stands nowhere, as the compiler leaves of what it found equal to another; else whatever stands there.
+// of returns the possible declarations of the row's symbol: those of its name at its address; else
+// those of its name without an address, which the compiler leaves when it merges equal functions;
+// else all at its address.
 func (d *declared) of(r aliasRow) ([]string, bool) {
 	address, err := strconv.ParseUint(r.address, 16, 64)
 	if err != nil {
@@ -263,13 +272,13 @@ func (d *declared) of(r aliasRow) ([]string, bool) {
 	return any, any != nil
 }
 
-// relocation is a type of a machine's.
+// relocation is a relocation type of a machine.
 type relocation struct {
 	machine elf.Machine
 	kind    uint32
 }
 
-// absolute is the width of the relocations that debugging information has.
+// absolute has the width in bytes of the relocations in debugging information.
 var absolute = map[relocation]int{
 	{elf.EM_X86_64, uint32(elf.R_X86_64_64)}:      8,
 	{elf.EM_X86_64, uint32(elf.R_X86_64_32)}:      4,
@@ -279,7 +288,7 @@ var absolute = map[relocation]int{
 	{elf.EM_S390, uint32(elf.R_390_32)}:           4,
 }
 
-// standardDWARF applies relocations to whole sections and hands them to debug/dwarf.
+// standardDWARF applies relocations to whole sections and passes them to debug/dwarf.
 func standardDWARF(f *elf.File, relocatable bool) (*dwarf.Data, error) {
 	content := map[string][]byte{}
 	index := map[int]string{}
@@ -308,12 +317,14 @@ func standardDWARF(f *elf.File, relocatable bool) (*dwarf.Data, error) {
 				return nil, err
 			}
 			for ; len(data) >= 24; data = data[24:] {
-				offset, info, addend := f.ByteOrder.Uint64(data), f.ByteOrder.Uint64(data[8:]), f.ByteOrder.Uint64(data[16:])
+				offset, info := f.ByteOrder.Uint64(data), f.ByteOrder.Uint64(data[8:])
+				addend := f.ByteOrder.Uint64(data[16:])
 				var value uint64
 				if n := info >> 32; n > 0 {
 					sym := syms[n-1]
 					value = sym.Value
-					if int(sym.Section) < len(f.Sections) && f.Sections[sym.Section].Flags&elf.SHF_ALLOC != 0 {
+					if int(sym.Section) < len(f.Sections) &&
+						f.Sections[sym.Section].Flags&elf.SHF_ALLOC != 0 {
 						value += base(int(sym.Section))
 					}
 				}
@@ -326,11 +337,14 @@ func standardDWARF(f *elf.File, relocatable bool) (*dwarf.Data, error) {
 			}
 		}
 	}
-	d, err := dwarf.New(content[".debug_abbrev"], nil, nil, content[".debug_info"], content[".debug_line"], nil, content[".debug_ranges"], content[".debug_str"])
+	d, err := dwarf.New(content[".debug_abbrev"], nil, nil, content[".debug_info"],
+		content[".debug_line"], nil, content[".debug_ranges"], content[".debug_str"])
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range []string{".debug_addr", ".debug_line_str", ".debug_rnglists", ".debug_str_offsets"} {
+	for _, name := range []string{
+		".debug_addr", ".debug_line_str", ".debug_rnglists", ".debug_str_offsets",
+	} {
 		if data, ok := content[name]; ok {
 			if err := d.AddSection(name, data); err != nil {
 				return nil, err

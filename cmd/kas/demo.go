@@ -23,12 +23,12 @@ import (
 // demoDir is the default folder of the demo.
 const demoDir = "kas-demo"
 
-// demoNames are the base names whose aliases the demo prints: a name that many files use, a function
-// of a C file that another file includes, and a function of a header.
+// demoNames are the base names whose aliases the demo prints: a name that many files use, a
+// function of a C file that another file includes, and a function of a header.
 var demoNames = []string{"name_show", "load_elf_binary", "copy_from_header"}
 
-// demoBuilds are the builds whose aliases the demo prints: one whose names repeat as they are, and one
-// where LTO has renamed the repetitions.
+// demoBuilds are the builds whose aliases the demo prints: one whose names repeat as they are, and
+// one where LTO has renamed the repetitions.
 var demoBuilds = []string{"x86_64-gcc", "x86_64-clang-lto"}
 
 func newDemo() *cobra.Command {
@@ -70,8 +70,9 @@ func runDemo(ctx context.Context, dir string, stdout, stderr io.Writer) error {
 	if err := showAliases(stdout, result); err != nil {
 		return failure{err}
 	}
-	fmt.Fprintf(stdout, "\nThe kernels, their sources and the output are in %[1]s. Try\n  %[4]s verify %[2]s\n  %[4]s run %[3]s\n",
-		dir, plan.Out, filepath.Join(dir, demo.ConfigFile), os.Args[0])
+	fmt.Fprintf(stdout, "\nThe kernels, their sources and the output are in %s. Try\n", dir)
+	fmt.Fprintf(stdout, "  %s verify %s\n", os.Args[0], plan.Out)
+	fmt.Fprintf(stdout, "  %s run %s\n", os.Args[0], filepath.Join(dir, demo.ConfigFile))
 	if len(result.Errors) > 0 {
 		return errReported
 	}

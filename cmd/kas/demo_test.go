@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"path"
@@ -14,8 +15,8 @@ import (
 	"kas/demo"
 )
 
-// place is where a symbol lies, as both tables name it.
-type place struct{ symbol, object, section, address string }
+// extent identifies a symbol in both tables.
+type extent struct{ symbol, object, section, address string }
 
 // readTable returns the rows of a tab-separated file by the names of its header.
 func readTable(t *testing.T, file string) []map[string]string {
@@ -41,13 +42,13 @@ func readTable(t *testing.T, file string) []map[string]string {
 	return rows
 }
 
-func placeOf(row map[string]string) place {
-	return place{row["symbol"], row["object"], row["section"], row["address"]}
+func extentOf(row map[string]string) extent {
+	return extent{row["symbol"], row["object"], row["section"], row["address"]}
 }
 
 var notAlphanumeric = regexp.MustCompile(`[^A-Za-z0-9]`)
 
-// spelled is the alias that a symbol declared there should bear, but for an ordinal.
+// spelled returns the alias that a symbol with this truth should have, without an ordinal.
 func spelled(truth map[string]string) string {
 	at := truth["file"]
 	if unit := truth["unit"]; unit != at {
@@ -59,76 +60,82 @@ func spelled(truth map[string]string) string {
 	return truth["base"] + "@" + notAlphanumeric.ReplaceAllString(at+":"+truth["opening"], "_")
 }
 
-// TestDemo holds what kas says of the demo's kernels against what llvm-dwarfdump and a script say of them, which is
-// committed in demo/expected.
+// TestDemo compares the tables of the demo's kernels with demo/expected, which a script made from
+// the output of llvm-dwarfdump.
 func TestDemo(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, demo.FS); err != nil {
 		t.Fatal(err)
 	}
 	var stdout, stderr bytes.Buffer
-	if code := run([]string{"run", filepath.Join(dir, demo.ConfigFile)}, &stdout, &stderr); code != 0 {
+	config := filepath.Join(dir, demo.ConfigFile)
+	if code := run([]string{"run", config}, &stdout, &stderr); code != 0 {
 		t.Fatalf("exit %d\n%s%s", code, &stdout, &stderr)
 	}
 	expected, err := filepath.Glob("../../demo/expected/*.tsv")
 	if err != nil || len(expected) != 5 {
-		t.Fatal(len(expected), "tables of the truth", err)
+		t.Fatal(len(expected), "expected tables", err)
 	}
 	for _, file := range expected {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".tsv"), func(t *testing.T) {
-			checkTruth(t, readTable(t, file), filepath.Join(dir, "out", strings.TrimSuffix(filepath.Base(file), ".tsv")))
+		build := strings.TrimSuffix(filepath.Base(file), ".tsv")
+		t.Run(build, func(t *testing.T) {
+			checkTruth(t, readTable(t, file), filepath.Join(dir, "out", build))
 		})
 	}
 }
 
-// openAsWhole gives the cold part of a function the opening of the function, which stands at its entry. The table has the
-// row at the part's own beginning, some line within the function.
+// openAsWhole gives the cold part of a function the opening of the function. The expected table has
+// the row where the part begins, which is some line within the function.
 func openAsWhole(truths []map[string]string) {
 	key := func(row map[string]string, symbol string) string {
-		return strings.Join([]string{symbol, row["object"], row["file"], row["line"], row["unit"]}, "\t")
+		columns := []string{symbol, row["object"], row["file"], row["line"], row["unit"]}
+		return strings.Join(columns, "\t")
 	}
 	openings := map[string]string{}
 	for _, truth := range truths {
 		openings[key(truth, truth["symbol"])] = truth["opening"]
 	}
 	for _, truth := range truths {
-		if whole, ok := strings.CutSuffix(truth["symbol"], ".cold"); ok && openings[key(truth, whole)] != "" {
-			truth["opening"] = openings[key(truth, whole)]
+		if whole, ok := strings.CutSuffix(truth["symbol"], ".cold"); ok {
+			truth["opening"] = cmp.Or(openings[key(truth, whole)], truth["opening"])
 		}
 	}
 }
 
 func checkTruth(t *testing.T, truths []map[string]string, out string) {
-	aliased, unaliased := map[place]map[string]string{}, map[place]string{}
+	aliased, unaliased := map[extent]map[string]string{}, map[extent]string{}
 	for _, row := range readTable(t, filepath.Join(out, "aliases.tsv")) {
-		aliased[placeOf(row)] = row
+		aliased[extentOf(row)] = row
 	}
 	for _, row := range readTable(t, filepath.Join(out, "unaliased.tsv")) {
-		unaliased[placeOf(row)] = row["reason"]
+		unaliased[extentOf(row)] = row["reason"]
 	}
 	openAsWhole(truths)
-	told := map[place]bool{}
+	known := map[extent]bool{}
 	sameSpelling := map[string][]map[string]string{} // rows of aliases.tsv, in its order
 	var order []string
 	for _, truth := range truths {
-		at := placeOf(truth)
-		told[at] = true
+		at := extentOf(truth)
+		known[at] = true
 		row, ok := aliased[at]
 		switch {
 		case !ok && unaliased[at] == "":
 			t.Errorf("%v: neither in aliases.tsv nor in unaliased.tsv", at)
 			continue
 		case !ok && truth["file"] != "-" && unaliased[at] == "not in the debugging information":
-			t.Errorf("%v: %s, but it is declared at %s:%s", at, unaliased[at], truth["file"], truth["line"])
+			t.Errorf("%v: %s, but %s:%s declares it",
+				at, unaliased[at], truth["file"], truth["line"])
 			continue
 		case !ok:
 			continue
 		case truth["file"] == "-":
-			t.Errorf("%v: alias %s, but nothing says where it is declared", at, row["alias"])
+			t.Errorf("%v: alias %s, but no declaration is expected", at, row["alias"])
 			continue
 		}
-		// The opening is the declaration's line where the line table has none to offer.
-		for column, want := range map[string]string{"file": truth["file"], "unit": truth["unit"], "line": truth["opening"]} {
+		// Where the line table has no opening, the expected opening is the line of the declaration.
+		for column, want := range map[string]string{
+			"file": truth["file"], "unit": truth["unit"], "line": truth["opening"],
+		} {
 			if row[column] != want {
 				t.Errorf("%v: %s %s, want %s", at, column, row[column], want)
 			}
@@ -146,13 +153,13 @@ func checkTruth(t *testing.T, truths []map[string]string, out string) {
 				want += "_" + strconv.Itoa(i+1)
 			}
 			if row["alias"] != want {
-				t.Errorf("%v: alias %s, want %s", placeOf(row), row["alias"], want)
+				t.Errorf("%v: alias %s, want %s", extentOf(row), row["alias"], want)
 			}
 		}
 	}
 	for at, row := range aliased {
-		if !told[at] {
-			t.Errorf("%v: alias %s, but the truth knows no such duplicate", at, row["alias"])
+		if !known[at] {
+			t.Errorf("%v: alias %s, but no such duplicate is expected", at, row["alias"])
 		}
 	}
 	if len(order) == 0 {
@@ -160,11 +167,14 @@ func checkTruth(t *testing.T, truths []map[string]string, out string) {
 	}
 }
 
-// byAddress brings rows of one object into address order; the objects are in order.
+// byAddress sorts the rows of each object by address. The objects are in order already.
 func byAddress(rows []map[string]string) []map[string]string {
-	key := func(row map[string]string) string { return fmt.Sprintf("%s %16s", row["section"], row["address"]) }
+	key := func(row map[string]string) string {
+		return fmt.Sprintf("%s %16s", row["section"], row["address"])
+	}
 	for i := range rows {
-		for j := i; j > 0 && rows[j]["object"] == rows[j-1]["object"] && key(rows[j]) < key(rows[j-1]); j-- {
+		for j := i; j > 0 && rows[j]["object"] == rows[j-1]["object"] &&
+			key(rows[j]) < key(rows[j-1]); j-- {
 			rows[j], rows[j-1] = rows[j-1], rows[j]
 		}
 	}

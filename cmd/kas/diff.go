@@ -64,7 +64,8 @@ func newDiff() *cobra.Command {
 			return diff(args[0], args[1], args[2:], f, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	cmd.Flags().BoolVar(&f.list, "list", false, "print every alias and every changed name, as tab-separated lines")
+	cmd.Flags().BoolVar(&f.list, "list", false,
+		"print every alias and every changed name, as tab-separated lines")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	cmd.Flags().StringArrayVar(&f.failOn, "fail-on", nil,
 		"make the exit code 1 if one of `KINDS` is found (separated by commas); may be repeated")
@@ -78,7 +79,7 @@ func diff(a, b string, aliases []string, f diffFlags, stdout, stderr io.Writer) 
 		return err
 	}
 	if len(aliases) > 0 && (f.list || f.json || len(rules) > 0) {
-		return errors.New("--list, --json and --fail-on compare whole kernels: leave out the aliases")
+		return errors.New("--list, --json and --fail-on are for whole kernels: leave out the aliases")
 	}
 	d, err := compareRegistries(a, b)
 	if err != nil {
@@ -159,7 +160,8 @@ func translateAliases(stdout, stderr io.Writer, d *registry.Diff, aliases []stri
 		}
 		fmt.Fprintf(stdout, "%s\t%s\t%s\n", alias, t.To, t.Kind)
 		if t.Kind == registry.KindReused {
-			fmt.Fprintf(stderr, "kas: %s: names another symbol in B: %s\n", alias, whereabouts(t.ReusedBy))
+			fmt.Fprintf(stderr, "kas: %s: names another symbol in B: %s\n", alias,
+				whereabouts(t.ReusedBy))
 		}
 		if len(t.Candidates) > 0 {
 			fmt.Fprintf(stderr, "kas: %s: may be %s\n", alias, whereabouts(t.Candidates))

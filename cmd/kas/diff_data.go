@@ -95,13 +95,15 @@ func printDiffJSON(w io.Writer, d *registry.Diff) error {
 		t := &d.Aliases[i]
 		out.Count[string(t.Kind)]++
 		a := diffAliasJSON{
-			Kind: t.Kind, AliasB: t.To, Candidates: symbolsJSON(t.Candidates), ReusedBy: symbolsJSON(t.ReusedBy),
+			Kind: t.Kind, AliasB: t.To, Candidates: symbolsJSON(t.Candidates),
+			ReusedBy: symbolsJSON(t.ReusedBy),
 		}
 		if t.B != nil {
 			a.Name, a.B = t.B.BaseName(), &symbolsJSON([]registry.Record{*t.B})[0]
 		}
 		if t.A != nil {
-			a.Name, a.AliasA, a.A = t.A.BaseName(), t.A.Alias, &symbolsJSON([]registry.Record{*t.A})[0]
+			a.Name, a.AliasA = t.A.BaseName(), t.A.Alias
+			a.A = &symbolsJSON([]registry.Record{*t.A})[0]
 		}
 		out.AliasList = append(out.AliasList, a)
 	}

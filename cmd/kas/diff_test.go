@@ -28,7 +28,8 @@ func demoRegistries(t *testing.T) string {
 	return filepath.Join(dir, "out")
 }
 
-// The text of any two builds fits a terminal, and kas diff says the same of a compressed registry.
+// TestDiffOutput compares any two builds: the text fits a terminal, and a compressed registry gives
+// the same list.
 func TestDiffOutput(t *testing.T) {
 	out := demoRegistries(t)
 	builds := []string{"x86_64-gcc", "x86_64-clang", "x86_64-clang-lto", "arm64-gcc", "s390x-gcc"}
@@ -39,7 +40,9 @@ func TestDiffOutput(t *testing.T) {
 				t.Fatalf("%s %s: %v", a, b, err)
 			}
 			for line := range strings.Lines(string(text)) {
-				if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 || strings.TrimRight(line, " \n") != strings.TrimSuffix(line, "\n") {
+				line = strings.TrimSuffix(line, "\n")
+				n := utf8.RuneCountInString(line)
+				if n > 80 || strings.TrimRight(line, " ") != line {
 					t.Errorf("%s %s: %d columns: %q", a, b, n, line)
 				}
 			}
@@ -57,21 +60,24 @@ func TestDiffOutput(t *testing.T) {
 	if err := os.Mkdir(packed, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(packed, registry.FileName+".zst"), w.EncodeAll(plain, nil), 0o644); err != nil {
+	file := filepath.Join(packed, registry.FileName+".zst")
+	if err := os.WriteFile(file, w.EncodeAll(plain, nil), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	var lists [2][]byte
 	for i, b := range []string{"x86_64-clang", "packed"} {
-		if lists[i], err = kasCommand(t, out, "diff", "x86_64-gcc", b, "--list").Output(); err != nil {
+		lists[i], err = kasCommand(t, out, "diff", "x86_64-gcc", b, "--list").Output()
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	if len(lists[0]) == 0 || !bytes.Equal(lists[0], lists[1]) {
-		t.Error("the compressed registry is another")
+		t.Error("the compressed registry gives another list")
 	}
 }
 
-// An alias that names another function is told of in full, in the text and where it is translated.
+// TestDiffReused reports an alias that names another function in full, in the text and as a
+// translation.
 func TestDiffReused(t *testing.T) {
 	dir := t.TempDir()
 	header := registry.Header{Arch: "x86_64", Release: "6.12.0", Symbols: 2}
@@ -83,7 +89,8 @@ func TestDiffReused(t *testing.T) {
 	} {
 		head := registry.NewHead(header)
 		head.Add([]byte(lines))
-		if err := os.WriteFile(filepath.Join(dir, name), append(head.Bytes(), lines...), 0o644); err != nil {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, append(head.Bytes(), lines...), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -108,12 +115,13 @@ REUSED: aliases of A that name ANOTHER symbol in B:
 	stderr.Reset()
 	c = kasCommand(t, dir, "diff", "a", "b", "--fail-on", "reused")
 	c.Stderr = &stderr
-	if err := c.Run(); err == nil || stderr.String() != "kas: reused: aliases of A that name other symbols in B: last@m_c_434\n" {
+	const reused = "kas: reused: aliases of A that name other symbols in B: last@m_c_434\n"
+	if err := c.Run(); err == nil || stderr.String() != reused {
 		t.Errorf("%v\n%s", err, &stderr)
 	}
 }
 
-// A write that fails is an error, not a shorter diff.
+// TestDiffWriteError wants an error if a write fails, not a shorter diff.
 func TestDiffWriteError(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
@@ -121,11 +129,14 @@ func TestDiffWriteError(t *testing.T) {
 	}
 	defer full.Close()
 	out := demoRegistries(t)
-	for _, flags := range [][]string{nil, {"--list"}, {"--json"}, {"name_show@drivers_pnp_card_c_9"}} {
+	for _, flags := range [][]string{
+		nil, {"--list"}, {"--json"}, {"name_show@drivers_pnp_card_c_9"},
+	} {
 		c := kasCommand(t, out, append([]string{"diff", "x86_64-gcc", "x86_64-clang"}, flags...)...)
 		var stderr strings.Builder
 		c.Stdout, c.Stderr = full, &stderr
-		if err := c.Run(); err == nil || !strings.Contains(stderr.String(), "no space left on device") {
+		err := c.Run()
+		if err == nil || !strings.Contains(stderr.String(), "no space left on device") {
 			t.Errorf("%v: %v, %s", flags, err, stderr.String())
 		}
 	}

@@ -58,7 +58,8 @@ func printDiffText(w io.Writer, d *registry.Diff) {
 		}
 		fmt.Fprintf(w, "%9d%11d  %s\n", all, code, diffMeaning[kind])
 	}
-	fmt.Fprintf(w, "%9s%11d  with aliases are ambiguous in A, %d in B\n", "", d.A.Ambiguous, d.B.Ambiguous)
+	fmt.Fprintf(w, "%9s%11d  with aliases are ambiguous in A, %d in B\n", "", d.A.Ambiguous,
+		d.B.Ambiguous)
 
 	for _, kind := range []registry.Kind{registry.KindBecameAmbiguous, registry.KindBecameUnique} {
 		var lines []string
@@ -73,8 +74,9 @@ func printDiffText(w io.Writer, d *registry.Diff) {
 	for i := range d.Aliases {
 		if t := &d.Aliases[i]; t.Kind == registry.KindReused {
 			b := t.ReusedBy[0]
-			reused = append(reused, fmt.Sprintf("%s\n    is %s of %s\n    and what it named in A is now %s",
-				t.A.Alias, cmp.Or(b.Location(), b.Name), b.Object, cmp.Or(t.To, "not found")))
+			const format = "%s\n    is %s of %s\n    and what it named in A is now %s"
+			reused = append(reused, fmt.Sprintf(format, t.A.Alias,
+				cmp.Or(b.Location(), b.Name), b.Object, cmp.Or(t.To, "not found")))
 		}
 	}
 	printFirst(w, "REUSED: aliases of A that name ANOTHER symbol in B", reused)

@@ -12,30 +12,27 @@ import (
 	"kas/stages"
 )
 
-// dryRun prints what each choice of symbols would cost, including the configuration's own, and writes
-// nothing.
+// dryRun prints what each choice of symbols would cost, including the configuration's own, and
+// writes nothing.
 func dryRun(ctx context.Context, plan *configs.Plan, f runFlags, stdout, stderr io.Writer) error {
 	var costs []report.Cost
 	failed := false
-	for i := range plan.Builds {
-		own := plan.Builds[i].Alias
+	for _, b := range plan.Builds {
+		own := b.Alias
 		for _, choice := range choices(own) {
-			b := plan.Builds[i]
 			b.Alias.Names, b.Alias.Symbols = choice.Names, choice.Symbols
-			cost := report.Cost{Build: b.Name, Names: namesText(choice.Names), Symbols: choice.Symbols, Own: same(choice, own)}
-			progress := newProgress(stderr)
-			events := progress.events()
-			if !cost.Own {
-				events.Error = nil // only the run of the configured choice reports an object
+			cost := report.Cost{
+				Build: b.Name, Names: namesText(choice.Names), Symbols: choice.Symbols, Own: same(choice, own),
 			}
-			task := pipeline.Task{Config: b, Stages: stages.Select([]string{"scan", "dedupe", "normalize", "resolve"})}
-			task.Stages = append(task.Stages, pipeline.Stage{Name: "count", Run: func(_ context.Context, b *pipeline.Build) error {
-				add(&cost, b)
-				return nil
-			}})
-			r, err := pipeline.Run(ctx, []pipeline.Task{task}, pipeline.Options{
-				Jobs: cmp.Or(f.jobs, plan.Jobs), StopOnError: plan.OnError == "stop", Events: events, All: true,
-			})
+			progress := newProgress(stderr)
+			options := pipeline.Options{
+				Jobs: cmp.Or(f.jobs, plan.Jobs), StopOnError: plan.OnError == "stop",
+				Events: progress.events(), All: true,
+			}
+			if !cost.Own {
+				options.Events.Error = nil // only the run of the configured choice reports an object
+			}
+			r, err := pipeline.Run(ctx, []pipeline.Task{countTask(b, &cost)}, options)
 			progress.finish()
 			if err != nil {
 				return failure{err}
@@ -57,6 +54,21 @@ func dryRun(ctx context.Context, plan *configs.Plan, f runFlags, stdout, stderr 
 	return nil
 }
 
+// countTask returns the task that makes the aliases of a build and adds up their cost.
+func countTask(b configs.Build, cost *report.Cost) pipeline.Task {
+	task := pipeline.Task{
+		Config: b, Stages: stages.Select([]string{"scan", "dedupe", "normalize", "resolve"}),
+	}
+	task.Stages = append(task.Stages, pipeline.Stage{
+		Name: "count",
+		Run: func(_ context.Context, b *pipeline.Build) error {
+			add(cost, b)
+			return nil
+		},
+	})
+	return task
+}
+
 // choices returns what dryRun compares: the configuration's choice if it is a special one, then the
 // usual ones, cheapest first.
 func choices(own configs.Alias) []configs.Alias {
@@ -73,7 +85,8 @@ func choices(own configs.Alias) []configs.Alias {
 }
 
 func same(a, b configs.Alias) bool {
-	return a.Symbols == b.Symbols && a.Names.All == b.Names.All && slices.Equal(a.Names.Globs, b.Names.Globs)
+	return a.Symbols == b.Symbols && a.Names.All == b.Names.All &&
+		slices.Equal(a.Names.Globs, b.Names.Globs)
 }
 
 func namesText(n configs.Names) string {
@@ -86,10 +99,10 @@ func namesText(n configs.Names) string {
 	return "duplicates"
 }
 
-// add counts the aliases of a build and the bytes that they take in the running kernel. In a module an
-// alias is a symbol table entry, its name and a byte for its type. In vmlinux's kallsyms, which
-// compresses names, it takes about eight bytes and two thirds of its length; docs/registry.md has the
-// measurement.
+// add counts the aliases of a build and the bytes that they take in the running kernel. In a module
+// an alias is a symbol table entry, its name and a byte for its type. In vmlinux's kallsyms, which
+// compresses names, it takes about eight bytes and two thirds of its length; docs/registry.md has
+// the measurement.
 func add(c *report.Cost, b *pipeline.Build) {
 	entry := 24
 	switch b.Arch {

@@ -21,8 +21,8 @@ import (
 	"kas/registry"
 )
 
-// TestEveryAlias: each alias that a run writes is found by lookup, probed at its address, and itself in a comparison of the
-// build with itself.
+// TestEveryAlias takes each alias that a run writes: lookup finds it, probe probes its address, and
+// diff of the build with itself says that it is the same.
 func TestEveryAlias(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, demo.FS); err != nil {
@@ -58,7 +58,7 @@ func TestEveryAlias(t *testing.T) {
 	}
 }
 
-// kas runs a command in this process, which must succeed, and returns what it printed.
+// kas runs a command in this process, wants success, and returns what it printed.
 func kas(t *testing.T, args ...string) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -91,10 +91,11 @@ func readAll[R io.Reader](t *testing.T) func(R, error) []byte {
 	}
 }
 
-// elfPlaces is a symbol table, read with the standard library: of each name the places, "SECTION+VALUE", of vmlinux "VALUE".
-type elfPlaces map[string][]string
+// elfAddresses is a symbol table, read with the standard library. It has the addresses of each
+// name: "SECTION+VALUE", or "VALUE" in vmlinux.
+type elfAddresses map[string][]string
 
-func readPlaces(t *testing.T, data []byte, vmlinux bool) elfPlaces {
+func readAddresses(t *testing.T, data []byte, vmlinux bool) elfAddresses {
 	t.Helper()
 	f, err := stdelf.NewFile(bytes.NewReader(data))
 	if err != nil {
@@ -104,21 +105,23 @@ func readPlaces(t *testing.T, data []byte, vmlinux bool) elfPlaces {
 	if err != nil {
 		t.Fatal(err)
 	}
-	places := elfPlaces{}
+	addresses := elfAddresses{}
 	for _, s := range symbols {
-		if int(s.Section) >= len(f.Sections) || s.Section == stdelf.SHN_UNDEF || f.Sections[s.Section].Flags&stdelf.SHF_ALLOC == 0 {
+		if int(s.Section) >= len(f.Sections) || s.Section == stdelf.SHN_UNDEF ||
+			f.Sections[s.Section].Flags&stdelf.SHF_ALLOC == 0 {
 			continue
 		}
-		place := f.Sections[s.Section].Name + "+" + strconv.FormatUint(s.Value, 16)
+		address := f.Sections[s.Section].Name + "+" + strconv.FormatUint(s.Value, 16)
 		if vmlinux {
-			place = strconv.FormatUint(s.Value, 16)
+			address = strconv.FormatUint(s.Value, 16)
 		}
-		places[s.Name] = append(places[s.Name], place)
+		addresses[s.Name] = append(addresses[s.Name], address)
 	}
-	return places
+	return addresses
 }
 
-// everyAlias asks for all aliases of a registry and returns how many can be probed by it alone.
+// everyAlias looks up, probes and compares all aliases of a registry. It returns how many can be
+// probed without asking the running kernel.
 func everyAlias(t *testing.T, path string, object func(string) []byte) (probed int) {
 	t.Helper()
 	all, err := openRegistries([]string{path})
@@ -126,10 +129,10 @@ func everyAlias(t *testing.T, path string, object func(string) []byte) (probed i
 		t.Fatal(err)
 	}
 	defer registry.CloseAll(all)
-	tables := map[string]elfPlaces{}
-	table := func(name string) elfPlaces {
+	tables := map[string]elfAddresses{}
+	table := func(name string) elfAddresses {
 		if tables[name] == nil {
-			tables[name] = readPlaces(t, object(name), name == registry.Vmlinux)
+			tables[name] = readAddresses(t, object(name), name == registry.Vmlinux)
 		}
 		return tables[name]
 	}
@@ -160,8 +163,10 @@ func everyAlias(t *testing.T, path string, object func(string) []byte) (probed i
 		}
 		target, err := probe.Find(reg, chosen, nil)
 		if err != nil {
-			// Only the running kernel can tell it: it stands before all that is alone with its name in its section.
-			if !strings.Contains(err.Error(), "--live") && !strings.Contains(err.Error(), "gone once the module is loaded") {
+			// Some need the running kernel: they precede every uniquely named symbol of their
+			// section.
+			if !strings.Contains(err.Error(), "--live") &&
+				!strings.Contains(err.Error(), "gone once the module is loaded") {
 				t.Errorf("probe %s: %v", r.Alias, err)
 			}
 			continue
@@ -171,7 +176,7 @@ func everyAlias(t *testing.T, path string, object func(string) []byte) (probed i
 			t.Errorf("probe %s: %s: %v", r.Alias, target.Where(), err)
 		}
 	}
-	// The registry has no symbol that another one is named by.
+	// The comparison with itself lists the same aliases.
 	list := strings.Split(strings.TrimSuffix(kas(t, "diff", path, path, "--list"), "\n"), "\n")
 	for _, line := range list[1:] {
 		if c := strings.Split(line, "\t"); c[0] != "same" || c[3] != c[4] || !seen[c[3]] {
@@ -179,13 +184,14 @@ func everyAlias(t *testing.T, path string, object func(string) []byte) (probed i
 		}
 	}
 	if len(list)-1 != len(aliased) {
-		t.Errorf("diff with itself tells of %d of %d", len(list)-1, len(aliased))
+		t.Errorf("diff with itself lists %d aliases of %d", len(list)-1, len(aliased))
 	}
 	return probed
 }
 
-// means resolves what kprobe_events is told as the kernel would, by the symbol tables: it must be the record's place.
-func means(where string, r registry.Record, table func(string) elfPlaces) error {
+// means resolves the target of a kprobe event as the kernel would, by the symbol tables, and wants
+// the address of the record.
+func means(where string, r registry.Record, table func(string) elfAddresses) error {
 	object := registry.Vmlinux
 	if module, rest, ok := strings.Cut(where, ":"); ok {
 		if module != r.Module() {
@@ -201,20 +207,21 @@ func means(where string, r registry.Record, table func(string) elfPlaces) error 
 			return err
 		}
 	}
-	places := slices.Clone(table(object)[symbol])
-	if len(places) != 1 {
-		return fmt.Errorf("%s has %d places in %s", symbol, len(places), object)
+	addresses := slices.Clone(table(object)[symbol])
+	if len(addresses) != 1 {
+		return fmt.Errorf("%s has %d addresses in %s", symbol, len(addresses), object)
 	}
-	section, value, ok := strings.Cut(places[0], "+")
+	section, value, ok := strings.Cut(addresses[0], "+")
 	if !ok {
-		section, value = r.Section, places[0]
+		section, value = r.Section, addresses[0]
 	}
 	at, err := strconv.ParseUint(value, 16, 64)
 	if err != nil {
 		return err
 	}
 	if object != r.Object || section != r.Section || at+by != r.Address {
-		return fmt.Errorf("that is %s %s+%#x, not %s+%#x", object, section, at+by, r.Section, r.Address)
+		return fmt.Errorf("that is %s %s+%#x, not %s+%#x", object, section, at+by, r.Section,
+			r.Address)
 	}
 	return nil
 }

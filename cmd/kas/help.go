@@ -17,32 +17,58 @@ type exitCode struct {
 // exitCodes has the table of each command, by its path without "kas". exitsText adds the row of an
 // interrupted command. TestExitCodes compares the tables with what the scripts in testdata run.
 var exitCodes = map[string][]exitCode{
-	"":      {{0, "success"}, {1, "the command found a problem or failed"}, {2, "wrong usage or configuration"}},
-	"run":   {{0, "success"}, {1, "the run failed, or had problems with some objects"}, {2, "wrong usage or configuration"}},
+	"": {
+		{0, "success"}, {1, "the command found a problem or failed"},
+		{2, "wrong usage or configuration"},
+	},
+	"run": {
+		{0, "success"}, {1, "the run failed, or had problems with some objects"},
+		{2, "wrong usage or configuration"},
+	},
 	"check": {{0, "the configuration is valid"}, {2, "wrong usage or configuration"}},
 	"verify": {
 		{0, "everything in OUT is proved"}, {1, "something is wrong in OUT"},
 		{2, "wrong usage, or OUT is not the output of a finished run"},
 	},
-	"demo":   {{0, "success"}, {1, "the run failed"}, {2, "wrong usage, or DIR is in use for something else"}},
-	"lookup": {{0, "each PATTERN found something"}, {1, "a PATTERN found nothing, or a registry is unreadable"}, {2, "wrong usage"}},
+	"demo": {
+		{0, "success"}, {1, "the run failed"},
+		{2, "wrong usage, or DIR is in use for something else"},
+	},
+	"lookup": {
+		{0, "each PATTERN found something"},
+		{1, "a PATTERN found nothing, or a registry is unreadable"}, {2, "wrong usage"},
+	},
 	"probe": {
-		{0, "success"}, {1, "PATTERN is not one function that can be probed, a check failed, or\nthe event was not added"},
+		{0, "success"},
+		{1, "PATTERN is not one function that can be probed, a check failed,\nor the event was not added"},
 		{2, "wrong usage"},
 	},
-	"module": {{0, "success"}, {1, "a module or the registry is unreadable, or a write failed"}, {2, "wrong usage, or a file that it names is missing"}},
+	"module": {
+		{0, "success"}, {1, "a module or the registry is unreadable, or a write failed"},
+		{2, "wrong usage, or a file that it names is missing"},
+	},
 	"diff": {
-		{0, "success"}, {1, "--fail-on found something, an ALIAS has no translation, or a\nregistry is unreadable"},
+		{0, "success"},
+		{1, "--fail-on found something, an ALIAS has no translation, or a\nregistry is unreadable"},
 		{2, "wrong usage"},
 	},
-	"nm":             {{0, "success"}, {1, "the hook or TOOL failed"}, {toolsOwn, "other code is TOOL's own"}},
-	"ld":             {{0, "success"}, {1, "the hook or TOOL failed"}, {toolsOwn, "other code is TOOL's own"}},
-	"kbuild":         {{0, "success"}, {2, "wrong usage"}},
-	"kbuild install": {{0, "the tree has the option"}, {1, "TREE is not as expected; nothing was written"}, {2, "wrong usage"}},
-	"kbuild remove":  {{0, "the tree has no option"}, {1, "TREE was edited since; nothing was written"}, {2, "wrong usage"}},
-	"kbuild object":  {{0, "success"}, {1, "X.o.kas could not be made"}, {2, "wrong usage"}},
-	"kbuild finish":  {{0, "success"}, {1, "X.ko could not be finished"}, {2, "wrong usage"}},
-	"inc":            {{0, "success"}, {1, "the header could not be written"}, {2, "wrong usage, or a file is missing"}},
+	"nm":     {{0, "success"}, {1, "the hook or TOOL failed"}, {toolsOwn, "other code is TOOL's"}},
+	"ld":     {{0, "success"}, {1, "the hook or TOOL failed"}, {toolsOwn, "other code is TOOL's"}},
+	"kbuild": {{0, "success"}, {2, "wrong usage"}},
+	"kbuild install": {
+		{0, "the tree has the option"}, {1, "TREE is not as expected; nothing was written"},
+		{2, "wrong usage"},
+	},
+	"kbuild remove": {
+		{0, "the tree has no option"}, {1, "TREE was edited since; nothing was written"},
+		{2, "wrong usage"},
+	},
+	"kbuild object": {{0, "success"}, {1, "X.o.kas could not be made"}, {2, "wrong usage"}},
+	"kbuild finish": {{0, "success"}, {1, "X.ko could not be finished"}, {2, "wrong usage"}},
+	"inc": {
+		{0, "success"}, {1, "the header could not be written"},
+		{2, "wrong usage, or a file is missing"},
+	},
 }
 
 // toolsOwn stands for the exit codes that a hook passes on from the real tool.
@@ -55,7 +81,8 @@ const exitsKey = "exit codes"
 // to the help from every error about arguments.
 func finishHelp(root *cobra.Command) {
 	template := strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80")
-	root.SetUsageTemplate(template + "{{with index .Annotations \"" + exitsKey + "\"}}\nExit codes:\n{{.}}{{end}}")
+	template += `{{with index .Annotations "` + exitsKey + `"}}` + "\nExit codes:\n{{.}}{{end}}"
+	root.SetUsageTemplate(template)
 	eachCommand(root, func(cmd *cobra.Command) {
 		cmd.Annotations = map[string]string{exitsKey: exitsText(exitCodes[commandKey(cmd)])}
 		if count := cmd.Args; count != nil {

@@ -43,7 +43,8 @@ func TestHelp(t *testing.T) {
 		if !strings.HasPrefix(stdout.String(), cmd.Long+"\n") {
 			t.Errorf("%s: the help does not begin with the long text", path)
 		}
-		if !strings.HasSuffix(stdout.String(), "\n\nExit codes:\n"+exitsText(exitCodes[commandKey(cmd)])) {
+		exits := "\n\nExit codes:\n" + exitsText(exitCodes[commandKey(cmd)])
+		if !strings.HasSuffix(stdout.String(), exits) {
 			t.Errorf("%s: the help does not end with the exit codes:\n%s", path, &stdout)
 		}
 		for line := range strings.Lines(stdout.String()) {
@@ -65,11 +66,9 @@ func checkFlag(t *testing.T, command string, f *pflag.Flag) {
 	if f.Name == "help" {
 		return
 	}
-	if first, _ := utf8.DecodeRuneInString(strings.Trim(f.Usage, "`")); placeholder.FindStringIndex(f.Usage) == nil ||
-		placeholder.FindStringIndex(f.Usage)[0] > 0 {
-		if !unicode.IsLower(first) {
-			t.Errorf("%s --%s: %q does not begin in lower case", command, f.Name, f.Usage)
-		}
+	// A placeholder may begin the text; everything else begins in lower case.
+	if first, _ := utf8.DecodeRuneInString(f.Usage); first != '`' && !unicode.IsLower(first) {
+		t.Errorf("%s --%s: %q does not begin in lower case", command, f.Name, f.Usage)
 	}
 	if strings.HasSuffix(f.Usage, ".") {
 		t.Errorf("%s --%s: %q ends with a full stop", command, f.Name, f.Usage)
@@ -80,8 +79,9 @@ func checkFlag(t *testing.T, command string, f *pflag.Flag) {
 	}
 }
 
-// TestExitCodes compares each command's table of exit codes with the codes that the scripts in testdata
-// want of it: every code that occurs must be in the table, and every code in the table must occur.
+// TestExitCodes compares each command's table of exit codes with the codes that the scripts in
+// testdata want of it: every code that occurs must be in the table, and every code in the table
+// must occur.
 func TestExitCodes(t *testing.T) {
 	scripts, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(scripts) < 10 {
@@ -98,7 +98,7 @@ func TestExitCodes(t *testing.T) {
 		for _, m := range line.FindAllStringSubmatch(string(text), -1) {
 			args := strings.Fields(m[2])
 			cmd, _, err := root.Find(args)
-			if len(args) > 0 && (err != nil || args[0] == "help" || strings.HasPrefix(args[0], "__")) {
+			if err != nil || len(args) > 0 && (args[0] == "help" || args[0] == "__complete") {
 				cmd = root
 			}
 			var code int

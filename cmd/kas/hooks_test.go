@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// The name of the program says which hook it is, if any.
+// TestArguments calls the program by different names, which may be those of hooks.
 func TestArguments(t *testing.T) {
 	for _, c := range []struct{ argv, want []string }{
 		{[]string{"kas", "run", "x"}, []string{"run", "x"}},

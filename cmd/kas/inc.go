@@ -41,7 +41,8 @@ makes the same aliases with and without the directive.`,
 			return inc(args[0], args[1], header, lines, cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().StringVar(&header, "header", "", "write the header to `FILE` (default: INCLUDED with _inc.h for .c)")
+	cmd.Flags().StringVar(&header, "header", "",
+		"write the header to `FILE` (default: INCLUDED with _inc.h for .c)")
 	cmd.Flags().IntVar(&lines, "lines", 1000, "allow the directive up to line `N`")
 	return cmd
 }
@@ -67,7 +68,8 @@ func inc(included, includer, header string, lines int, stdout io.Writer) error {
 	}
 	// Replace only a header that inc wrote.
 	old, err := os.ReadFile(header)
-	if err == nil && !strings.HasPrefix(string(old), incComment) || err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err == nil && !strings.HasPrefix(string(old), incComment) ||
+		err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return failure{fmt.Errorf("%s exists and is not a header of kas inc", header)}
 	}
 	macro := "_" + strings.ToUpper(identifier(path.Base(stem))) + "_INC"
@@ -75,7 +77,8 @@ func inc(included, includer, header string, lines int, stdout io.Writer) error {
 		b := bufio.NewWriter(w)
 		fmt.Fprintf(b, "%s, up to line %d. */\n", incComment, lines)
 		fmt.Fprintf(b, "#ifndef %s_H\n#define %s_H\n", macro, macro)
-		fmt.Fprintf(b, "#define %[1]s_PASTE(n) %[1]s_##n\n#define %[1]s_AFTER(n) %[1]s_PASTE(n)\n", macro)
+		fmt.Fprintf(b, "#define %[1]s_PASTE(n) %[1]s_##n\n#define %[1]s_AFTER(n) %[1]s_PASTE(n)\n",
+			macro)
 		fmt.Fprintf(b, "#define INC_LINE %s_AFTER(__LINE__)\n", macro)
 		for i := 1; i <= lines; i++ {
 			fmt.Fprintf(b, "#define %s_%d %d\n", macro, i, i+1)

@@ -11,8 +11,8 @@ import (
 	"kas/need"
 )
 
-// TestInc follows what `kas inc` prints, compiles both files and reads the directive's file back from the line table. The
-// aliases are those of the same sources without it.
+// TestInc follows the advice of kas inc, compiles both files, and finds the directive's file in the
+// line table. The aliases are those of the same sources without the directive.
 func TestInc(t *testing.T) {
 	for _, cc := range []string{"gcc", "clang-19"} {
 		t.Run(cc, func(t *testing.T) {
@@ -35,17 +35,19 @@ func testInc(t *testing.T, cc string) {
 	}
 	var stdout, stderr bytes.Buffer
 	for _, args := range [][]string{
-		{"inc", "fs/gone.c", "fs/compat_binfmt_elf.c"}, {"inc", "fs", "fs/binfmt_elf.c"}, {"inc", "fs/binfmt_elf.c", "fs/binfmt_elf.c"},
+		{"inc", "fs/gone.c", "fs/compat_binfmt_elf.c"}, {"inc", "fs", "fs/binfmt_elf.c"},
+		{"inc", "fs/binfmt_elf.c", "fs/binfmt_elf.c"},
 		{"inc", "fs/binfmt_elf.c", "fs/compat_binfmt_elf.c", "--header", "fs/binfmt_elf.c"},
 	} {
 		if code := run(args, &stdout, &bytes.Buffer{}); code == 0 {
 			t.Errorf("%v: exit 0", args)
 		}
 	}
-	if code := run([]string{"inc", "fs/binfmt_elf.c", "fs/compat_binfmt_elf.c", "--lines", "50"}, &stdout, &stderr); code != 0 {
+	if code := run([]string{"inc", "fs/binfmt_elf.c", "fs/compat_binfmt_elf.c", "--lines", "50"},
+		&stdout, &stderr); code != 0 {
 		t.Fatalf("exit %d: %s", code, &stderr)
 	}
-	// Two blocks, each behind a line that says where it goes.
+	// Two blocks, each after a line that says where it goes.
 	blocks := strings.Split(stdout.String(), ":\n\n")
 	if len(blocks) != 3 {
 		t.Fatalf("printed %q", &stdout)
@@ -53,12 +55,28 @@ func testInc(t *testing.T, cc string) {
 	includer, _, _ := strings.Cut(blocks[1], "\n\n")
 	included := strings.TrimSpace(blocks[2])
 
-	code := "\nint use(int);\n\nstatic __attribute__((noinline)) int load_elf_binary(int a)\n{\n\treturn use(a) + 1;\n}\n\n#ifndef BINFMT_LOAD\n#define BINFMT_LOAD native_load\n#endif\nint BINFMT_LOAD(int a)\n{\n\treturn load_elf_binary(a);\n}\n"
+	code := `
+int use(int);
+
+static __attribute__((noinline)) int load_elf_binary(int a)
+{
+	return use(a) + 1;
+}
+
+#ifndef BINFMT_LOAD
+#define BINFMT_LOAD native_load
+#endif
+int BINFMT_LOAD(int a)
+{
+	return load_elf_binary(a);
+}
+`
+	include := "\n#define BINFMT_LOAD compat_load\n#include \"binfmt_elf.c\"\n"
 	aliases := func(includedHead, includerHead string) string {
 		t.Helper()
 		for name, text := range map[string]string{
 			"fs/binfmt_elf.c":        includedHead + code,
-			"fs/compat_binfmt_elf.c": includerHead + "\n#define BINFMT_LOAD compat_load\n#include \"binfmt_elf.c\"\n",
+			"fs/compat_binfmt_elf.c": includerHead + include,
 			"kas.yaml":               "version: 1\nbuilds:\n  - {name: b, modules: both.ko}\n",
 		} {
 			if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
@@ -81,10 +99,11 @@ func testInc(t *testing.T, cc string) {
 	with := aliases(included, includer)
 	lines := mustRun(t, "readelf", "--debug-dump=decodedline", "compat_binfmt_elf.o")
 	if !strings.Contains(lines, "binfmt_elf.c:compat_binfmt_elf.c") {
-		t.Errorf("the line table does not bear the directive:\n%s", lines)
+		t.Errorf("the line table does not have the directive's file:\n%s", lines)
 	}
 	without := aliases(strings.Repeat("\n", strings.Count(included, "\n")), "")
-	if with != without || strings.Count(with, "load_elf_binary@fs_binfmt_elf_c") != 2 || !strings.Contains(with, "load_elf_binary@fs_binfmt_elf_c_compat_binfmt_elf_c_") {
+	if with != without || strings.Count(with, "load_elf_binary@fs_binfmt_elf_c") != 2 ||
+		!strings.Contains(with, "load_elf_binary@fs_binfmt_elf_c_compat_binfmt_elf_c_") {
 		t.Errorf("with the directive:\n%s\nwithout:\n%s", with, without)
 	}
 	if _, err := os.Stat(filepath.Join("fs", "binfmt_elf_inc.h")); err != nil {

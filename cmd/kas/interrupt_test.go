@@ -20,8 +20,8 @@ import (
 	"kas/pipeline"
 )
 
-// longRun makes a folder with kas.yaml, whose run takes long enough to be disturbed: it has a vmlinux
-// and many modules, which are links to a few.
+// longRun makes a folder with kas.yaml, whose run takes long enough to be disturbed: it has a
+// vmlinux and many modules, which are links to a few.
 func longRun(t *testing.T, copies int) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -32,7 +32,8 @@ func longRun(t *testing.T, copies int) (dir string) {
 	}
 	write := func(name string, data []byte) string {
 		path := filepath.Join(dir, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, data, 0o644)); err != nil {
+		err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, data, 0o644))
+		if err != nil {
 			t.Fatal(err)
 		}
 		return path
@@ -50,12 +51,14 @@ func longRun(t *testing.T, copies int) (dir string) {
 		first := write(filepath.Join("modules", "0", base), data)
 		for i := 1; i < copies; i++ {
 			path := filepath.Join(dir, "modules", fmt.Sprint(i), base)
-			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.Link(first, path)); err != nil {
+			err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.Link(first, path))
+			if err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	write("kas.yaml", []byte("version: 1\njobs: 1\nbuilds:\n  - {name: k, vmlinux: vmlinux, modules: modules}\n"))
+	config := "version: 1\njobs: 1\nbuilds: [{name: k, vmlinux: vmlinux, modules: modules}]\n"
+	write("kas.yaml", []byte(config))
 	return dir
 }
 
@@ -110,8 +113,8 @@ func TestDisturbed(t *testing.T) {
 	t.Run("kill", func(t *testing.T) { kill(t, dir, want) })
 }
 
-// interrupt sends a signal to a run that is at work. To count what the run does after it, the run is
-// stopped meanwhile.
+// interrupt sends a signal to a run that is at work. To count what the run does after it, the run
+// is stopped meanwhile.
 func interrupt(t *testing.T, dir string, want []string, signal os.Signal) {
 	out := "out-" + signal.String()
 	c := kasCommand(t, dir, "run", "--out", out)
@@ -142,12 +145,14 @@ func interrupt(t *testing.T, dir string, want []string, signal os.Signal) {
 	if code := c.ProcessState.ExitCode(); code != exitInterrupted {
 		t.Fatalf("exit %d, want %d\n%s", code, exitInterrupted, &stderr)
 	}
-	if lines := strings.Split(strings.TrimSpace(stderr.String()), "\n"); lines[len(lines)-1] != "kas: interrupted" {
+	lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
+	if lines[len(lines)-1] != "kas: interrupted" {
 		t.Errorf("standard error:\n%s", &stderr)
 	}
 	after, all := countMade(dir, out), countMade(dir, "whole")
 	if after-before > (all-before)/2 {
-		t.Errorf("%d of %d modules were made after %v, %d before", after-before, all, signal, before)
+		t.Errorf("%d of %d modules were made after %v, %d before",
+			after-before, all, signal, before)
 	}
 
 	have, err := treeOf(filepath.Join(dir, out), false)
@@ -176,19 +181,21 @@ func kill(t *testing.T, dir string, want []string) {
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		await(t, c, fmt.Sprintf("%d modules (seed %d)", n, seed), func() bool { return countMade(dir, out) >= n })
+		await(t, c, fmt.Sprintf("%d modules (seed %d)", n, seed),
+			func() bool { return countMade(dir, out) >= n })
 		c.Process.Kill()
 		if c.Wait() == nil {
 			t.Errorf("seed %d: the run ended before it was killed at %d modules", seed, n)
 		}
 		if again := undisturbed(t, dir, out); !slices.Equal(again, want) {
-			t.Errorf("seed %d: the next run does not complete the one that was killed at %d modules", seed, n)
+			t.Errorf("seed %d: the next run does not complete the one killed at %d modules", seed, n)
 		}
 	}
 }
 
-// TestBlocked interrupts a run that hangs in a system call: it reads its configuration from a pipe that
-// nobody writes to. Five seconds after the first signal it gives up; a second signal ends it at once.
+// TestBlocked interrupts a run that hangs in a system call: it reads its configuration from a pipe
+// that nobody writes to. Five seconds after the first signal it gives up; a second signal ends it
+// at once.
 func TestBlocked(t *testing.T) {
 	t.Parallel()
 	block := func(t *testing.T) *exec.Cmd {
@@ -231,12 +238,12 @@ func TestBlocked(t *testing.T) {
 	})
 }
 
-// TestKilledLeftovers plants what a run leaves that is killed at the worst moments: half a file under
-// each temporary name, and a link that was to be renamed. The next run removes them, whether it makes
-// everything again or uses what the last run made.
+// TestKilledLeftovers plants what a run leaves that is killed at the worst moments: half a file
+// under each temporary name, and a link that was to be renamed. The next run removes them, whether
+// it makes everything again or uses what the last run made.
 func TestKilledLeftovers(t *testing.T) {
-	for _, flags := range [][]string{{"--fresh"}} {
-		t.Run(strings.Join(append([]string{"run"}, flags...), " "), func(t *testing.T) { killedLeftovers(t, flags) })
+	for _, flags := range [][]string{nil, {"--fresh"}} {
+		t.Run(fmt.Sprint("run ", flags), func(t *testing.T) { killedLeftovers(t, flags) })
 	}
 }
 
@@ -251,19 +258,23 @@ func killedLeftovers(t *testing.T, flags []string) {
 		t.Fatal(err)
 	}
 	temporary := []string{".kas.effective.yaml.tmp", ".stats.json.tmp"}
-	for _, name := range []string{"aliases.tsv", "unaliased.tsv", "modules.symbfreq", "symbols.kas", "vmlinux.syms"} {
+	for _, name := range []string{
+		"aliases.tsv", "unaliased.tsv", "modules.symbfreq", "symbols.kas", "vmlinux.syms",
+	} {
 		if _, err := os.Stat(filepath.Join(dir, "out/k", name)); err != nil {
 			t.Fatal(err)
 		}
 		temporary = append(temporary, "k/."+name+".tmp")
 	}
-	temporary = append(temporary, "k/modules/1/.lm75.ko.kas.tmp", "k/modules/1/.gone.ko.kas.tmp", "k/modules/1/gone.ko.kas")
+	temporary = append(temporary, "k/modules/1/.lm75.ko.kas.tmp", "k/modules/1/.gone.ko.kas.tmp",
+		"k/modules/1/gone.ko.kas")
 	for _, name := range temporary {
 		if err := os.WriteFile(filepath.Join(dir, "out", name), []byte("half"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Symlink(input, filepath.Join(dir, "out/k/modules/0/.lm75.ko.kas.tmp")); err != nil {
+	link := filepath.Join(dir, "out/k/modules/0/.lm75.ko.kas.tmp")
+	if err := os.Symlink(input, link); err != nil {
 		t.Fatal(err)
 	}
 	if next := undisturbed(t, dir, "out", flags...); !slices.Equal(next, want) {
@@ -272,7 +283,8 @@ func killedLeftovers(t *testing.T, flags []string) {
 	if !bytes.Equal(readFile(t, input), content) {
 		t.Error("an input was written through a link that a killed run left")
 	}
-	if now, err := os.Stat(filepath.Join(dir, "out/k/vmlinux.syms")); err != nil || os.SameFile(now, list) != (flags == nil) {
+	if now, err := os.Stat(filepath.Join(dir, "out/k/vmlinux.syms")); err != nil ||
+		os.SameFile(now, list) != (flags == nil) {
 		t.Errorf("vmlinux.syms is the same file: %v, %v", os.SameFile(now, list), err)
 	}
 }
@@ -285,14 +297,16 @@ func TestLockedOutput(t *testing.T) {
 	}
 	c := kasCommand(t, dir, "run", "kas.yaml")
 	output, _ := c.CombinedOutput()
-	if c.ProcessState.ExitCode() != exitFailed || string(output) != "kas: another run is writing to out\n" {
+	if c.ProcessState.ExitCode() != exitFailed ||
+		string(output) != "kas: another run is writing to out\n" {
 		t.Errorf("exit %d, %q", c.ProcessState.ExitCode(), output)
 	}
 	unlock()
 	undisturbed(t, dir, "out")
 }
 
-// TestTerminal runs kas on a terminal of 80 columns: a bar is drawn and erased, and nothing is wider.
+// TestTerminal runs kas on a terminal of 80 columns: a bar is drawn and erased, and nothing is
+// wider.
 func TestTerminal(t *testing.T) {
 	dir := longRun(t, 60)
 	// The copies are links to one file, so this empties all of them.
@@ -304,8 +318,9 @@ func TestTerminal(t *testing.T) {
 		"long name":  strings.Repeat("a-long-name-of-a-build-", 4),
 	} {
 		t.Run(name, func(t *testing.T) {
-			yaml := "version: 1\njobs: 1\nbuilds:\n  - {name: " + build + ", vmlinux: vmlinux, modules: modules}\n"
-			if err := os.WriteFile(filepath.Join(dir, "kas.yaml"), []byte(yaml), 0o644); err != nil {
+			const format = "version: 1\njobs: 1\nbuilds: [{name: %s, vmlinux: vmlinux, modules: modules}]\n"
+			config := filepath.Join(dir, "kas.yaml")
+			if err := os.WriteFile(config, fmt.Appendf(nil, format, build), 0o644); err != nil {
 				t.Fatal(err)
 			}
 			screen, code := onTerminal(t, kasCommand(t, dir, "run"), 80)

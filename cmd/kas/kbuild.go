@@ -25,7 +25,8 @@ If you cannot change the tree, make NM=kas-nm LD=kas-ld does the same.`,
 }
 
 func newKbuildInstall() *cobra.Command {
-	return newKbuildChange(kbuild.Install, "has "+kbuild.Option, "install TREE", "Add the option to a kernel's source tree",
+	return newKbuildChange(kbuild.Install, "has "+kbuild.Option, "install TREE",
+		"Add the option to a kernel's source tree",
 		`Add `+kbuild.Option+` to a source tree of Linux 6.1 or later: an entry in
 init/Kconfig, a rule for X.o.kas in scripts/Makefile.modfinal, the hooks in
 scripts/link-vmlinux.sh, and the files that make clean removes in Makefile. With
@@ -34,12 +35,14 @@ if one of these files is not as expected, or if the tree has the option already.
 }
 
 func newKbuildRemove() *cobra.Command {
-	return newKbuildChange(kbuild.Remove, "has no "+kbuild.Option, "remove TREE", "Restore a source tree to what it was before install",
+	return newKbuildChange(kbuild.Remove, "has no "+kbuild.Option, "remove TREE",
+		"Restore a source tree to what it was before install",
 		`Take out what install added. Every file is again what it was, byte for byte. If
 such a part was edited since, remove reports it and writes nothing.`)
 }
 
-// newKbuildChange returns a command that makes the changes of plan. has says what the tree then has.
+// newKbuildChange returns a command that makes the changes of plan. has says what the tree then
+// has.
 func newKbuildChange(
 	plan func(string) (kbuild.Changes, error), has, use, short, long string,
 ) *cobra.Command {
@@ -53,7 +56,8 @@ func newKbuildChange(
 			return changeTree(args[0], plan, has, dry, cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().BoolVar(&dry, "dry-run", false, "print the changes as a patch for patch -p1 and write nothing")
+	cmd.Flags().BoolVar(&dry, "dry-run", false,
+		"print the changes as a patch for patch -p1 and write nothing")
 	return cmd
 }
 

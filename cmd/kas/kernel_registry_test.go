@@ -18,7 +18,7 @@ import (
 	"kas/registry"
 )
 
-// debianBuild is a Debian kernel and what a run without its modules' copies wrote of it.
+// debianBuild is a Debian kernel and the output of a run without copies of modules.
 type debianBuild struct {
 	vmlinux, modules, dir string
 	rows                  []aliasRow
@@ -40,9 +40,14 @@ func built(t *testing.T, flavour string) *debianBuild {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b := &debianBuild{only(t, filepath.Join(debug, "boot", "vmlinux-*")), only(t, filepath.Join(debug, "lib", "modules", "*", "kernel")), filepath.Join(out, "k"), nil}
+		b := &debianBuild{
+			vmlinux: only(t, filepath.Join(debug, "boot", "vmlinux-*")),
+			modules: only(t, filepath.Join(debug, "lib", "modules", "*", "kernel")),
+			dir:     filepath.Join(out, "k"),
+		}
 		config := filepath.Join(out, "kas.yaml")
-		text := fmt.Sprintf("version: 1\nout: .\nstages: [scan, dedupe, normalize, resolve, stats]\nbuilds: [{name: k, vmlinux: %s, modules: %s}]\n", b.vmlinux, b.modules)
+		text := fmt.Sprintf("version: 1\nout: .\nstages: [scan, dedupe, normalize, resolve, stats]\n"+
+			"builds: [{name: k, vmlinux: %s, modules: %s}]\n", b.vmlinux, b.modules)
 		if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +72,8 @@ func openOne(t *testing.T, paths ...string) *registry.Registry {
 	return all[0]
 }
 
-// TestKernelLookup: every alias is found, by itself and by its place, and names have the addresses that nm gives them.
+// TestKernelLookup finds every alias by itself and by its location, and names at the addresses of
+// nm.
 func TestKernelLookup(t *testing.T) {
 	b := built(t, "cloud-amd64")
 	r := openOne(t, b.registry())
@@ -79,18 +85,19 @@ func TestKernelLookup(t *testing.T) {
 	if id, _, _ := strings.Cut(rest, "\n"); r.BuildID != id || id == "" {
 		t.Errorf("build ID %q, readelf says %q", r.BuildID, id)
 	}
-	holds := func(pattern string, want aliasRow, alone bool) {
+	holds := func(pattern string, want aliasRow, only bool) {
 		found, err := r.Lookup(pattern)
 		if err != nil {
 			t.Fatal(pattern, err)
 		}
-		if alone && len(found) != 1 {
+		if only && len(found) != 1 {
 			t.Errorf("%s: %d symbols", pattern, len(found))
 		}
 		if !slices.ContainsFunc(found, func(f registry.Record) bool {
-			return f.Alias == want.alias && f.Name == want.symbol && f.Object == want.object && f.Section == want.section && strconv.FormatUint(f.Address, 16) == want.address
+			return f.Alias == want.alias && f.Name == want.symbol && f.Object == want.object &&
+				f.Section == want.section && strconv.FormatUint(f.Address, 16) == want.address
 		}) {
-			t.Errorf("%s: not among what was found: %+v", pattern, want)
+			t.Errorf("%s: did not find %+v", pattern, want)
 		}
 	}
 	for i, row := range b.rows {
@@ -128,7 +135,7 @@ func TestKernelLookup(t *testing.T) {
 				got = append(got, strings.TrimLeft(strconv.FormatUint(f.Address, 16), "0"))
 			}
 		}
-		// kallsyms' list leaves nothing out that nm has of these types.
+		// kallsyms has every symbol of these types that nm prints.
 		want := slices.Clone(addresses[name])
 		slices.Sort(got)
 		slices.Sort(want)
@@ -136,20 +143,22 @@ func TestKernelLookup(t *testing.T) {
 			t.Errorf("%s: %v, nm says %v", name, got, want)
 		}
 	}
-	if out := kas(t, "lookup", "-r", b.registry(), b.rows[0].alias); !strings.HasPrefix(out, b.rows[0].alias+" ") {
+	out := kas(t, "lookup", "-r", b.registry(), b.rows[0].alias)
+	if !strings.HasPrefix(out, b.rows[0].alias+" ") {
 		t.Error(out)
 	}
 }
 
-// makeModule builds a module out of the tree against Debian's headers and the registry beside their Module.symvers.
+// makeModule builds an out-of-tree module against Debian's headers. With hooks, the registry is
+// beside their Module.symvers.
 func makeModule(t *testing.T, b *debianBuild, hooks bool) (module, log string) {
 	t.Helper()
 	headers := filepath.Join(cacheDir(), "corpus", "headers", "usr")
-	build, err := filepath.Abs(only(t, filepath.Join(headers, "src", "linux-headers-*-cloud-amd64")))
+	build, err := filepath.Abs(only(t, headers+"/src/linux-headers-*-cloud-amd64"))
 	if err != nil {
 		t.Fatal("make corpus-headers:", err)
 	}
-	// The package is as it was shipped but for the registry: a folder of links with a file more.
+	// Links make a folder that is the package as shipped, and has room for the registry.
 	usr, root := filepath.Dir(filepath.Dir(build)), t.TempDir()
 	own := filepath.Join(root, "src", filepath.Base(build))
 	if err := os.MkdirAll(own, 0o755); err != nil {
@@ -161,7 +170,8 @@ func makeModule(t *testing.T, b *debianBuild, hooks bool) (module, log string) {
 		}
 	}
 	link(filepath.Join(usr, "lib"), filepath.Join(root, "lib"))
-	link(only(t, filepath.Join(usr, "src", "linux-headers-*-common")), filepath.Join(root, "src", "common"))
+	link(only(t, filepath.Join(usr, "src", "linux-headers-*-common")),
+		filepath.Join(root, "src", "common"))
 	tool(t, "cp", "-a", build+"/.", own)
 	if hooks {
 		data, err := os.ReadFile(b.registry())
@@ -177,10 +187,11 @@ func makeModule(t *testing.T, b *debianBuild, hooks bool) (module, log string) {
 	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "external"))); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "Makefile"), []byte("obj-m := kas_twin.o\n"), 0o644); err != nil {
+	makefile := filepath.Join(dir, "Makefile")
+	if err := os.WriteFile(makefile, []byte("obj-m := kas_twin.o\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	// Debian's Makefile there names the common headers by where they would be installed.
+	// Debian's Makefile names the common headers by their installed path.
 	args := []string{"-C", own, "-f", "../common/Makefile", "M=" + dir}
 	if hooks {
 		kas := need.Tool(t, "kas")
@@ -195,7 +206,7 @@ func makeModule(t *testing.T, b *debianBuild, hooks bool) (module, log string) {
 	return filepath.Join(dir, "kas_twin.ko"), string(out)
 }
 
-// aliasesIn is the aliases of an object's symbol table with their originals, by nm: "ORIGINAL ALIAS".
+// aliasesIn returns "ORIGINAL ALIAS" for each alias in an object's symbol table, by nm.
 func aliasesIn(t *testing.T, object string) []string {
 	t.Helper()
 	var all []string
@@ -204,7 +215,7 @@ func aliasesIn(t *testing.T, object string) []string {
 		c := strings.Fields(line)
 		if len(c) == 3 && strings.Contains(c[2], "@") {
 			if c[0] != last[0] || c[1] != last[1] {
-				t.Errorf("%s: %v stands after %v", object, c, last)
+				t.Errorf("%s: %v follows %v", object, c, last)
 			}
 			all = append(all, last[2]+" "+c[2])
 		}
@@ -214,8 +225,8 @@ func aliasesIn(t *testing.T, object string) []string {
 	return all
 }
 
-// TestKernelModule builds a module out of the tree against Debian's headers, with the hooks and by kas module, and holds
-// what it made ambiguous against the kernel's own debugging information.
+// TestKernelModule builds an out-of-tree module against Debian's headers, with the hooks and by kas
+// module. It compares the late aliases with the kernel's debugging information.
 func TestKernelModule(t *testing.T) {
 	b := built(t, "cloud-amd64")
 	source, err := os.ReadFile("testdata/external/kas_twin.c")
@@ -240,7 +251,9 @@ func TestKernelModule(t *testing.T) {
 	if got := aliasesIn(t, linked); !slices.Equal(got, want) {
 		t.Errorf("the hooks made %v, want %v", got, want)
 	}
-	for _, name := range []string{"vfs_fallocate of vmlinux was unique; ", "xfs_inode_alloc of fs/xfs/xfs.ko was unique; "} {
+	for _, name := range []string{
+		"vfs_fallocate of vmlinux was unique; ", "xfs_inode_alloc of fs/xfs/xfs.ko was unique; ",
+	} {
 		if !strings.Contains(log, "kas: "+name) {
 			t.Errorf("make does not say %q:\n%s", name, log)
 		}
@@ -251,7 +264,8 @@ func TestKernelModule(t *testing.T) {
 		t.Errorf("aliases without the hooks:\n%s", log)
 	}
 	overlay := filepath.Join(t.TempDir(), "overlay.kas")
-	kas(t, "module", plain, "-r", b.registry(), "--update", overlay, "--vmlinux", b.vmlinux, "--modules", b.modules)
+	kas(t, "module", plain, "-r", b.registry(), "--update", overlay, "--vmlinux", b.vmlinux,
+		"--modules", b.modules)
 	if got := aliasesIn(t, plain+".kas"); !slices.Equal(got, want) {
 		t.Errorf("kas module made %v, want %v", got, want)
 	}
@@ -268,38 +282,44 @@ func TestKernelModule(t *testing.T) {
 			continue
 		}
 		f := found[i]
-		// Another reader of the debugging information: the row at the function's address.
-		place := strings.TrimSpace(string(tool(t, "llvm-addr2line-19", "-e", c.file, fmt.Sprintf("%#x", f.Address))))
-		file, line, _ := strings.Cut(place, ":")
-		if !strings.HasSuffix(file, "/"+f.File) || line != strconv.FormatInt(f.Line, 10) || !f.Late() || f.Count != 2 {
-			t.Errorf("%s: %+v, addr2line says %s", c.name, f, place)
+		// Another reader of the debugging information finds the row at the function's address.
+		location := strings.TrimSpace(string(tool(t, "llvm-addr2line-19", "-e", c.file,
+			fmt.Sprintf("%#x", f.Address))))
+		file, line, _ := strings.Cut(location, ":")
+		if !strings.HasSuffix(file, "/"+f.File) || line != strconv.FormatInt(f.Line, 10) ||
+			!f.Late() || f.Count != 2 {
+			t.Errorf("%s: %+v, addr2line says %s", c.name, f, location)
 		}
-		if want := c.name + "@" + strings.NewReplacer("/", "_", ".", "_").Replace(f.File) + "_" + line; f.Alias != want {
+		spelled := strings.NewReplacer("/", "_", ".", "_").Replace(f.File)
+		if want := c.name + "@" + spelled + "_" + line; f.Alias != want {
 			t.Errorf("late alias %s, want %s", f.Alias, want)
 		}
 	}
-	if found := r.Named("kas_twin_only"); len(found) != 1 || !found[0].Late() || found[0].Count != 1 {
+	if found := r.Named("kas_twin_only"); len(found) != 1 || !found[0].Late() ||
+		found[0].Count != 1 {
 		t.Errorf("kas_twin_only: %+v", found)
 	}
 }
 
-// TestKernelVersions compares two versions of one kernel: what is said of each alias is held against both runs' aliases.
+// TestKernelVersions compares two versions of one kernel, and checks the kind of each alias against
+// the aliases of both runs.
 func TestKernelVersions(t *testing.T) {
 	older, newer := built(t, "cloud-amd64-old"), built(t, "cloud-amd64")
-	type place struct{ name, file, unit string }
-	byAlias := func(b *debianBuild) (map[string]aliasRow, map[place]int) {
-		rows, places := map[string]aliasRow{}, map[place]int{}
+	type location struct{ name, file, unit string }
+	byAlias := func(b *debianBuild) (map[string]aliasRow, map[location]int) {
+		rows, count := map[string]aliasRow{}, map[location]int{}
 		for _, r := range b.rows {
 			rows[r.alias] = r
-			places[place{r.symbol, r.file, r.unit}]++
+			count[location{r.symbol, r.file, r.unit}]++
 		}
-		return rows, places
+		return rows, count
 	}
-	was, wasPlaces := byAlias(older)
-	is, isPlaces := byAlias(newer)
+	was, wasCount := byAlias(older)
+	is, isCount := byAlias(newer)
 
 	kinds, seen := map[string]int{}, map[string]bool{}
-	for i, line := range strings.Split(strings.TrimSuffix(kas(t, "diff", older.registry(), newer.registry(), "--list"), "\n"), "\n") {
+	list := kas(t, "diff", older.registry(), newer.registry(), "--list")
+	for i, line := range strings.Split(strings.TrimSuffix(list, "\n"), "\n") {
 		c := strings.Split(line, "\t")
 		if i == 0 || c[3] == "" && c[4] == "" {
 			continue // the header, or a name
@@ -308,12 +328,13 @@ func TestKernelVersions(t *testing.T) {
 		a, b := was[c[3]], is[c[4]]
 		if c[3] != "" {
 			if seen[c[3]] || a.alias == "" {
-				t.Errorf("%s: told twice, or no alias of the older kernel", line)
+				t.Errorf("%s: twice, or not an alias of the older kernel", line)
 			}
 			seen[c[3]] = true
 		}
 		same := a.symbol == b.symbol && a.file == b.file && a.unit == b.unit
-		one := isPlaces[place{a.symbol, a.file, a.unit}] == 1 && wasPlaces[place{a.symbol, a.file, a.unit}] == 1
+		one := isCount[location{a.symbol, a.file, a.unit}] == 1 &&
+			wasCount[location{a.symbol, a.file, a.unit}] == 1
 		switch c[0] {
 		case "same":
 			if !same || a.alias != b.alias {
@@ -328,32 +349,35 @@ func TestKernelVersions(t *testing.T) {
 				t.Errorf("%s: a function of this name, file and unit is there", line)
 			}
 		case "new":
-			if wasPlaces[place{b.symbol, b.file, b.unit}] > 0 && one {
+			if wasCount[location{b.symbol, b.file, b.unit}] > 0 && one {
 				t.Errorf("%s: a function of this name, file and unit was there", line)
 			}
 		}
 	}
 	if len(seen) != len(was) {
-		t.Errorf("%d of %d aliases are told of", len(seen), len(was))
+		t.Errorf("diff lists %d of %d aliases", len(seen), len(was))
 	}
 	if kinds["same"] < len(was)/2 || kinds["reused"] > 0 {
 		t.Errorf("%v of %d", kinds, len(was))
 	}
 	t.Log(kinds)
 
-	// With itself every alias is itself, and nothing has changed.
-	for i, line := range strings.Split(strings.TrimSuffix(kas(t, "diff", newer.registry(), newer.registry(), "--list"), "\n"), "\n") {
+	// Compared with itself, every alias is the same.
+	list = kas(t, "diff", newer.registry(), newer.registry(), "--list")
+	for i, line := range strings.Split(strings.TrimSuffix(list, "\n"), "\n") {
 		if c := strings.Split(line, "\t"); i > 0 && (c[0] != "same" || c[3] != c[4]) {
 			t.Errorf("with itself: %s", line)
 		}
 	}
 	var stdout, stderr strings.Builder
-	if code := run([]string{"diff", older.registry(), newer.registry(), "--fail-on", "moved"}, &stdout, &stderr); code != exitFailed || !strings.Contains(stderr.String(), "moved") {
+	moved := []string{"diff", older.registry(), newer.registry(), "--fail-on", "moved"}
+	code := run(moved, &stdout, &stderr)
+	if code != exitFailed || !strings.Contains(stderr.String(), "moved") {
 		t.Errorf("--fail-on moved: exit %d, %s", code, stderr.String())
 	}
 }
 
-// TestKernelEveryAlias asks for each alias of the real kernels that are here: look-up, probe, and the comparison with itself.
+// TestKernelEveryAlias is TestEveryAlias for the real kernels in the cache.
 func TestKernelEveryAlias(t *testing.T) {
 	for i, k := range kernels {
 		t.Run(k.flavour, func(t *testing.T) {
@@ -367,9 +391,10 @@ func TestKernelEveryAlias(t *testing.T) {
 				}
 				return readFile(t, filepath.Join(b.modules, object))
 			})
-			t.Logf("%d of %d aliases can be probed without asking the running kernel", probed, len(b.rows))
+			const format = "%d of %d aliases can be probed without asking the running kernel"
+			t.Logf(format, probed, len(b.rows))
 			if probed < len(b.rows)*9/10 {
-				t.Errorf("%d of %d aliases can be probed without asking the running kernel", probed, len(b.rows))
+				t.Errorf(format, probed, len(b.rows))
 			}
 		})
 	}

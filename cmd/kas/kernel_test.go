@@ -24,7 +24,7 @@ func cacheDir() string {
 	return filepath.Join("..", "..", ".cache")
 }
 
-// corpus is the folder of an unpacked Debian kernel; `make corpus-cloud-amd64` brings it.
+// corpus returns the folder of an unpacked Debian kernel; `make corpus-cloud-amd64` gets it.
 func corpus(t *testing.T, flavour string) string {
 	t.Helper()
 	dir := filepath.Join(cacheDir(), "corpus", flavour, "usr", "lib", "debug")
@@ -84,15 +84,15 @@ func readAliases(t *testing.T, path string) []aliasRow {
 	return rows
 }
 
-// kernels are Debian's, with the prefix of the tools for their arch.
+// kernels are Debian's kernels, with the prefix of the tools for their arch.
 var kernels = []struct{ flavour, tools string }{
 	{"cloud-amd64", ""},
 	{"cloud-arm64", "aarch64-linux-gnu-"},
 	{"s390x", "s390x-linux-gnu-"},
 }
 
-// TestKernel runs the whole way on each of Debian's kernels that is in the cache, at least the first, and holds what came
-// out against other tools.
+// TestKernel runs all stages on each of Debian's kernels in the cache, at least on the first, and
+// compares the output with other tools.
 func TestKernel(t *testing.T) {
 	for i, k := range kernels {
 		t.Run(k.flavour, func(t *testing.T) {
@@ -116,7 +116,8 @@ func testKernel(t *testing.T, flavour, tools string) {
 			Modules, Unreadable, Failed, Aliases int
 		}
 	}
-	if err := json.Unmarshal([]byte(kas(t, "run", config, "--build", flavour, "--out", out, "--json")), &summary); err != nil {
+	stdout := kas(t, "run", config, "--build", flavour, "--out", out, "--json")
+	if err := json.Unmarshal([]byte(stdout), &summary); err != nil {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(out, flavour)
@@ -139,7 +140,9 @@ func testKernel(t *testing.T, flavour, tools string) {
 		}
 	})
 
-	t.Run("every duplicate is told", func(t *testing.T) { everyDuplicate(t, dir, vmlinux, modules, rows) })
+	t.Run("every duplicate is listed", func(t *testing.T) {
+		everyDuplicate(t, dir, vmlinux, modules, rows)
+	})
 
 	t.Run("unique and without host path", func(t *testing.T) {
 		seen := map[string]bool{}
@@ -177,7 +180,7 @@ func testKernel(t *testing.T, flavour, tools string) {
 			}
 		}
 		if !bytes.Equal(rest.Bytes(), tool(t, tools+"nm", "-n", vmlinux)) {
-			t.Error("without its aliases vmlinux.syms differs from nm -n")
+			t.Error("vmlinux.syms without its aliases differs from nm -n")
 		}
 		want := 0
 		for _, r := range rows {
@@ -214,8 +217,10 @@ func testKernel(t *testing.T, flavour, tools string) {
 		slices.Sort(names)
 		temp := t.TempDir()
 		each(len(names), func(i int) {
-			err := judge(tools, filepath.Join(modules, names[i]), filepath.Join(dir, "modules", names[i]+".kas"), byModule[names[i]], filepath.Join(temp, fmt.Sprint(i)))
-			if err != nil {
+			original := filepath.Join(modules, names[i])
+			rewritten := filepath.Join(dir, "modules", names[i]+".kas")
+			own := filepath.Join(temp, fmt.Sprint(i))
+			if err := judge(tools, original, rewritten, byModule[names[i]], own); err != nil {
 				t.Errorf("%s: %v", names[i], err)
 			}
 		})
@@ -223,11 +228,11 @@ func testKernel(t *testing.T, flavour, tools string) {
 	})
 }
 
-// number is what compilers put behind the names of variables inside functions.
+// number matches what compilers append to the names of variables inside functions.
 var number = regexp.MustCompile(`\.\d+$`)
 
-// everyDuplicate counts names with nm over vmlinux and all modules: each text symbol whose name nm prints twice or more
-// must be in aliases.tsv or unaliased.tsv, and each row must be such a symbol.
+// everyDuplicate counts names with nm over vmlinux and all modules. Each text symbol whose name
+// occurs twice or more must be in aliases.tsv or unaliased.tsv, and each row must be such a symbol.
 func everyDuplicate(t *testing.T, dir, vmlinux, modules string, rows []aliasRow) {
 	count := map[string]int{}
 	text := map[string]int{} // by object and name
@@ -252,14 +257,15 @@ func everyDuplicate(t *testing.T, dir, vmlinux, modules string, rows []aliasRow)
 			object, _ = filepath.Rel(modules, names[i-1])
 		}
 		if len(listing) == 0 {
-			t.Fatalf("nm said nothing of %s", object)
+			t.Fatalf("nm printed nothing for %s", object)
 		}
 		for line := range strings.Lines(string(listing)) {
 			f := strings.Fields(line)
 			if len(f) != 3 {
 				continue
 			}
-			// A variable's number is no part of its base name: error.3 makes the function error a duplicate.
+			// A variable's number is not part of its base name: error.3 makes the function error a
+			// duplicate.
 			if name := f[2]; strings.Contains("tTwW", f[1]) {
 				count[name]++
 			} else {
@@ -270,11 +276,11 @@ func everyDuplicate(t *testing.T, dir, vmlinux, modules string, rows []aliasRow)
 			}
 		}
 	}
-	told := map[string]int{}
+	listed := map[string]int{}
 	for _, r := range rows {
-		told[r.object+" "+r.symbol]++
+		listed[r.object+" "+r.symbol]++
 		if count[r.symbol] < 2 {
-			t.Errorf("%s: nm knows %d symbols of its name", r.alias, count[r.symbol])
+			t.Errorf("%s: nm prints %d symbols of its name", r.alias, count[r.symbol])
 		}
 	}
 	data, err := os.ReadFile(filepath.Join(dir, "unaliased.tsv"))
@@ -283,21 +289,23 @@ func everyDuplicate(t *testing.T, dir, vmlinux, modules string, rows []aliasRow)
 	}
 	for line := range strings.Lines(string(data)) {
 		f := strings.Split(line, "\t")
-		told[f[1]+" "+f[0]]++
+		listed[f[1]+" "+f[0]]++
 	}
 	duplicates := 0
 	for symbol, n := range text {
 		if _, name, _ := strings.Cut(symbol, " "); count[name] > 1 {
 			duplicates += n
-			if told[symbol] < n {
-				t.Errorf("%s: nm prints it %d times, %d are told of", symbol, n, told[symbol])
+			if listed[symbol] < n {
+				t.Errorf("%s: nm prints it %d times, the tables list it %d times",
+					symbol, n, listed[symbol])
 			}
 		}
 	}
 	t.Logf("%d text symbols share %d names with others", duplicates, len(count))
 }
 
-// TestKernelData gives aliases to data, too, and holds every location against the standard library's reader.
+// TestKernelData gives aliases to data, too, and compares every location with the standard
+// library's reader.
 func TestKernelData(t *testing.T) {
 	for i, k := range kernels {
 		t.Run(k.flavour, func(t *testing.T) {
@@ -322,7 +330,8 @@ func testKernelData(t *testing.T, flavour string) {
 	}
 	temp := t.TempDir()
 	config := filepath.Join(temp, "kas.yaml")
-	text := fmt.Sprintf("version: 1\nalias: {symbols: all}\nbuilds:\n  - {name: all, vmlinux: %s, modules: %s}\n", abs(vmlinux), abs(modules))
+	text := fmt.Sprintf("version: 1\nalias: {symbols: all}\n"+
+		"builds: [{name: all, vmlinux: %s, modules: %s}]\n", abs(vmlinux), abs(modules))
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -356,11 +365,12 @@ func each(n int, f func(int)) {
 	wg.Wait()
 }
 
-// judge holds a rewritten module against its original with tools that know nothing of kas: it links alone, eu-elflint
-// has no complaint that it has not of the original, and with the aliases stripped it is what objcopy makes of the
-// original.
+// judge compares a rewritten module with its original by tools that know nothing of kas: ld links
+// it, eu-elflint has no more complaints than about the original, and without the aliases it is what
+// objcopy makes of the original.
 func judge(tools, original, rewritten string, aliases []string, temp string) error {
-	if out, err := exec.Command(tools+"ld", "-r", "-o", temp+".ld", rewritten).CombinedOutput(); err != nil {
+	out, err := exec.Command(tools+"ld", "-r", "-o", temp+".ld", rewritten).CombinedOutput()
+	if err != nil {
 		return fmt.Errorf("ld -r: %v: %s", err, out)
 	}
 	linked, err := exec.Command(tools+"nm", temp+".ld").Output()
@@ -374,13 +384,14 @@ func judge(tools, original, rewritten string, aliases []string, temp string) err
 	}
 	before, after := lint(original), lint(rewritten)
 	if len(after) > len(before) {
-		return fmt.Errorf("eu-elflint complains %d times, of the original %d: %s", len(after), len(before), after[0])
+		return fmt.Errorf("eu-elflint complains %d times, about the original %d times: %s",
+			len(after), len(before), after[0])
 	}
 	list := temp + ".list"
 	if err := os.WriteFile(list, []byte(strings.Join(aliases, "\n")+"\n"), 0o644); err != nil {
 		return err
 	}
-	// Both go through objcopy, which lays out a file anew: the second without a symbol to strip.
+	// objcopy changes the layout of a file, so the original goes through it, too.
 	for _, c := range [][]string{
 		{"--strip-symbols=" + list, rewritten, temp + ".stripped"},
 		{original, temp + ".copied"},
@@ -401,12 +412,12 @@ func judge(tools, original, rewritten string, aliases []string, temp string) err
 		os.Remove(temp + suffix)
 	}
 	if !bytes.Equal(stripped, copied) {
-		return fmt.Errorf("with its aliases stripped it is not what objcopy makes of the original")
+		return fmt.Errorf("without its aliases it differs from what objcopy makes of the original")
 	}
 	return nil
 }
 
-// lint returns eu-elflint's complaints; those about gaps and names differ in offsets, so that only their number counts.
+// lint returns eu-elflint's complaints. Compare only their number: offsets in them differ.
 func lint(path string) []string {
 	out, _ := exec.Command("eu-elflint", "--gnu-ld", path).CombinedOutput()
 	var lines []string
@@ -433,7 +444,7 @@ func sameTrees(t *testing.T, a, b string) {
 	}
 	names := files(a)
 	if !slices.Equal(names, files(b)) {
-		t.Fatalf("%s and %s hold different files", a, b)
+		t.Fatalf("%s and %s have different files", a, b)
 	}
 	for _, name := range names {
 		x, err := os.ReadFile(filepath.Join(a, name))
@@ -450,7 +461,8 @@ func sameTrees(t *testing.T, a, b string) {
 	}
 }
 
-// compareLocations holds file, line and unit of every alias against the standard library's DWARF reader.
+// compareLocations compares file, line and unit of every alias with the standard library's DWARF
+// reader.
 func compareLocations(t *testing.T, rows []aliasRow, vmlinux, modules string) {
 	byObject := map[string][]aliasRow{}
 	for _, r := range rows {

@@ -15,30 +15,41 @@ import (
 	"testing"
 )
 
-// arrows is which packages of kas a package may import, and why no others.
+// arrows says which packages of kas a package may import, and why no others.
 var arrows = map[string]struct {
 	may    []string
 	reason string
 }{
-	"cmd/kas":       {[]string{"configs", "demo", "elf", "elf/dwarf", "kbuild", "pipeline", "probe", "registry", "report", "stages", "verify"}, "the command line ties all together"},
-	"report":        {[]string{"pipeline"}, "it tells what a run left, whatever its stages did"},
-	"stages":        {[]string{"pipeline", "elf", "elf/dwarf", "registry", "configs"}, "it is what is done to a build; how it is run, read and told is for others"},
-	"kbuild":        {[]string{"configs", "pipeline", "stages", "elf", "registry"}, "it is a run within a kernel's build"},
-	"pipeline":      {[]string{"configs", "elf"}, "it runs stages without knowing one"},
-	"bench":         {[]string{"configs", "pipeline", "stages", "elf"}, "it measures what a run does"},
-	"bench/compare": {nil, "it starts kas as users do, and measures it from outside"},
-	"probe":         {[]string{"elf", "registry"}, "what a kernel is asked is what its registry says"},
-	"registry":      {nil, "others read the exported file with it alone"},
-	"elf":           {nil, "bytes know nothing of kernels and builds"},
-	"elf/dwarf":     {[]string{"elf"}, "it is the second room of elf"},
-	"configs":       {nil, "a configuration is read before anything else is there"},
-	"verify":        {nil, "it proves what kas wrote, so it must not share its mistakes"},
+	"cmd/kas": {
+		[]string{"configs", "demo", "elf", "elf/dwarf", "kbuild", "pipeline", "probe", "registry",
+			"report", "stages", "verify"},
+		"the command line ties everything together",
+	},
+	"report": {[]string{"pipeline"}, "it reports the result of a run, whatever its stages did"},
+	"stages": {
+		[]string{"pipeline", "elf", "elf/dwarf", "registry", "configs"},
+		"it has what is done to a build; others run it, read files and report",
+	},
+	"kbuild": {
+		[]string{"configs", "pipeline", "stages", "elf", "registry"},
+		"it runs the stages within a kernel's build",
+	},
+	"pipeline": {[]string{"configs", "elf"}, "it runs stages without knowing any of them"},
+	"bench": {[]string{"configs", "pipeline", "stages", "elf"},
+		"it measures what a run does"},
+	"bench/compare": {nil, "it runs kas as users do, and measures it from outside"},
+	"probe":         {[]string{"elf", "registry"}, "it compares a kernel with its registry"},
+	"registry":      {nil, "others import it to read the exported file"},
+	"elf":           {nil, "it reads bytes and knows nothing of kernels and builds"},
+	"elf/dwarf":     {[]string{"elf"}, "it is the debugging information of elf"},
+	"configs":       {nil, "it is read before anything else exists"},
+	"verify":        {nil, "it proves what the others wrote, so it must not share their mistakes"},
 	"demo":          {nil, "it is files"},
 	"need":          {nil, "only tests import it"},
 	"bench/mutants": {nil, "it runs the tests from outside"},
 }
 
-// doors is in which packages an outside dependency may enter; below its path, too.
+// doors says in which packages an outside dependency, or a package below its path, may be imported.
 var doors = map[string][]string{
 	"gopkg.in/yaml.v3":                  {"configs"},
 	"github.com/bmatcuk/doublestar/v4":  {"configs"}, // ** in globs: path/filepath has none
@@ -50,16 +61,16 @@ var doors = map[string][]string{
 	"github.com/sourcegraph/conc":       {"pipeline"},
 	"golang.org/x/sync/semaphore":       {"pipeline"},
 	"github.com/dustin/go-humanize":     {"report"},
-	"github.com/klauspost/compress":     {"elf", "registry", "verify"}, // verify proves with code of its own
+	"github.com/klauspost/compress":     {"elf", "registry", "verify"}, // verify has its own reader
 	"github.com/mikelolasagasti/xz":     {"elf", "verify"},
 	"golang.org/x/sys/unix":             {"elf", "pipeline", "registry", "verify"},
-	"debug/elf":                         {"elf", "elf/dwarf"}, // its constants: its readers have panicked on damaged files
+	"debug/elf":                         {"elf", "elf/dwarf"}, // constants; its readers panic
 	"debug/dwarf":                       {"elf", "elf/dwarf"},
-	"github.com/rogpeppe/go-internal":   {"kbuild"}, // its diff; the rest is for tests
+	"github.com/rogpeppe/go-internal":   {"kbuild"}, // for its diff; tests use the rest
 	"github.com/google/go-cmp":          nil,
 }
 
-// TestLayers: imports run downward only.
+// TestLayers wants imports to run downward only.
 func TestLayers(t *testing.T) {
 	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "kas/...").Output()
 	if err != nil {
@@ -79,7 +90,7 @@ func TestLayers(t *testing.T) {
 		from := strings.TrimPrefix(p.ImportPath, "kas/")
 		rule, known := arrows[from]
 		if !known {
-			t.Errorf("package %s has no place in the house: give it its arrows here and in DESIGN.md", from)
+			t.Errorf("package %s has no entry in arrows", from)
 			continue
 		}
 		for _, imported := range p.Imports {
@@ -100,17 +111,19 @@ func checkDoor(t *testing.T, from, imported string) {
 			continue
 		}
 		if !slices.Contains(packages, from) {
-			t.Errorf("%s imports %s: it enters in %s, so that it can be replaced there", from, imported, strings.Join(packages, " and "))
+			t.Errorf("%s imports %s, which only %s may, so that it can be replaced there",
+				from, imported, strings.Join(packages, " and "))
 		}
 		return
 	}
 	if first, _, _ := strings.Cut(imported, "/"); strings.Contains(first, ".") {
-		t.Errorf("%s imports %s: a new dependency needs its door here, one package where it enters", from, imported)
+		t.Errorf("%s imports %s: a new dependency needs an entry in doors, with one package",
+			from, imported)
 	}
 }
 
-// TestStagesAreSequential: what runs at the same time is begun by methods of pipeline.Build alone, so the code of stages
-// has nothing to lock.
+// TestStagesAreSequential wants package stages to start nothing that runs at the same time. Only
+// methods of pipeline.Build do, so stages have nothing to lock.
 func TestStagesAreSequential(t *testing.T) {
 	files, err := filepath.Glob("../../stages/*.go")
 	if err != nil || len(files) == 0 {
@@ -126,12 +139,14 @@ func TestStagesAreSequential(t *testing.T) {
 			t.Fatal(err)
 		}
 		refuse := func(n ast.Node, what string) {
-			t.Errorf("%s: %s: stages leave what runs at the same time to pipeline.Build's Each, Split and WriteLines", set.Position(n.Pos()), what)
+			t.Errorf("%s: %s: only Each, Split and WriteLines of pipeline.Build run things at the same time",
+				set.Position(n.Pos()), what)
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.ImportSpec:
-				if p := strings.Trim(n.Path.Value, `"`); p == "sync" || strings.HasPrefix(p, "sync/") {
+				p := strings.Trim(n.Path.Value, `"`)
+				if p == "sync" || strings.HasPrefix(p, "sync/") {
 					refuse(n, "import of "+p)
 				}
 			case *ast.GoStmt:

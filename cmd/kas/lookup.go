@@ -28,9 +28,9 @@ const lookupLong = `Find symbols in the registries of kernels (symbols.kas). PAT
 A registry knows the location of each symbol that has an alias. With names: all
 in the configuration it knows that of each function.`
 
-const registryHelp = "registry `FILE`, or a folder with registries; may be repeated (default: KAS_REGISTRY, " +
-	"else the output of kas.yaml here, else that of the running kernel: /lib/modules/RELEASE/build/" +
-	registry.FileName + ")"
+const registryHelp = "registry `FILE`, or a folder with registries; may be repeated " +
+	"(default: KAS_REGISTRY, else the output of kas.yaml here, else that of the running kernel: " +
+	"/lib/modules/RELEASE/build/" + registry.FileName + ")"
 
 type lookupFlags struct {
 	registries []string
@@ -53,9 +53,12 @@ func newLookup() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringArrayVarP(&f.registries, "registry", "r", nil, registryHelp)
-	cmd.Flags().StringVar(&f.object, "object", "", "find only symbols of `OBJECT` (vmlinux, xfs.ko)")
-	cmd.Flags().BoolVarP(&f.long, "long", "l", false, "print everything that the registry says about each symbol")
-	cmd.Flags().BoolVar(&f.matrix, "matrix", false, "print each function once, with its name in each registry")
+	cmd.Flags().StringVar(&f.object, "object", "",
+		"find only symbols of `OBJECT` (vmlinux, xfs.ko)")
+	cmd.Flags().BoolVarP(&f.long, "long", "l", false,
+		"print everything that the registry says about each symbol")
+	cmd.Flags().BoolVar(&f.matrix, "matrix", false,
+		"print each function once, with its name in each registry")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	return cmd
 }
@@ -121,9 +124,11 @@ func hint(all []*registry.Registry, pattern string) string {
 		if name, _, ok := strings.Cut(pattern, r.Separator()); ok {
 			switch known := r.Based(name); {
 			case len(known) == 1 && known[0].File == "":
-				return fmt.Sprintf("%s is one symbol, and the registry does not know its location: ask for %[1]s", name)
+				return fmt.Sprintf("%s is one symbol, and the registry does not know its location: "+
+					"ask for %[1]s", name)
 			case len(known) > 0:
-				return fmt.Sprintf("%s is %d symbols, none at that location: kas lookup %[1]s lists them", name, len(known))
+				return fmt.Sprintf("%s is %d symbols, none at that location: kas lookup %[1]s lists them",
+					name, len(known))
 			}
 			continue
 		}
@@ -132,7 +137,8 @@ func hint(all []*registry.Registry, pattern string) string {
 		}
 		records, err := r.Lookup(file)
 		records = slices.DeleteFunc(records, func(r registry.Record) bool {
-			return r.Line == 0 || !registry.PathEndsWith(r.File, file) && !registry.PathEndsWith(r.Unit, file)
+			return r.Line == 0 || !registry.PathEndsWith(r.File, file) &&
+				!registry.PathEndsWith(r.Unit, file)
 		})
 		if err != nil || len(records) == 0 {
 			continue
@@ -149,7 +155,9 @@ func hint(all []*registry.Registry, pattern string) string {
 func distance(a, b int64) int64 { return max(a-b, b-a) }
 
 // completeSymbols completes names and aliases for the shell.
-func completeSymbols(cmd *cobra.Command, _ []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+func completeSymbols(
+	cmd *cobra.Command, _ []string, toComplete string,
+) ([]string, cobra.ShellCompDirective) {
 	names, err := cmd.Flags().GetStringArray("registry")
 	all, openErr := openRegistries(names)
 	if err := errors.Join(err, openErr); err != nil || toComplete == "" {

@@ -12,8 +12,8 @@ import (
 	"kas/report"
 )
 
-// printTable prints a line for each symbol: its alias or name, its object, its address. The line fits a
-// terminal where names allow it.
+// printTable prints a line for each symbol: its alias or name, its object, its address. The line
+// fits a terminal where names allow it.
 func printTable(w io.Writer, found []match, labels []string) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	for _, m := range found {
@@ -61,7 +61,8 @@ func printLong(w io.Writer, found []match, _ []string) error {
 			{"name", m.Name}, {"alias", m.Alias}, {"object", m.Object}, {"section", m.Section},
 			{"address", fmt.Sprintf("%x", m.Address)}, {"size", fmt.Sprint(m.Size)},
 			{"type", string(rune(m.Type))}, {"location", m.Location()}, {"source", m.Method},
-			{"symbols of this name", fmt.Sprint(m.Count)}, {"position in its object", fmt.Sprint(m.Position)},
+			{"symbols of this name", fmt.Sprint(m.Count)},
+			{"position in its object", fmt.Sprint(m.Position)},
 			{"registry", m.registry},
 		} {
 			if f[1] == "" {
@@ -75,7 +76,8 @@ func printLong(w io.Writer, found []match, _ []string) error {
 	return nil
 }
 
-// printMatrix prints each function once, by its location, with its names and aliases in each registry.
+// printMatrix prints each function once, by its location, with its names and aliases in each
+// registry.
 func printMatrix(w io.Writer, found []match, labels []string) error {
 	type function struct{ base, file, unit string }
 	var order []function
@@ -89,7 +91,8 @@ func printMatrix(w io.Writer, found []match, labels []string) error {
 		rows[k][m.registry] = append(rows[k][m.registry], m)
 	}
 	slices.SortStableFunc(order, func(a, b function) int {
-		return cmp.Or(cmp.Compare(a.base, b.base), cmp.Compare(a.file, b.file), cmp.Compare(a.unit, b.unit))
+		return cmp.Or(cmp.Compare(a.base, b.base), cmp.Compare(a.file, b.file),
+			cmp.Compare(a.unit, b.unit))
 	})
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	for _, k := range order {
@@ -103,7 +106,8 @@ func printMatrix(w io.Writer, found []match, labels []string) error {
 				fmt.Fprintf(t, "  %s\t-\n", label)
 			}
 			for _, m := range rows[k][label] {
-				fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", label, m.Name, m.Object, cmp.Or(m.Alias, remarks(&m.Record)))
+				fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", label, m.Name, m.Object,
+					cmp.Or(m.Alias, remarks(&m.Record)))
 			}
 		}
 	}

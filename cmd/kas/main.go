@@ -104,8 +104,8 @@ list of vmlinux, that carry the aliases. It never changes its inputs.`,
 		commands []*cobra.Command
 	}{
 		{"Alias kernels:", []*cobra.Command{newRun(), newCheck(), newVerify(), newDemo()}},
-		{"Use their registries:", []*cobra.Command{newLookup(), newProbe(), newModule(), newDiff()}},
-		{"Work within a kernel's build:", []*cobra.Command{newNM(), newLD(), newKbuild(), newInc()}},
+		{"Use registries:", []*cobra.Command{newLookup(), newProbe(), newModule(), newDiff()}},
+		{"Work in a kernel's build:", []*cobra.Command{newNM(), newLD(), newKbuild(), newInc()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
 		for _, c := range group.commands {

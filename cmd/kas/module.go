@@ -56,9 +56,10 @@ func newModule() *cobra.Command {
 	cmd.Flags().StringVar(&f.overlay, "update", "",
 		"overlay `FILE` of the registry: read it, and record the modules in it")
 	cmd.Flags().StringVar(&f.vmlinux, "vmlinux", "",
-		"vmlinux `FILE` with debugging information, for late aliases (default: that of an installed debug package, "+
-			"else that of the build folder)")
-	cmd.Flags().StringVar(&f.modules, "modules", "", "`DIR` of the kernel's modules with debugging information")
+		"vmlinux `FILE` with debugging information, for late aliases "+
+			"(default: that of an installed debug package, else that of the build folder)")
+	cmd.Flags().StringVar(&f.modules, "modules", "",
+		"`DIR` of the kernel's modules with debugging information")
 	cmd.Flags().StringArrayVar(&f.sources, "source", nil,
 		"another `DIR` that names of source files start from; may be repeated")
 	cmd.Flags().BoolVar(&f.dry, "dry-run", false, "print everything and write nothing")
@@ -108,8 +109,8 @@ func module(ctx context.Context, modules []string, f moduleFlags, stdout, stderr
 	return nil
 }
 
-// openKernel opens the registry of one kernel with its overlay. If the overlay to update exists, it is
-// that one.
+// openKernel opens the registry of one kernel with its overlay. If the overlay to update exists, it
+// is that one.
 func openKernel(names []string, overlay string) (*registry.Registry, error) {
 	files, err := registryFiles(names)
 	if err != nil {
@@ -135,9 +136,11 @@ func openKernel(names []string, overlay string) (*registry.Registry, error) {
 	switch {
 	case overlay == "":
 	case update == elf.IdentifyTarget(r.Path):
-		err = fmt.Errorf("--update %s: this is a registry, which is never written, not an overlay", overlay)
+		err = fmt.Errorf("--update %s: this is a registry, which is never written, not an overlay",
+			overlay)
 	case r.Overlay != nil && update != elf.IdentifyTarget(r.Overlay.Path):
-		err = fmt.Errorf("--update %s: --registry names another overlay, %s", overlay, r.Overlay.Path)
+		err = fmt.Errorf("--update %s: --registry names another overlay, %s",
+			overlay, r.Overlay.Path)
 	}
 	if err != nil {
 		r.Close()

@@ -56,13 +56,18 @@ func newProbe() *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringArrayVarP(&f.registries, "registry", "r", nil, registryHelp)
 	flags.StringVar(&f.object, "object", "", "find only functions of `OBJECT` (vmlinux, xfs.ko)")
-	flags.BoolVar(&f.live, "live", false, "check the function in the running kernel (root sees addresses)")
-	flags.StringVar(&f.check, "check", "", "check the function in `FILE`: a saved kallsyms, a System.map or a vmlinux")
-	flags.BoolVar(&f.write, "write", false, "check as with --live and add the event to kprobe_events")
+	flags.BoolVar(&f.live, "live", false,
+		"check the function in the running kernel (root sees addresses)")
+	flags.StringVar(&f.check, "check", "",
+		"check the function in `FILE`: a saved kallsyms, a System.map or a vmlinux")
+	flags.BoolVar(&f.write, "write", false,
+		"check as with --live and add the event to kprobe_events")
 	flags.BoolVar(&f.naming.Return, "return", false, "probe where the function returns")
-	flags.StringVar(&f.naming.Event, "event", "", "`NAME` of the event (default: made from the alias)")
+	flags.StringVar(&f.naming.Event, "event", "",
+		"`NAME` of the event (default: made from the alias)")
 	flags.StringVar(&f.naming.Group, "group", "kas", "`NAME` of the event's group")
-	flags.StringVar(&f.format, "format", "", "print only the line for `TOOL`: "+strings.Join(probeFormats, ", "))
+	flags.StringVar(&f.format, "format", "",
+		"print only the line for `TOOL`: "+strings.Join(probeFormats, ", "))
 	flags.BoolVar(&f.json, "json", false, "print JSON")
 	flags.StringVar(&f.sysroot, "sysroot", "/", "`DIR` with /proc and /sys")
 	flags.MarkHidden("sysroot")
@@ -73,15 +78,18 @@ func (f *probeFlags) valid() error {
 	f.live = f.live || f.write
 	switch {
 	case f.live && f.check != "":
-		return errors.New("--check does not go with --live and --write, which check the running kernel")
+		return errors.New("--check does not go with --live or --write: they check the running kernel")
 	case f.format != "" && f.json:
 		return errors.New("--format does not go with --json")
 	case f.format != "" && !slices.Contains(probeFormats, f.format):
-		return fmt.Errorf("--format %s: must be one of %s", f.format, strings.Join(probeFormats, ", "))
+		return fmt.Errorf("--format %s: must be one of %s",
+			f.format, strings.Join(probeFormats, ", "))
 	case f.naming.Event != "" && !probe.ValidName(f.naming.Event):
-		return fmt.Errorf("--event %q: must be 1 to 63 letters, digits and underscores", f.naming.Event)
+		return fmt.Errorf("--event %q: must be 1 to 63 letters, digits and underscores",
+			f.naming.Event)
 	case !probe.ValidName(f.naming.Group):
-		return fmt.Errorf("--group %q: must be 1 to 63 letters, digits and underscores", f.naming.Group)
+		return fmt.Errorf("--group %q: must be 1 to 63 letters, digits and underscores",
+			f.naming.Group)
 	}
 	return nil
 }
@@ -140,7 +148,8 @@ func printProbe(pattern string, f probeFlags, stdout, stderr io.Writer) error {
 		return nil
 	}
 	if t.Checked == "" {
-		return failure{errors.New("not written: unchecked, it may be another function in the running kernel")}
+		err := errors.New("not written: unchecked, it may be another function in the running kernel")
+		return failure{err}
 	}
 	path, err := probe.Write(f.sysroot, t.Kprobe(f.naming))
 	if err != nil {
@@ -180,7 +189,9 @@ func findProbe(
 func printProbeBlock(w io.Writer, t *probe.Target, n probe.Naming) error {
 	r := &t.Record
 	lines := []string{cmp.Or(r.Alias, r.Name)}
-	add := func(label, text string) { lines = append(lines, fmt.Sprintf("  %-10s %s", label, text)) }
+	add := func(label, text string) {
+		lines = append(lines, fmt.Sprintf("  %-10s %s", label, text))
+	}
 	function := r.Name + ", " + r.Object
 	if location := r.Location(); location != "" {
 		function += ", " + location
@@ -214,8 +225,8 @@ func printProbeBlock(w io.Writer, t *probe.Target, n probe.Naming) error {
 	return err
 }
 
-// probeJSON is a target for programs. Addresses are hexadecimal strings, since a JSON number may lose
-// bits.
+// probeJSON is a target for programs. Addresses are hexadecimal strings, since a JSON number may
+// lose bits.
 type probeJSON struct {
 	Registry string            `json:"registry"`
 	Release  string            `json:"release,omitempty"`
@@ -245,7 +256,8 @@ func printProbeJSON(w io.Writer, t *probe.Target, from *registry.Registry, n pro
 		Sympos: t.Position, Formats: map[string]string{}, Notes: append([]string{}, t.Notes...),
 	}
 	if t.Checked != "" {
-		out.Checked = &checkedJSON{Against: t.Checked, Live: t.Live, Address: fmt.Sprintf("%x", t.Address)}
+		address := fmt.Sprintf("%x", t.Address)
+		out.Checked = &checkedJSON{Against: t.Checked, Live: t.Live, Address: address}
 		if t.Module == "" {
 			out.Checked.Slide = fmt.Sprintf("%x", t.Slide)
 		} else {

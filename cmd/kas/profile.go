@@ -24,12 +24,14 @@ func (f *profileFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.bench, "benchfmt", "",
 		"write the time of each stage to `FILE`, in the format of Go benchmarks")
 	cmd.Flags().StringVar(&f.cpu, "cpuprofile", "", "write a CPU profile to `FILE` (go tool pprof)")
-	cmd.Flags().StringVar(&f.memory, "memprofile", "", "write a profile of all allocations to `FILE` (go tool pprof)")
-	cmd.Flags().StringVar(&f.trace, "trace", "", "write an execution trace to `FILE` (go tool trace)")
+	cmd.Flags().StringVar(&f.memory, "memprofile", "",
+		"write a profile of all allocations to `FILE` (go tool pprof)")
+	cmd.Flags().StringVar(&f.trace, "trace", "",
+		"write an execution trace to `FILE` (go tool trace)")
 }
 
-// start begins what the flags ask for; end finishes the files. They serve the development of kas, so
-// they grow during the run instead of appearing whole.
+// start begins what the flags ask for; end finishes the files. They serve the development of kas,
+// so they grow during the run instead of appearing whole.
 func (f *profileFlags) start() (end func() error, err error) {
 	var ends []func() error
 	end = func() error {
@@ -59,7 +61,8 @@ func (f *profileFlags) start() (end func() error, err error) {
 		runtime.MemProfileRate = 64 << 10
 	}
 	err = errors.Join(
-		begin(f.cpu, pprof.StartCPUProfile, func(io.Writer) error { pprof.StopCPUProfile(); return nil }),
+		begin(f.cpu, pprof.StartCPUProfile,
+			func(io.Writer) error { pprof.StopCPUProfile(); return nil }),
 		begin(f.trace, trace.Start, func(io.Writer) error { trace.Stop(); return nil }),
 		begin(f.memory, func(io.Writer) error { return nil },
 			func(w io.Writer) error { return pprof.Lookup("allocs").WriteTo(w, 0) }),
@@ -71,8 +74,8 @@ func (f *profileFlags) start() (end func() error, err error) {
 	return end, nil
 }
 
-// writeBench writes a line for each stage of each build and one for the whole run, for benchstat. The
-// unit is nanoseconds of wall-clock time.
+// writeBench writes a line for each stage of each build and one for the whole run, for benchstat.
+// The unit is nanoseconds of wall-clock time.
 func writeBench(w io.Writer, r *pipeline.Result, jobs int, took time.Duration) error {
 	if jobs <= 0 {
 		jobs = runtime.GOMAXPROCS(0)

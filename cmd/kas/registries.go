@@ -103,8 +103,8 @@ func nameAll(all []*registry.Registry) string {
 	return strings.Join(paths(all), " or ")
 }
 
-// labels returns what to call the registries in a table: their folders, else their kernels, else their
-// paths, whichever first distinguishes all of them.
+// labels returns what to call the registries in a table: their folders, else their kernels, else
+// their paths, whichever first distinguishes all of them.
 func labels(all []*registry.Registry) []string {
 	for _, name := range []func(*registry.Registry) string{folderName, kernelName} {
 		var labels []string

@@ -21,13 +21,13 @@ import (
 	"kas/stages"
 )
 
-// again is a build that is run again and again while what it is made from changes.
+// again is a build that is run repeatedly while its inputs change.
 type again struct {
 	t     *testing.T
 	dir   string
 	alias string // of the configuration
 	emit  string
-	kas   string // what the program calls itself
+	kas   string // pipeline.Options.Kas
 }
 
 func newAgain(t *testing.T) *again {
@@ -50,7 +50,7 @@ func newAgain(t *testing.T) *again {
 	return a
 }
 
-// settle waits until what was written is old enough to be known by its times.
+// settle waits until files are old enough for a run to identify them by their times.
 func (a *again) settle() { time.Sleep(150 * time.Millisecond) }
 
 func (a *again) path(name string) string { return filepath.Join(a.dir, name) }
@@ -74,15 +74,17 @@ func (a *again) read(name string) []byte {
 	return data
 }
 
-// run runs into the folder out; fresh without what earlier runs left.
+// run runs into the folder out. If fresh, it uses nothing that earlier runs left.
 func (a *again) run(out string, fresh bool) *pipeline.Result {
 	a.t.Helper()
-	a.write("kas.yaml", fmt.Appendf(nil, "version: 1\nout: %s\nalias: {%s}\nemit: {%s}\nbuilds: [{name: k, vmlinux: vmlinux, modules: modules}]\n", out, a.alias, a.emit))
+	a.write("kas.yaml", fmt.Appendf(nil, "version: 1\nout: %s\nalias: {%s}\nemit: {%s}\n"+
+		"builds: [{name: k, vmlinux: vmlinux, modules: modules}]\n", out, a.alias, a.emit))
 	plan, err := configs.Load(a.path("kas.yaml"))
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	r, err := pipeline.Run(context.Background(), stages.Tasks(plan), pipeline.Options{Jobs: 2, Cache: a.path("cache"), Kas: a.kas, Fresh: fresh})
+	r, err := pipeline.Run(context.Background(), stages.Tasks(plan),
+		pipeline.Options{Jobs: 2, Cache: a.path("cache"), Kas: a.kas, Fresh: fresh})
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -92,7 +94,7 @@ func (a *again) run(out string, fresh bool) *pipeline.Result {
 	return r
 }
 
-// outputs is each file below a folder with its content, and which file of the disk it is.
+// outputs returns the content and the inode of each file below a folder.
 func (a *again) outputs(out string) (content map[string]string, file map[string]uint64) {
 	a.t.Helper()
 	content, file = map[string]string{}, map[string]uint64{}
@@ -121,8 +123,8 @@ func (a *again) outputs(out string) (content map[string]string, file map[string]
 	return content, file
 }
 
-// check runs again and holds the result against that of a run which knows nothing; it returns the outputs that were made
-// anew.
+// check runs again and compares the result with that of a fresh run. It returns the outputs that
+// the run made.
 func (a *again) check(what string) (made []string) {
 	a.t.Helper()
 	_, before := a.outputs("out")
@@ -137,7 +139,7 @@ func (a *again) check(what string) (made []string) {
 	}
 	for name := range got {
 		if _, ok := want[name]; !ok {
-			a.t.Errorf("%s: %s is left, a first run makes none", what, name)
+			a.t.Errorf("%s: %s is left over; a first run does not make it", what, name)
 		}
 		if before[name] != after[name] {
 			made = append(made, name)
@@ -153,9 +155,10 @@ func (a *again) check(what string) (made []string) {
 	return made
 }
 
-// copies is those of the names that are copies of modules.
+// copies returns the names that are copies of modules.
 func copies(names []string) []string {
-	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return !strings.HasPrefix(n, "k/modules/") })
+	return slices.DeleteFunc(slices.Clone(names),
+		func(n string) bool { return !strings.HasPrefix(n, "k/modules/") })
 }
 
 const (
@@ -166,13 +169,13 @@ const (
 	copied = "k/" + lm75 + ".kas"
 )
 
-// TestReuse: a run that finds the results of the last one makes what a first run would make, whatever has changed
-// between them, and not more than that needs.
+// TestReuse changes one thing after the other. A run that may use the results of the last one makes
+// what a first run would make, and no more files than the change requires.
 func TestReuse(t *testing.T) {
 	a := newAgain(t)
 	a.run("out", false)
 	if made := a.check("nothing"); len(made) != 0 {
-		t.Errorf("nothing changed, and made anew were %q", made)
+		t.Errorf("nothing changed, and the run made %q", made)
 	}
 	if !a.run("out", false).Builds[0].Skipped {
 		t.Error("nothing changed, and the build was not skipped")
@@ -183,7 +186,7 @@ func TestReuse(t *testing.T) {
 	if bytes.Equal(original, changed) {
 		t.Fatal("no name_show in lm75")
 	}
-	// times writes a file anew and gives it the time it had; that of its inode nobody can set.
+	// times writes a file and restores its modification time. Nobody can set its change time.
 	times := func(name string, data []byte) func() {
 		return func() {
 			info, err := os.Stat(a.path(name))
@@ -197,9 +200,11 @@ func TestReuse(t *testing.T) {
 		}
 	}
 	declared := bytes.Clone(original)
-	// After "set address" comes the first row, by a special opcode: one more is the next line of the source.
+	// A special opcode after "set address" makes the first row. Adding one means the next source
+	// line.
 	lines := section(t, original, ".debug_line")
-	row := int(lines.Offset) + bytes.Index(original[lines.Offset:][:lines.Size], []byte{0, 9, 2}) + 11
+	row := int(lines.Offset) + bytes.Index(original[lines.Offset:][:lines.Size],
+		[]byte{0, 9, 2}) + 11
 	for ; declared[row] < 13; row++ {
 	}
 	declared[row]++
@@ -210,13 +215,13 @@ func TestReuse(t *testing.T) {
 	for _, step := range []struct {
 		what    string
 		do      func()
-		modules []string // the copies of modules that this may make anew; nil: any
+		modules []string // the copies of modules that this may make; nil means any
 	}{
 		{"a module is written again", func() { a.write(lm75, original) }, []string{copied[2:]}},
 		{"a module has another name", func() { a.write(lm75, changed) }, nil},
 		{"a module has its name back", func() { a.write(lm75, original) }, nil},
-		{"a module is changed and bears its old time", times(lm75, changed), nil},
-		{"a module is changed back and bears its old time", times(lm75, original), nil},
+		{"a module is changed and has its old time", times(lm75, changed), nil},
+		{"a module is changed back and has its old time", times(lm75, original), nil},
 		{"a module's lines changed", times(lm75, declared), []string{copied[2:]}},
 		{"a module's lines changed back", times(lm75, original), []string{copied[2:]}},
 		{"a module is replaced by a link to it", func() {
@@ -229,22 +234,27 @@ func TestReuse(t *testing.T) {
 			}
 		}, []string{copied[2:]}},
 		{"what the link leads to changed", func() { a.write("elsewhere", changed) }, nil},
-		{"the link is a file again", func() { os.Remove(a.path(lm75)); a.write(lm75, original) }, nil},
+		{"the link is a file again",
+			func() { os.Remove(a.path(lm75)); a.write(lm75, original) }, nil},
 		{"a module is gone", func() { os.Rename(a.path(crc32), a.path("kept")) }, nil},
-		{"a module is there again", func() { os.Rename(a.path("kept"), a.path(crc32)) }, nil},
-		{"a module is new", func() { a.write("modules/kernel/crypto/twin.ko", a.read(crc32)) }, nil},
-		{"the new module is gone", func() { os.Remove(a.path("modules/kernel/crypto/twin.ko")) }, nil},
+		{"a module is back", func() { os.Rename(a.path("kept"), a.path(crc32)) }, nil},
+		{"a module is new",
+			func() { a.write("modules/kernel/crypto/twin.ko", a.read(crc32)) }, nil},
+		{"the new module is gone",
+			func() { os.Remove(a.path("modules/kernel/crypto/twin.ko")) }, nil},
 		{"a module is damaged", func() { a.write(lm75, original[:len(original)/2]) }, nil},
-		{"the damaged module is there still", func() {}, []string{}},
+		{"the damaged module is unchanged", func() {}, []string{}},
 		{"a module's declarations are damaged", times(lm75, damaged), nil},
-		{"the damaged declarations are there still", func() {}, []string{}},
+		{"the damaged declarations are unchanged", func() {}, []string{}},
 		{"a module is whole", func() { a.write(lm75, original) }, nil},
 		{"vmlinux is written again", func() { a.write("vmlinux", a.read("vmlinux")) }, []string{}},
 		{"vmlinux has another name", func() {
-			a.write("vmlinux", bytes.Replace(a.read("vmlinux"), []byte("\x00name_show\x00"), []byte("\x00nome_show\x00"), 1))
+			a.write("vmlinux", bytes.Replace(a.read("vmlinux"), []byte("\x00name_show\x00"),
+				[]byte("\x00nome_show\x00"), 1))
 		}, nil},
 		{"vmlinux has its name back", func() {
-			a.write("vmlinux", bytes.Replace(a.read("vmlinux"), []byte("\x00nome_show\x00"), []byte("\x00name_show\x00"), 1))
+			a.write("vmlinux", bytes.Replace(a.read("vmlinux"), []byte("\x00nome_show\x00"),
+				[]byte("\x00name_show\x00"), 1))
 		}, nil},
 		{"data gets aliases", func() { a.alias = "symbols: all" }, nil},
 		{"another separator", func() { a.alias = "separator: \"::\"" }, nil},
@@ -252,7 +262,8 @@ func TestReuse(t *testing.T) {
 		{"no line", func() { a.alias = "line: none" }, nil},
 		{"all names", func() { a.alias = "names: all" }, nil},
 		{"some names", func() { a.alias = "names: [\"crc32_*\"]" }, nil},
-		{"one name", func() { os.RemoveAll(a.path("cache")); a.alias = "names: [nct6775_register]" }, nil},
+		{"one name",
+			func() { os.RemoveAll(a.path("cache")); a.alias = "names: [nct6775_register]" }, nil},
 		{"another name of the same module", func() { a.alias = "names: [update]" }, nil},
 		{"a shorter limit", func() { a.alias = "max_length: 40" }, nil},
 		{"names that get none", func() { a.alias = "never: {add: [\"^name_\"]}" }, nil},
@@ -261,38 +272,45 @@ func TestReuse(t *testing.T) {
 		{"beside the inputs", func() { a.emit = "beside: true" }, nil},
 		{"below the output folder", func() { a.emit = "" }, nil},
 		{"an output is gone", func() { os.Remove(a.path("out/" + copied)) }, []string{copied[2:]}},
-		{"an output is another", func() { a.write("out/"+copied, []byte("no object")) }, []string{copied[2:]}},
-		{"an output is changed and bears its old time", times("out/"+copied, bytes.Replace(a.read("out/"+copied), []byte("\x00"), []byte("\x01"), 1)), []string{copied[2:]}},
+		{"an output has other content",
+			func() { a.write("out/"+copied, []byte("no object")) }, []string{copied[2:]}},
+		{"an output is changed and has its old time",
+			times("out/"+copied, bytes.Replace(a.read("out/"+copied), []byte{0}, []byte{1}, 1)),
+			[]string{copied[2:]}},
 		{"a table is gone", func() { os.Remove(a.path("out/" + table)) }, []string{}},
-		{"a table is another", func() { a.write("out/"+table, nil) }, []string{}},
-		{"a killed run left a file", func() { a.write("out/k/modules/kernel/.x.ko.kas.tmp", nil) }, []string{}},
-		{"another configuration left a module", func() { a.write("out/k/modules/kernel/x.ko.kas", nil) }, []string{}},
+		{"a table is empty", func() { a.write("out/"+table, nil) }, []string{}},
+		{"a killed run left a file",
+			func() { a.write("out/k/modules/kernel/.x.ko.kas.tmp", nil) }, []string{}},
+		{"another configuration left a module",
+			func() { a.write("out/k/modules/kernel/x.ko.kas", nil) }, []string{}},
 		{"another kas", func() { a.kas = "the next one" }, nil},
-		{"what was left is cut", func() {
+		{"the state is cut", func() {
 			for _, f := range glob(t, a.path("cache/*")) {
-				if data, err := os.ReadFile(f); err != nil || os.WriteFile(f, data[:len(data)*2/3], 0o644) != nil {
+				if data, err := os.ReadFile(f); err != nil ||
+					os.WriteFile(f, data[:len(data)*2/3], 0o644) != nil {
 					t.Fatal(err)
 				}
 			}
 		}, nil},
-		{"what was left is no text", func() {
+		{"the state is not text", func() {
 			for _, f := range glob(t, a.path("cache/*")) {
-				if err := os.WriteFile(f, bytes.Repeat([]byte{0xff, '\t', '\n'}, 1000), 0o644); err != nil {
+				if err := os.WriteFile(f, bytes.Repeat([]byte{0xff, '\t', '\n'}, 1000),
+					0o644); err != nil {
 					t.Fatal(err)
 				}
 			}
 		}, nil},
-		{"what was left is gone", func() { os.RemoveAll(a.path("cache")) }, nil},
+		{"the state is gone", func() { os.RemoveAll(a.path("cache")) }, nil},
 	} {
 		step.do()
 		a.settle()
 		made := copies(a.check(step.what))
 		if step.what == "another kas" && !slices.Contains(made, copied) {
-			t.Errorf("%s: %s is still the other's", step.what, copied)
+			t.Errorf("%s: %s is still that of the other kas", step.what, copied)
 		}
 		for _, m := range made {
 			if step.modules != nil && !slices.Contains(step.modules, strings.TrimPrefix(m, "k/")) {
-				t.Errorf("%s: %s was made anew, which nothing touched", step.what, m)
+				t.Errorf("%s: %s was made, though nothing touched it", step.what, m)
 			}
 		}
 	}
@@ -320,8 +338,9 @@ func glob(t *testing.T, pattern string) []string {
 	return files
 }
 
-// TestReuseOfYoungFile: a file that is written twice within a tick of the clock may keep its times. One that was written
-// just before it was read is read again.
+// TestReuseOfYoungFile writes a file twice in quick succession, which may leave its times as they
+// were within a tick of the clock. A run must read a file again that was written just before it was
+// read.
 func TestReuseOfYoungFile(t *testing.T) {
 	a := newAgain(t)
 	a.run("out", false)
@@ -338,10 +357,11 @@ func TestReuseOfYoungFile(t *testing.T) {
 	}
 }
 
-// TestReuseCommand: the command itself, which names itself and its cache; and --fresh.
+// TestReuseCommand runs the command itself, which chooses its ID and its cache, and --fresh.
 func TestReuseCommand(t *testing.T) {
 	a := newAgain(t)
-	a.write("kas.yaml", []byte("version: 1\nbuilds: [{name: k, vmlinux: vmlinux, modules: modules}]\n"))
+	config := "version: 1\nbuilds: [{name: k, vmlinux: vmlinux, modules: modules}]\n"
+	a.write("kas.yaml", []byte(config))
 	kas := func(args ...string) string {
 		c := kasCommand(t, a.dir, args...)
 		c.Stderr = io.Discard
@@ -359,10 +379,11 @@ func TestReuseCommand(t *testing.T) {
 	}
 	_, after := a.outputs("out")
 	if after["k/aliases.tsv"] != before["k/aliases.tsv"] {
-		t.Error("the second run wrote what was there")
+		t.Error("the second run wrote what existed")
 	}
 	kas("run", "--fresh")
-	if _, fresh := a.outputs("out"); fresh["k/aliases.tsv"] == before["k/aliases.tsv"] || fresh[copied] == before[copied] {
-		t.Error("--fresh did not")
+	if _, fresh := a.outputs("out"); fresh["k/aliases.tsv"] == before["k/aliases.tsv"] ||
+		fresh[copied] == before[copied] {
+		t.Error("--fresh used what the last run made")
 	}
 }

@@ -49,7 +49,7 @@ func newRun() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run [CONFIG]",
 		Short: "Run the stages on all builds of a configuration",
-		Long: `Run the stages on all builds of CONFIG (default ` + defaultConfig + `) and write tables,
+		Long: `Run the stages on all builds of CONFIG (default kas.yaml) and write tables,
 registries, symbol lists and copies of modules to the output folder. The next
 run makes again only what a changed file affects.`,
 		Args: argCount(0, 1),
@@ -62,12 +62,15 @@ run makes again only what a changed file affects.`,
 		},
 	}
 	cmd.Flags().IntVarP(&f.jobs, "jobs", "j", 0,
-		"use `N` workers for all builds together (default: the configuration's jobs, else all cores)")
-	cmd.Flags().StringArrayVar(&f.builds, "build", nil, "run only the build `NAME`; may be repeated")
+		"use `N` workers for all builds (default: the configuration's jobs, else all cores)")
+	cmd.Flags().StringArrayVar(&f.builds, "build", nil,
+		"run only the build `NAME`; may be repeated")
 	cmd.Flags().StringVar(&f.out, "out", "", "write to `DIR` (default: the configuration's out)")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print the summary as JSON")
-	cmd.Flags().BoolVar(&f.fresh, "fresh", false, "make everything again, even what no changed file affects")
-	cmd.Flags().BoolVar(&f.dry, "dry-run", false, "write nothing; print what each choice of names and symbols would cost")
+	cmd.Flags().BoolVar(&f.fresh, "fresh", false,
+		"make everything again, even what no changed file affects")
+	cmd.Flags().BoolVar(&f.dry, "dry-run", false,
+		"write nothing; print what each choice of names and symbols would cost")
 	f.profile.add(cmd)
 	return cmd
 }
@@ -77,13 +80,14 @@ func configArg(args []string) (string, error) {
 		return args[0], nil
 	}
 	if _, err := os.Stat(defaultConfig); errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("no %s in this folder: name a configuration (kas demo shows an example)", defaultConfig)
+		return "", fmt.Errorf("no %s in this folder: name a configuration (kas demo shows an example)",
+			defaultConfig)
 	}
 	return defaultConfig, nil
 }
 
-// load reads a configuration and applies the flags that change what a run makes. --jobs does not: the
-// effective configuration keeps the jobs of the file.
+// load reads a configuration and applies the flags that change what a run makes. --jobs does not:
+// the effective configuration keeps the jobs of the file.
 func load(path string, f runFlags) (*configs.Plan, error) {
 	plan, err := configs.Load(path)
 	if err != nil {
@@ -99,7 +103,8 @@ func load(path string, f runFlags) (*configs.Plan, error) {
 	names := buildNames(plan)
 	for _, name := range f.builds {
 		if !slices.Contains(names, name) {
-			return nil, fmt.Errorf("--build %s: no such build; the builds are %s", name, strings.Join(names, ", "))
+			return nil, fmt.Errorf("--build %s: no such build; the builds are %s", name,
+				strings.Join(names, ", "))
 		}
 	}
 	plan.Builds = slices.DeleteFunc(plan.Builds, func(b configs.Build) bool {
@@ -204,8 +209,8 @@ func runStages(
 	kas := programID()
 	progress := newProgress(stderr)
 	result, err := pipeline.Run(ctx, stages.Tasks(plan), pipeline.Options{
-		Jobs: cmp.Or(f.jobs, plan.Jobs), StopOnError: plan.OnError == "stop", Events: progress.events(),
-		Cache: stateCache(kas), Kas: kas, Fresh: f.fresh,
+		Jobs: cmp.Or(f.jobs, plan.Jobs), StopOnError: plan.OnError == "stop",
+		Events: progress.events(), Cache: stateCache(kas), Kas: kas, Fresh: f.fresh,
 	})
 	progress.finish()
 	if stopper := new(pipeline.Error); errors.As(err, &stopper) {
@@ -223,12 +228,14 @@ func noteMissingModules(stderr io.Writer, result *pipeline.Result) {
 	isModule := func(o pipeline.Object) bool { return !o.Vmlinux }
 	for _, b := range result.Builds {
 		if len(b.Config.Modules) > 0 && !slices.ContainsFunc(b.Objects, isModule) {
-			fmt.Fprintf(stderr, "kas: %s: no modules in %s\n", b.Config.Name, strings.Join(b.Config.Modules, ", "))
+			fmt.Fprintf(stderr, "kas: %s: no modules in %s\n", b.Config.Name,
+				strings.Join(b.Config.Modules, ", "))
 		}
 	}
 }
 
-// writeRun writes what belongs to the run as a whole. stats.json comes last: it marks a finished run.
+// writeRun writes what belongs to the run as a whole. stats.json comes last: it marks a finished
+// run.
 func writeRun(plan *configs.Plan, result *pipeline.Result) error {
 	effective, err := plan.Effective(plan.Out)
 	if err != nil {
@@ -258,8 +265,8 @@ func collectLess() {
 	}
 }
 
-// stateCache returns the folder for what a run leaves to the next one; "" if this user has no cache or
-// this program no ID.
+// stateCache returns the folder for what a run leaves to the next one; "" if this user has no cache
+// or this program no ID.
 func stateCache(kas string) string {
 	dir, err := os.UserCacheDir()
 	if err != nil || kas == "" {

@@ -19,14 +19,15 @@ import (
 	"kas/demo"
 )
 
-// TestMain puts kas on the path: the test binary, which is the command when it is called by that name.
+// TestMain puts kas on the path: a link to the test binary, which runs the command under that name.
 func TestMain(m *testing.M) {
 	testscript.Main(ownCache{m}, map[string]func(){
 		"kas": func() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) },
 	})
 }
 
-// ownCache runs the tests with a cache of their own: runs leave there what the next ones may use.
+// ownCache gives the tests a user cache of their own, since runs leave there what the next ones
+// use.
 type ownCache struct{ m *testing.M }
 
 func (o ownCache) Run() int {
@@ -39,7 +40,7 @@ func (o ownCache) Run() int {
 	return o.m.Run()
 }
 
-// kasCommand is the command as a process of its own, in folder dir.
+// kasCommand returns the command to run as a process, in folder dir.
 func kasCommand(t testing.TB, dir string, args ...string) *exec.Cmd {
 	t.Helper()
 	c := exec.Command("kas", args...)
@@ -51,7 +52,8 @@ func kasCommand(t testing.TB, dir string, args ...string) *exec.Cmd {
 	return c
 }
 
-// TestScript runs testdata/*.txtar: scripts of testscript's commands and of those in scriptCommands.
+// TestScript runs testdata/*.txtar, whose scripts use the commands of testscript and
+// scriptCommands.
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -60,14 +62,14 @@ func TestScript(t *testing.T) {
 			return nil
 		},
 		Cmds:                scriptCommands,
-		RequireExplicitExec: true, // a line that begins with kas itself would not be checked as `exits` checks it
+		RequireExplicitExec: true, // else a line could run kas without the checks of `exits`
 	})
 }
 
 type scriptCommand = func(ts *testscript.TestScript, neg bool, args []string)
 
-// command makes a script's command of f; usage names its arguments, with ... after one that may be repeated. Such a
-// command cannot be negated.
+// command makes a script's command of f, which cannot be negated. usage names the arguments, with
+// ... after one that may be repeated.
 func command(usage string, f func(ts *testscript.TestScript, args []string) error) scriptCommand {
 	want, more := len(strings.Fields(usage)), strings.Contains(usage, "...")
 	return func(ts *testscript.TestScript, neg bool, args []string) {
@@ -78,16 +80,16 @@ func command(usage string, f func(ts *testscript.TestScript, args []string) erro
 	}
 }
 
-// scriptCommands is what the scripts know beside the commands of testscript. FILE and TEXT may be stdout and stderr
-// where they are read.
+// scriptCommands are the commands that scripts have besides those of testscript. A command that
+// reads FILE or TEXT accepts stdout and stderr.
 var scriptCommands = map[string]scriptCommand{
-	// exits runs a program, which must end with exit code N.
+	// exits runs a program and wants exit code N.
 	"exits": command("N PROGRAM...", exits),
-	// absent holds if there is nothing of that name; `! exists` would take no notice of a link that leads nowhere.
+	// absent wants that nothing has this name; `! exists` would accept a dangling link.
 	"absent": command("FILE...", func(ts *testscript.TestScript, args []string) error {
 		for _, a := range args {
 			if _, err := os.Lstat(ts.MkAbs(a)); err == nil {
-				return fmt.Errorf("%s is there", a)
+				return fmt.Errorf("%s exists", a)
 			} else if !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
@@ -103,25 +105,26 @@ var scriptCommands = map[string]scriptCommand{
 	"cptree": command("FROM TO", func(ts *testscript.TestScript, args []string) error {
 		return os.CopyFS(ts.MkAbs(args[1]), os.DirFS(ts.MkAbs(args[0])))
 	}),
-	// edit replaces text that must be there; \n and \t mean what they do in Go.
+	// edit replaces text that must exist; \n and \t mean what they do in Go.
 	"edit": command("FILE OLD NEW", func(ts *testscript.TestScript, args []string) error {
 		text, unescape := ts.ReadFile(args[0]), strings.NewReplacer(`\n`, "\n", `\t`, "\t")
 		old := unescape.Replace(args[1])
 		if !strings.Contains(text, old) {
 			return fmt.Errorf("no %q in %s", old, args[0])
 		}
-		return os.WriteFile(ts.MkAbs(args[0]), []byte(strings.ReplaceAll(text, old, unescape.Replace(args[2]))), 0o644)
+		edited := strings.ReplaceAll(text, old, unescape.Replace(args[2]))
+		return os.WriteFile(ts.MkAbs(args[0]), []byte(edited), 0o644)
 	}),
 	"unpack-demo": command("DIR", func(ts *testscript.TestScript, args []string) error {
 		return os.CopyFS(ts.MkAbs(args[0]), demo.FS)
 	}),
-	// damage spoils a file; what each KIND does stands there.
+	// damage spoils a file; the function describes each KIND.
 	"damage": command("FILE KIND...", damage),
-	// tree lists what is below DIR: path, hash of the content or target of the link.
+	// tree lists what is below DIR: path, and hash of the content or target of the link.
 	"tree": command("DIR TO", func(ts *testscript.TestScript, args []string) error {
 		return writeTree(ts.MkAbs(args[0]), ts.MkAbs(args[1]), false)
 	}),
-	// times does so, too, with the time of each file's last change.
+	// times is tree with the modification time of each file.
 	"times": command("DIR TO", func(ts *testscript.TestScript, args []string) error {
 		return writeTree(ts.MkAbs(args[0]), ts.MkAbs(args[1]), true)
 	}),
@@ -129,11 +132,11 @@ var scriptCommands = map[string]scriptCommand{
 	"kas-to-ko": command("DIR TO", func(ts *testscript.TestScript, args []string) error {
 		return kasToKo(ts.MkAbs(args[0]), ts.MkAbs(args[1]))
 	}),
-	// json asks whether TEXT is one JSON value that has something at each path.
+	// json wants TEXT to be one JSON value that has something at each path.
 	"json": command("TEXT PATH...", func(ts *testscript.TestScript, args []string) error {
 		return hasPaths(ts.ReadFile(args[0]), args[1:])
 	}),
-	// holds asks whether each line of LIST is one of TEXT.
+	// holds wants each line of LIST to be a line of TEXT.
 	"holds": command("TEXT LIST", func(ts *testscript.TestScript, args []string) error {
 		have := strings.Split(ts.ReadFile(args[0]), "\n")
 		for _, want := range strings.Split(ts.ReadFile(args[1]), "\n") {
@@ -143,12 +146,13 @@ var scriptCommands = map[string]scriptCommand{
 		}
 		return nil
 	}),
-	// without leaves out the rows of the objects.
+	// without copies FILE, except the rows of the objects.
 	"without": command("FILE OBJECT... TO", func(ts *testscript.TestScript, args []string) error {
 		objects, to := args[1:len(args)-1], args[len(args)-1]
 		var kept strings.Builder
 		for row := range strings.Lines(ts.ReadFile(args[0])) {
-			if !slices.ContainsFunc(objects, func(o string) bool { return strings.Contains(row, "\t"+o+"\t") }) {
+			of := func(object string) bool { return strings.Contains(row, "\t"+object+"\t") }
+			if !slices.ContainsFunc(objects, of) {
 				kept.WriteString(row)
 			}
 		}
@@ -170,7 +174,7 @@ func exits(ts *testscript.TestScript, args []string) error {
 		code = exit.ExitCode()
 	}
 	if strings.ContainsRune(ts.ReadFile("stdout")+ts.ReadFile("stderr"), '\x1b') {
-		return errors.New("escape codes where there is no terminal")
+		return errors.New("escape sequences in output that is not a terminal")
 	}
 	if code != want {
 		return fmt.Errorf("exit %d, want %d", code, want)
@@ -249,7 +253,7 @@ func writeTree(dir, to string, times bool) error {
 	return os.WriteFile(to, []byte(strings.Join(list, "\n")+"\n"), 0o644)
 }
 
-// treeOf lists the files and links below a folder with what they hold.
+// treeOf lists the files and links below a folder with their contents.
 func treeOf(dir string, times bool) ([]string, error) {
 	var list []string
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {

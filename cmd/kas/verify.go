@@ -58,7 +58,8 @@ func verifyOut(ctx context.Context, out string, jobs int, stdout io.Writer) erro
 	for _, b := range plan.Builds {
 		for _, stage := range []string{"emit", "stats"} {
 			if !slices.Contains(b.Stages, stage) {
-				return fmt.Errorf("%s: the run left out the stage %s; kas verify needs the output of all stages", b.Name, stage)
+				return fmt.Errorf("%s: the run left out the stage %s; kas verify needs the output of all stages",
+					b.Name, stage)
 			}
 		}
 	}
@@ -82,9 +83,9 @@ func verifyOut(ctx context.Context, out string, jobs int, stdout io.Writer) erro
 			fmt.Fprintln(stdout, p)
 		}
 		err = report.Proof(stdout, report.Proved{
-			Build: b.Name, Problems: len(problems), Aliases: summary.Aliases, Objects: summary.Objects,
-			Unreadable: summary.Unreadable, Symbols: summary.Symbols, Relocations: summary.Relocations,
-			Bytes: summary.Bytes,
+			Build: b.Name, Problems: len(problems), Aliases: summary.Aliases,
+			Objects: summary.Objects, Unreadable: summary.Unreadable, Symbols: summary.Symbols,
+			Relocations: summary.Relocations, Bytes: summary.Bytes,
 		})
 		if err != nil {
 			return failure{err}
@@ -102,8 +103,8 @@ func target(b *configs.Build, dir string) (verify.Target, error) {
 		return verify.Target{}, err
 	}
 	t := verify.Target{
-		Build: b.Name, Dir: dir, Vmlinux: b.Vmlinux, Separator: b.Alias.Separator, Line: b.Alias.Line,
-		Beside: b.Emit.Beside,
+		Build: b.Name, Dir: dir, Vmlinux: b.Vmlinux, Separator: b.Alias.Separator,
+		Line: b.Alias.Line, Beside: b.Emit.Beside,
 	}
 	for _, m := range modules {
 		t.Modules = append(t.Modules, verify.Module{Name: m.Name, Path: m.Path})

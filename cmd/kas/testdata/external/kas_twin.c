@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A module that is built out of the tree: name_show is one of many of that name, vfs_fallocate was vmlinux's alone,
-// xfs_inode_alloc a module's, kas_twin_only stays alone.
+// An out-of-tree module. Many functions are named name_show. vfs_fallocate was unique in vmlinux, and
+// xfs_inode_alloc in a module. kas_twin_only stays unique.
 #include <linux/kernel.h>
 #include <linux/module.h>
 
