@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -47,7 +48,7 @@ func symbols(text string) []Record {
 	return all
 }
 
-// registryOf opens a registry of the records.
+// registryOf returns a registry of the records, in memory.
 func registryOf(t testing.TB, h Header, records []Record) *Registry {
 	t.Helper()
 	count := map[string]int{}
@@ -64,16 +65,11 @@ func registryOf(t testing.TB, h Header, records []Record) *Registry {
 		names = append(names, byName[name])
 	}
 	h.Symbols = len(records)
-	path := t.TempDir() + "/symbols.kas"
-	if err := os.WriteFile(path, file(h, names), 0o644); err != nil {
+	f := new(File)
+	if err := f.parse(file(h, names)); err != nil {
 		t.Fatal(err)
 	}
-	all, err := OpenAll([]string{path})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { CloseAll(all) })
-	return all[0]
+	return &Registry{File: f}
 }
 
 var diffHeader = Header{Arch: "x86_64", Toolchain: "gcc", LTO: "none", Release: "6.1.0",
@@ -579,18 +575,18 @@ func TestDiffTranslate(t *testing.T) {
 // those of the registry.
 func TestDiffOverlay(t *testing.T) {
 	base := registryOf(t, diffHeader, symbols("foo vmlinux\nbar vmlinux"))
-	h := diffHeader
-	h.OverlayOf = base.Digest
+	var b bytes.Buffer
 	records := symbols("foo vmlinux foo@a_c_10 a.c:10\nfoo extra.ko foo@e_c_5 e.c:5")
-	records[0].Count, records[1].Count = 2, 2
-	h.Symbols = 2
-	overlay := write(t, file(h, [][]Record{records}))
-	all, err := OpenAll([]string{base.Path, overlay})
-	if err != nil {
+	if err := WriteOverlay(&b, base.File, records); err != nil {
 		t.Fatal(err)
 	}
-	defer CloseAll(all)
-	d := Compare(base, all[0])
+	overlay := new(File)
+	if err := overlay.parse(b.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	both := &Registry{File: base.File, Overlay: overlay}
+	both.setOverlay(overlay.Prefixed(""))
+	d := Compare(base, both)
 	names := []Name{{KindBecameAmbiguous, "foo", 1, 2, true, "vmlinux"}}
 	if diff := cmp.Diff(names, d.Names); diff != "" {
 		t.Error(diff)
@@ -743,7 +739,7 @@ func TestDiffAliasesInSymbolTable(t *testing.T) {
 	without := slices.DeleteFunc(slices.Clone(queryNames), func(records []Record) bool {
 		return strings.Contains(records[0].Name, "@")
 	})
-	all, err := OpenAll([]string{write(t, file(Header{Policy: with.Policy, Symbols: 10}, without))})
+	all, err := OpenAll([]string{write(t, file(Header{Policy: with.Policy, Symbols: 11}, without))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,7 +49,7 @@ func TestOverlay(t *testing.T) {
 
 // TestOverlayInnermost checks an address in two symbols, of which the overlay has the outer one.
 func TestOverlayInnermost(t *testing.T) {
-	outer := queryNames[4][1]
+	outer := queryNames[5][1]
 	r := queryRegistry(t, outer)
 	if found, err := r.Lookup("0x1109"); err != nil || briefly(found) != "within/vmlinux+1108" {
 		t.Errorf("%s %v", briefly(found), err)
@@ -91,7 +91,7 @@ func TestWriteOverlay(t *testing.T) {
 }
 
 func TestWriteOverlayRefuses(t *testing.T) {
-	base := open(t, file(Header{Symbols: 11}, queryNames))
+	base := open(t, file(Header{Symbols: 12}, queryNames))
 	for _, name := range []string{"a\tb", "a\nb", "#a"} {
 		err := WriteOverlay(&bytes.Buffer{}, base, []Record{{Name: name, Object: "x.ko"}})
 		want := fmt.Sprintf("x.ko: symbol %q cannot be written in a registry", name)
@@ -102,7 +102,7 @@ func TestWriteOverlayRefuses(t *testing.T) {
 }
 
 func TestOpenAllRefuses(t *testing.T) {
-	h := Header{Release: "6.1", Symbols: 11}
+	h := Header{Release: "6.1", Symbols: 12}
 	data := file(h, queryNames)
 	base := open(t, data)
 	var b bytes.Buffer
@@ -110,7 +110,7 @@ func TestOpenAllRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	overlay, second, registry := write(t, b.Bytes()), write(t, b.Bytes()), write(t, data)
-	other := write(t, file(Header{Release: "6.2", Symbols: 11}, queryNames))
+	other := write(t, file(Header{Release: "6.2", Symbols: 12}, queryNames))
 	for _, c := range []struct {
 		paths []string
 		want  string

@@ -34,6 +34,8 @@ var queryNames = [][]Record{
 	{{Name: "_text", Object: "vmlinux", Section: ".text", Address: 0x1000, Type: 'T', Count: 1,
 		Position: 1}},
 	{inText("alone", "vmlinux", 0x1010, 16)},
+	{{Name: "boot", Object: "vmlinux", Section: ".init.text", Address: 0x1300, Size: 16, Type: 't',
+		Count: 1, Position: 1}},
 	{
 		inUnit(aliased(inText("copy", "vmlinux", 0x1020, 16),
 			"copy@include_linux_x_h_fs_a_c_5", "include/linux/x.h", 5), "fs/a.c"),
@@ -58,7 +60,7 @@ var queryNames = [][]Record{
 // queryRegistry opens the registry of queryNames, with an overlay of the records if there are any.
 func queryRegistry(t *testing.T, overlay ...Record) *Registry {
 	t.Helper()
-	h := Header{Arch: "x86_64", Release: "6.1", Symbols: 11,
+	h := Header{Arch: "x86_64", Release: "6.1", Symbols: 12,
 		Policy: "separator=@ line=opening symbols=text names=duplicates"}
 	paths := []string{write(t, file(h, queryNames))}
 	if len(overlay) > 0 {
@@ -132,6 +134,10 @@ func TestLookup(t *testing.T) {
 		{"fs/a.c", copyA},
 		{"0x1015", "alone/vmlinux+1010"},
 		{"0000000000001010", "alone/vmlinux+1010"},
+		{"00001010", "alone/vmlinux+1010"},
+		{"1010", ""},                     // not as long as an address, and no name
+		{"0x1000", "_text/vmlinux+1000"}, // a symbol without a size
+		{"0x1001", ""},
 		{"0x1100", card},
 		{"0x1109", "within/vmlinux+1108"}, // the innermost
 		{"0x110d", card},
@@ -139,6 +145,9 @@ func TestLookup(t *testing.T) {
 		{"0x2000", ""},
 		{"_text+0x100", card},
 		{"_text+16", "alone/vmlinux+1010"},
+		{"_text+0x300", "boot/vmlinux+1300"}, // in another section
+		{"nowhere+4", ""},
+		{"alone+x", ""},
 		{"name_show@led-x.c+0x1f", led},
 		{"name_show@led-x.c+0x20", ""},
 		{"size+4", "size/drivers/led-x.ko+8"},

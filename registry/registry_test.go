@@ -45,6 +45,17 @@ func TestModuleName(t *testing.T) {
 	}
 }
 
+func TestCode(t *testing.T) {
+	for letter, want := range map[byte]bool{
+		't': true, 'T': true, 'w': true, 'W': true, 'd': false, 'D': false, 'b': false, 'r': false,
+		'a': false, 'A': false, 'v': false, 0: false,
+	} {
+		if got := (&Record{Type: letter}).Code(); got != want {
+			t.Errorf("%c: %t", letter, got)
+		}
+	}
+}
+
 func TestRecordLocation(t *testing.T) {
 	for want, r := range map[string]Record{
 		"":                {},
