@@ -1,5 +1,6 @@
-// Package pipeline runs the stages on builds: many builds at once, the objects of each in parallel, under one budget of
-// workers. It defines the data that the stages read and write, and how files are written whole or not at all.
+// Package pipeline runs the stages on builds: many builds at once, the objects of each in parallel,
+// under one budget of workers. It defines the data that the stages read and write, and how files
+// are written whole or not at all.
 package pipeline
 
 import (
@@ -12,8 +13,8 @@ import (
 	"kas/elf"
 )
 
-// Build is one kernel of a run. Inside Each a function writes only to its own Object; outside Each a stage has the whole
-// Build to itself.
+// Build is one kernel of a run. Inside Each a function writes only to its own Object; outside Each
+// a stage has the whole Build to itself.
 type Build struct {
 	Config  configs.Build
 	Dir     string // output folder
@@ -60,7 +61,7 @@ type Object struct {
 	Headers   uint64 // file offset of the section headers
 	Sections  []Section
 	Symbols   []Symbol // symbols that kallsyms would show, in table order
-	Files     []string // names of STT_FILE symbols; Symbol.File is an index into it. The first is "", for none.
+	Files     []string // names of STT_FILE symbols, for Symbol.File; the first is "", for none
 	NoDebug   bool     // the object has no debugging information
 
 	// Set by normalize, completed by resolve: this object's members of Groups, in table order.
@@ -77,8 +78,8 @@ type Object struct {
 	note    note
 }
 
-// Open opens the object again after scan. It returns an error if the file was changed or replaced since then, because the
-// symbols that scan read would not be those of the file.
+// Open opens the object again after scan. It returns an error if the file was changed or replaced
+// since then, because the symbols that scan read would not be those of the file.
 func (o *Object) Open() (*elf.File, error) { return o.reopen(elf.Open) }
 
 // OpenTables is Open for callers that need only the headers and a few sections.
@@ -116,7 +117,7 @@ func (o *Object) Failed() bool { return o.failed }
 type Section struct {
 	Name      string
 	Code      bool // holds instructions
-	Discarded bool // in a module: never loaded, or freed after its init function ran (.init*, .exit*)
+	Discarded bool // of a module: never loaded, or freed after its init function ran
 }
 
 // Symbol is an entry of an object's symbol table that kallsyms would show.
@@ -126,9 +127,10 @@ type Symbol struct {
 	Size    uint64
 	ID      elf.SymID
 	Section uint32
-	File    int32 // index into the object's Files: the STT_FILE symbol that precedes this local symbol
+	File    int32 // index into the object's Files: the file symbol before this local symbol
 
-	// Set by normalize: index into the object's Duplicates plus 1; 0 if the symbol is not a duplicate.
+	// Set by normalize: index into the object's Duplicates plus 1; 0 if the symbol is not a
+	// duplicate.
 	Duplicate int32
 
 	Letter byte // type, as nm prints it
@@ -146,7 +148,8 @@ func (r Ref) Compare(o Ref) int {
 	return int(r.Symbol) - int(o.Symbol)
 }
 
-// Names lists all symbols of a build by name. Names are sorted by their bytes, the symbols of a name by Ref.
+// Names lists all symbols of a build by name. Names are sorted by their bytes, the symbols of a
+// name by Ref.
 type Names struct {
 	Refs []Ref
 	Ends []int32 // for each name the end of its range in Refs
@@ -155,7 +158,8 @@ type Names struct {
 // Len returns the number of names.
 func (n *Names) Len() int { return len(n.Ends) }
 
-// At returns the symbols that have the i-th name, at least one. The caller must not modify the slice.
+// At returns the symbols that have the i-th name, at least one. The caller must not modify the
+// slice.
 func (n *Names) At(i int) []Ref {
 	start := int32(0)
 	if i > 0 {
@@ -185,7 +189,8 @@ type Group struct {
 	Members []Ref
 }
 
-// Duplicate is a symbol that shares its base name, or that gets an alias for another reason of the configuration.
+// Duplicate is a symbol that shares its base name, or that gets an alias for another reason of the
+// configuration.
 type Duplicate struct {
 	Symbol   int32  // index into the object's Symbols
 	Group    int32  // index into the build's Groups
@@ -208,22 +213,23 @@ type Location struct {
 	Method string // how the location was found
 }
 
-// Scope says which part of a kernel a build covers. The zero value is a whole kernel: every module is copied, each copy
-// has all aliases of its module, and no other object uses a name. It is for modules that are linked after the run, by
-// kbuild or against a kernel that was built before.
+// Scope says which part of a kernel a build covers. The zero value is a whole kernel: every module
+// is copied, each copy has all aliases of its module, and no other object uses a name. It is for
+// modules that are linked after the run, by kbuild or against a kernel that was built before.
 type Scope struct {
-	// Own reports whether a copy of the module is written. The other modules only make names ambiguous; their copies of
-	// earlier runs stay. nil means all.
+	// Own reports whether a copy of the module is written. The other modules only make names
+	// ambiguous; their copies of earlier runs stay. nil means all.
 	Own func(*Object) bool
 
 	// Carry reports whether the copy of the object has the alias of the duplicate. nil means all.
 	Carry func(*Object, *Duplicate) bool
 
-	// Later returns a key of what is added to the copy after the run. If it is not "", the module gets a copy even without
-	// aliases, and a new one when the key changes. nil means "".
+	// Later returns a key of what is added to the copy after the run. If it is not "", the module
+	// gets a copy even without aliases, and a new one when the key changes. nil means "".
 	Later func(*Object) string
 
-	// Taken reports whether a symbol or an alias of the kernel that is not in the build has the name. nil means none.
+	// Taken reports whether a symbol or an alias of the kernel that is not in the build has the
+	// name. nil means none.
 	Taken func(name string) bool
 
 	// Roots are source roots in addition to those found in the objects.
@@ -233,7 +239,8 @@ type Scope struct {
 // Owns reports whether a copy of the module is written if it has aliases.
 func (s *Scope) Owns(o *Object) bool { return s.Own == nil || s.Own(o) }
 
-// Carries reports whether the object's copy has the alias of the duplicate. Without an alias it is false.
+// Carries reports whether the object's copy has the alias of the duplicate. Without an alias it is
+// false.
 func (s *Scope) Carries(o *Object, d *Duplicate) bool {
 	return d.Alias != "" && (s.Carry == nil || s.Carry(o, d))
 }
@@ -249,7 +256,8 @@ func (s *Scope) LaterKey(o *Object) string {
 // Takes reports whether a symbol or an alias outside the build has the name.
 func (s *Scope) Takes(name string) bool { return s.Taken != nil && s.Taken(name) }
 
-// Stats counts what a run did to a build. Nothing in it depends on time, host or the number of workers.
+// Stats counts what a run did to a build. Nothing in it depends on time, host or the number of
+// workers.
 type Stats struct {
 	Objects    int            `json:"objects"`
 	Modules    int            `json:"modules"`
@@ -259,12 +267,12 @@ type Stats struct {
 	Symbols    int            `json:"symbols"`
 	Names      int            `json:"names"`
 	Repeated   int            `json:"repeated_names"` // exact names that several symbols have
-	Groups     int            `json:"groups"`         // base names that several symbols have, and those named by the configuration
+	Groups     int            `json:"groups"`         // base names of duplicates
 	Duplicates int            `json:"duplicates"`     // symbols in groups
 	Aliases    int            `json:"aliases"`
 	InVmlinux  int            `json:"aliases_vmlinux"`
 	InModules  int            `json:"aliases_modules"`
-	ByUnit     int            `json:"aliases_with_unit"` // declared in a header or an included C file
+	ByUnit     int            `json:"aliases_with_unit"` // of headers and included C files
 	ByOrdinal  int            `json:"aliases_with_ordinal"`
 	Shortened  int            `json:"aliases_shortened"`
 	SuffixFree int            `json:"aliases_suffix_free"`

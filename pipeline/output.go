@@ -15,8 +15,8 @@ import (
 	"kas/elf"
 )
 
-// temporary returns the name of a file until it is whole. It is always the same, so the next run replaces what a killed
-// run left.
+// temporary returns the name of a file until it is whole. It is always the same, so the next run
+// replaces what a killed run left.
 func temporary(path string) string {
 	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".tmp")
 }
@@ -32,17 +32,20 @@ func final(path string) string {
 	return path
 }
 
-// WriteFile writes a file whole or not at all: it writes a temporary file in the same folder and renames it when write
-// returns without an error. It creates missing folders. It returns the size of the file.
+// WriteFile writes a file whole or not at all: it writes a temporary file in the same folder and
+// renames it when write returns without an error. It creates missing folders. It returns the size
+// of the file.
 func WriteFile(path string, write func(io.Writer) error) (int64, error) {
 	return writeFile(path, func(w *output) error { return write(struct{ io.Writer }{w}) })
 }
 
-// WriteObject writes a rewritten object as WriteFile does. The kernel copies large ranges of the original.
+// WriteObject writes a rewritten object as WriteFile does. The kernel copies large ranges of the
+// original.
 func WriteObject(path string, plan *elf.Plan) (int64, error) {
 	return writeFile(path, func(w *output) error {
 		if size := plan.Size(); size >= reserveFrom {
-			// One request for all blocks is faster than one for each page. File systems without it allocate by page.
+			// One request for all blocks is faster than one for each page. File systems without it
+			// allocate by page.
 			unix.Fallocate(int(w.file.Fd()), 0, 0, size)
 		}
 		_, err := plan.WriteTo(w)
@@ -91,8 +94,8 @@ func writeFile(path string, write func(*output) error) (n int64, err error) {
 	return n, nil
 }
 
-// create creates a new file in place of what a killed run left there. That may be a symbolic link to an input, which must
-// not be written through.
+// create creates a new file in place of what a killed run left there. That may be a symbolic link
+// to an input, which must not be written through.
 func create(temp string) (*os.File, error) {
 	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
 	f, err := os.OpenFile(temp, flags, 0o644)
@@ -139,7 +142,8 @@ func (w *output) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// CopyRange copies a range of the file fd. It copies a large range by copy_file_range if the file system supports it.
+// CopyRange copies a range of the file fd. It copies a large range by copy_file_range if the file
+// system supports it.
 func (w *output) CopyRange(fd int, offset, size int64) error {
 	if size < copyFrom {
 		return w.CopyEdited(fd, offset, size, 1, func([]byte, uint64) error { return nil })
@@ -160,9 +164,11 @@ func (w *output) CopyRange(fd int, offset, size int64) error {
 	return nil
 }
 
-// CopyEdited copies a range of the file fd and lets change edit it on the way. Each call of change gets a number of whole
-// units of unit bytes and their offset in fd. size is a multiple of unit.
-func (w *output) CopyEdited(fd int, offset, size int64, unit int, change func(b []byte, at uint64) error) error {
+// CopyEdited copies a range of the file fd and lets change edit it on the way. Each call of change
+// gets a number of whole units of unit bytes and their offset in fd. size is a multiple of unit.
+func (w *output) CopyEdited(
+	fd int, offset, size int64, unit int, change func(b []byte, at uint64) error,
+) error {
 	for size > 0 {
 		free := min(int64(bufferSize-len(w.buf)), size)
 		if free -= free % int64(unit); free == 0 {
@@ -185,7 +191,8 @@ func (w *output) CopyEdited(fd int, offset, size int64, unit int, change func(b 
 	return nil
 }
 
-// Lock locks an output folder until unlock is called. It returns an error if another process has locked it.
+// Lock locks an output folder until unlock is called. It returns an error if another process has
+// locked it.
 func Lock(dir string) (unlock func(), err error) { return lock(dir, unix.LOCK_NB) }
 
 // LockWait locks an output folder like Lock, but waits until no other process has locked it.
@@ -199,7 +206,8 @@ func lock(dir string, how int) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = elf.IgnoringEINTR(func() (int, error) { return 0, unix.Flock(int(f.Fd()), unix.LOCK_EX|how) })
+	flock := func() (int, error) { return 0, unix.Flock(int(f.Fd()), unix.LOCK_EX|how) }
+	_, err = elf.IgnoringEINTR(flock)
 	if err != nil {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
@@ -210,7 +218,8 @@ func lock(dir string, how int) (unlock func(), err error) {
 	return func() { f.Close() }, nil
 }
 
-// Symlink creates a symbolic link to target at path and replaces what is there, by way of a temporary name.
+// Symlink creates a symbolic link to target at path and replaces what is there, by way of a
+// temporary name.
 func Symlink(target, path string) error {
 	temp := temporary(path)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -228,9 +237,10 @@ func Symlink(target, path string) error {
 // CopiesDir returns the build's folder for copies of modules.
 func (b *Build) CopiesDir() string { return b.Path("modules") }
 
-// Leftovers lists files that an earlier run left: temporary files of killed runs and outputs of another configuration.
-// outputs maps the path of every file that a run may write to whether this run writes it. In CopiesDir, all other copies
-// of modules are leftovers, too. Files with names that kas does not use are not listed.
+// Leftovers lists files that an earlier run left: temporary files of killed runs and outputs of
+// another configuration. outputs maps the path of every file that a run may write to whether this
+// run writes it. In CopiesDir, all other copies of modules are leftovers, too. Files with names
+// that kas does not use are not listed.
 func (b *Build) Leftovers(outputs map[string]bool) ([]string, error) {
 	var found []string
 	dir := b.CopiesDir()

@@ -63,7 +63,8 @@ func TestWriteFile(t *testing.T) {
 	}
 }
 
-// What a killed run left under the temporary name is written over, not through: it may be a link to an input.
+// What a killed run left under the temporary name is written over, not through: it may be a link to
+// an input.
 func TestWriteFileOverLeftovers(t *testing.T) {
 	dir := t.TempDir()
 	path, input := filepath.Join(dir, "x.ko.kas"), filepath.Join(dir, "x.ko")

@@ -25,8 +25,9 @@ type workers struct {
 
 func newWorkers(n int) workers { return workers{n, semaphore.NewWeighted(int64(n))} }
 
-// spread is the only parallel loop. It calls f for 0 to n-1 on this number of goroutines. Each call holds a token, and the
-// calls begin in order. When ctx ends, no more calls begin, and spread returns its error.
+// spread is the only parallel loop. It calls f for 0 to n-1 on this number of goroutines. Each call
+// holds a token, and the calls begin in order. When ctx ends, no more calls begin, and spread
+// returns its error.
 func (w workers) spread(ctx context.Context, goroutines, n int, f func(i int)) error {
 	var next atomic.Int64
 	p := pool.New()
@@ -44,8 +45,8 @@ func (w workers) spread(ctx context.Context, goroutines, n int, f func(i int)) e
 	return ctx.Err()
 }
 
-// Parallel calls f for 0 to n-1 with this number of workers; 0 or less means as many as cores this process may use. It is
-// for commands that read many files without a Build.
+// Parallel calls f for 0 to n-1 with this number of workers; 0 or less means as many as cores this
+// process may use. It is for commands that read many files without a Build.
 func Parallel(jobs, n int, f func(i int)) {
 	if jobs <= 0 {
 		jobs = runtime.GOMAXPROCS(0)
@@ -56,15 +57,16 @@ func Parallel(jobs, n int, f func(i int)) {
 // spread calls f for 0 to n-1 on the workers of the run.
 func (b *Build) spread(ctx context.Context, n int, f func(i int)) error {
 	w := b.run.workers
-	// The stage only waits here, so it lends its token. It takes the token back even when the run is cancelled, because
-	// its caller releases it.
+	// The stage only waits here, so it lends its token. It takes the token back even when the run
+	// is cancelled, because its caller releases it.
 	w.tokens.Release(1)
 	defer w.tokens.Acquire(context.WithoutCancel(ctx), 1)
 	return w.spread(ctx, w.n, n, f)
 }
 
-// Each calls f for each of the objects in parallel. f may write only to its object. An error or a panic of f is reported
-// as an error of that object, and the other objects go on. Each returns an error only if ctx ends.
+// Each calls f for each of the objects in parallel. f may write only to its object. An error or a
+// panic of f is reported as an error of that object, and the other objects go on. Each returns an
+// error only if ctx ends.
 func (b *Build) Each(ctx context.Context, objects []*Object, f func(*Object) error) error {
 	stage, events := stageOf(ctx), &b.run.Events
 	if events.Begin != nil {
@@ -84,12 +86,13 @@ func (b *Build) Each(ctx context.Context, objects []*Object, f func(*Object) err
 	})
 }
 
-// Parts is the number of ranges that Split makes. It does not depend on the number of workers, so results that are
-// computed by part do not either.
+// Parts is the number of ranges that Split makes. It does not depend on the number of workers, so
+// results that are computed by part do not either.
 const Parts = 64
 
-// Split divides n items into Parts consecutive ranges and calls f for each that is not empty, in parallel. f may write
-// only to what belongs to its part or its items. The error is that of ctx or the first panic of f.
+// Split divides n items into Parts consecutive ranges and calls f for each that is not empty, in
+// parallel. f may write only to what belongs to its part or its items. The error is that of ctx or
+// the first panic of f.
 func (b *Build) Split(ctx context.Context, n int, f func(part, from, to int)) error {
 	parts := min(Parts, n)
 	failed := make([]error, parts)
@@ -106,19 +109,22 @@ func (b *Build) WriteTable(name string, write func(io.Writer) error) error {
 	return err
 }
 
-// Head is the first lines of a file. It may depend on the lines below it: Add passes those in order; the head is then
-// rewritten at the same length.
+// Head is the first lines of a file. It may depend on the lines below it: Add passes those in
+// order; the head is then rewritten at the same length.
 type Head interface {
 	Bytes() []byte
 	Add(lines []byte)
 }
 
-// linesAtOnce is the number of items that one call of WriteLines' function gets.
+// Lines appends the text of a range of items to buf.
+type Lines func(buf []byte, from, to int) []byte
+
+// linesAtOnce is the number of items that one call of a Lines gets.
 const linesAtOnce = 2048
 
-// WriteLines writes an output file of the build that lists n items, as WriteTable does. lines appends the text of a range
-// of items to buf. It is called in parallel; its results are written in order. A nil head means none.
-func (b *Build) WriteLines(ctx context.Context, name string, head Head, n int, lines func(buf []byte, from, to int) []byte) error {
+// WriteLines writes an output file of the build that lists n items, as WriteTable does. lines is
+// called in parallel; its results are written in order. head may be nil.
+func (b *Build) WriteLines(ctx context.Context, name string, head Head, n int, lines Lines) error {
 	path := b.Path(name)
 	b.tables = append(b.tables, path)
 	_, err := writeFile(path, func(w *output) error {
@@ -137,7 +143,9 @@ func (b *Build) WriteLines(ctx context.Context, name string, head Head, n int, l
 }
 
 // writeRanges writes the lines below the head.
-func (b *Build) writeRanges(ctx context.Context, w io.Writer, head Head, n int, lines func(buf []byte, from, to int) []byte) error {
+func (b *Build) writeRanges(
+	ctx context.Context, w io.Writer, head Head, n int, lines Lines,
+) error {
 	ranges := (n + linesAtOnce - 1) / linesAtOnce
 	// turns[i] is closed when the range before i is in the file, or will never be.
 	turns := make([]chan struct{}, ranges+1)
@@ -147,11 +155,13 @@ func (b *Build) writeRanges(ctx context.Context, w io.Writer, head Head, n int, 
 	close(turns[0])
 	failed := make([]error, ranges)
 	err := b.spread(ctx, ranges, func(i int) {
-		// Ranges begin in order and each has its own worker, so the range before this one is being worked on.
+		// Ranges begin in order and each has its own worker, so the range before this one is being
+		// worked on.
 		defer close(turns[i+1])
 		buf := buffers.Get().(*[]byte)
 		defer buffers.Put(buf)
-		failed[i] = protect(func() { *buf = lines((*buf)[:0], i*linesAtOnce, min(n, (i+1)*linesAtOnce)) })
+		from, to := i*linesAtOnce, min(n, (i+1)*linesAtOnce)
+		failed[i] = protect(func() { *buf = lines((*buf)[:0], from, to) })
 		select {
 		case <-turns[i]:
 		case <-ctx.Done(): // the range before may not have begun
@@ -167,8 +177,8 @@ func (b *Build) writeRanges(ctx context.Context, w io.Writer, head Head, n int, 
 	return cmp.Or(append(failed, err)...)
 }
 
-// protect runs f and turns a panic into an error, so that it costs one object and not the run: a fault in a mapped file
-// that became shorter while it was read, or a bug.
+// protect runs f and turns a panic into an error, so that it costs one object and not the run: a
+// fault in a mapped file that became shorter while it was read, or a bug.
 func protect(f func()) error {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	recovered := panics.Try(f)

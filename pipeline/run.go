@@ -24,8 +24,8 @@ type Task struct {
 	Scope  Scope
 	Stages []Stage
 
-	// Complete says that the stages make everything that the configuration asks for. Only then is the state of the run
-	// saved for the next one.
+	// Complete says that the stages make everything that the configuration asks for. Only then is
+	// the state of the run saved for the next one.
 	Complete bool
 }
 
@@ -44,7 +44,7 @@ type Options struct {
 
 // Events are functions that a run calls, from many goroutines. A nil function is not called.
 type Events struct {
-	Begin func(build, stage string, objects int)        // a stage begins to work on this number of objects
+	Begin func(build, stage string, objects int)        // a stage begins to work on objects
 	Step  func(build, stage string)                     // it is done with one of them
 	End   func(build, stage string, took time.Duration) // a stage is done
 	Error func(err *Error)                              // an error occurred
@@ -72,7 +72,8 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Result is what a run returns. Builds are in the order of the tasks, Errors in the order of builds, stages and objects.
+// Result is what a run returns. Builds are in the order of the tasks, Errors in the order of
+// builds, stages and objects.
 type Result struct {
 	Builds []*Build
 	Errors []*Error
@@ -88,8 +89,9 @@ type run struct {
 	errors []*Error
 }
 
-// Run runs the stages of each task on a new Build. Errors of objects and builds are in the Result, whose builds no longer
-// have symbols. The error is the cause of ctx's end, or the first error of the run under StopOnError.
+// Run runs the stages of each task on a new Build. Errors of objects and builds are in the Result,
+// whose builds no longer have symbols. The error is the cause of ctx's end, or the first error of
+// the run under StopOnError.
 func Run(ctx context.Context, tasks []Task, o Options) (*Result, error) {
 	if o.Jobs <= 0 {
 		o.Jobs = runtime.GOMAXPROCS(0)
@@ -99,10 +101,11 @@ func Run(ctx context.Context, tasks []Task, o Options) (*Result, error) {
 	r := &run{Options: o, workers: newWorkers(o.Jobs), stop: cancel}
 	result := &Result{}
 	for _, t := range tasks {
-		result.Builds = append(result.Builds, &Build{Config: t.Config, Dir: t.Dir, Scope: t.Scope, run: r})
+		b := &Build{Config: t.Config, Dir: t.Dir, Scope: t.Scope, run: r}
+		result.Builds = append(result.Builds, b)
 	}
-	// A build holds its symbols in memory from its begin to its end. One more build than there are workers keeps them busy
-	// while a build is in a part of a stage that is not parallel.
+	// A build holds its symbols in memory from its begin to its end. One more build than there are
+	// workers keeps them busy while a build is in a part of a stage that is not parallel.
 	r.workers.spread(ctx, o.Jobs+1, len(tasks), func(i int) {
 		r.build(ctx, &tasks[i], result.Builds[i])
 		result.Builds[i].release()

@@ -18,10 +18,11 @@ import (
 	"kas/elf"
 )
 
-// The state of a run is saved for the next run on the same output folder: the objects it read, what it found in them, and
-// the files it made from them. Everything in it is a fact about files that their identities name. A fact is not used if
-// one of its files has changed, and no fact is used by another version of kas. The state is in the user's cache folder,
-// because it holds times and inode numbers, and the output must not depend on those.
+// The state of a run is saved for the next run on the same output folder: the objects it read, what
+// it found in them, and the files it made from them. Everything in it is a fact about files that
+// their identities name. A fact is not used if one of its files has changed, and no fact is used by
+// another version of kas. The state is in the user's cache folder, because it holds times and inode
+// numbers, and the output must not depend on those.
 
 // stateFile returns the path of the build's state of this kas, "" if there is no cache.
 func (b *Build) stateFile() string {
@@ -43,8 +44,8 @@ const stateAge = 30 * 24 * time.Hour
 
 const stateFormat = "kas state 3"
 
-// settled is the time between the last change of a file and its opening that makes its identity reliable. A file that is
-// changed twice within a clock tick keeps its times.
+// settled is the time between the last change of a file and its opening that makes its identity
+// reliable. A file that is changed twice within a clock tick keeps its times.
 const settled = 100 * time.Millisecond
 
 // state is what the last run of this kas saved.
@@ -100,15 +101,16 @@ func (b *Build) configDigest() string {
 	return Digest(string(text))
 }
 
-// Unchanged reports whether the last run of this kas made everything that this run would make: from the same objects,
-// with the same configuration, and all of it still in place. It then sets the build's summary from the last run. The
-// objects must be listed, but need not be read.
+// Unchanged reports whether the last run of this kas made everything that this run would make: from
+// the same objects, with the same configuration, and all of it still in place. It then sets the
+// build's summary from the last run. The objects must be listed, but need not be read.
 func (b *Build) Unchanged(ctx context.Context) bool {
 	b.last = b.loadState()
 	if !b.run.All && b.upToDate(ctx) {
 		return true
 	}
-	// From here on the run may change files, so the saved state is no longer true. A killed run must not leave it.
+	// From here on the run may change files, so the saved state is no longer true. A killed run
+	// must not leave it.
 	os.Remove(b.stateFile())
 	return false
 }
@@ -134,8 +136,8 @@ func (b *Build) upToDate(ctx context.Context) bool {
 	if err != nil || changed.Load() || b.strays() {
 		return false
 	}
-	b.Arch, b.Toolchain, b.LTO, b.Release = s.summary.Arch, s.summary.Toolchain, s.summary.LTO, s.summary.Release
-	b.Stats = s.summary.Stats
+	b.Arch, b.Toolchain, b.LTO = s.summary.Arch, s.summary.Toolchain, s.summary.LTO
+	b.Release, b.Stats = s.summary.Release, s.summary.Stats
 	b.Skipped = true
 	return true
 }
@@ -146,7 +148,8 @@ func (k *objectState) holds(path string) bool {
 		(k.path == "" || k.made == elf.Identify(k.path))
 }
 
-// strays reports whether there are files that look like output and are not, which a run must remove.
+// strays reports whether there are files that look like output and are not, which a run must
+// remove.
 func (b *Build) strays() bool {
 	outputs := map[string]bool{}
 	for path := range b.last.tables {
@@ -166,15 +169,16 @@ func (b *Build) known(o *Object) *objectState {
 	if b.last == nil {
 		return nil
 	}
-	if k := b.last.objects[o.Name]; k != nil && k.identity != (elf.Identity{}) && k.identity == o.Identity {
-		return k
+	k := b.last.objects[o.Name]
+	if k == nil || k.identity == (elf.Identity{}) || k.identity != o.Identity {
+		return nil
 	}
-	return nil
+	return k
 }
 
-// Note returns what read finds in the object. If the last run noted it for the same state of the object and the same key,
-// read is not called. The key is a digest of everything else that the result depends on. T is kept as JSON, so only its
-// exported fields are noted.
+// Note returns what read finds in the object. If the last run noted it for the same state of the
+// object and the same key, read is not called. The key is a digest of everything else that the
+// result depends on. T is kept as JSON, so only its exported fields are noted.
 func Note[T any](b *Build, o *Object, key string, read func() (T, error)) (T, error) {
 	if k := b.known(o); k != nil && k.about == key && k.json != nil {
 		var noted T
@@ -190,8 +194,8 @@ func Note[T any](b *Build, o *Object, key string, read func() (T, error)) (T, er
 	return found, err
 }
 
-// encodeNote returns the JSON of a note, nil if JSON cannot represent it. It holds no tab and no line break: they are
-// escaped within strings, and Marshal writes none between them.
+// encodeNote returns the JSON of a note, nil if JSON cannot represent it. It holds no tab and no
+// line break: they are escaped within strings, and Marshal writes none between them.
 func encodeNote(found any) []byte {
 	text, err := json.Marshal(found)
 	if err != nil || bytes.Contains(text, []byte(`\ufffd`)) {
@@ -200,9 +204,9 @@ func encodeNote(found any) []byte {
 	return text
 }
 
-// Make calls write, which makes the output file from the object. If the last run made it from the same state of the
-// object with the same key, and it is unchanged since, write is not called. The key is a digest of everything else that
-// the file depends on. write returns the size of the file.
+// Make calls write, which makes the output file from the object. If the last run made it from the
+// same state of the object with the same key, and it is unchanged since, write is not called. The
+// key is a digest of everything else that the file depends on. write returns the size of the file.
 func (b *Build) Make(o *Object, output, key string, write func() (int64, error)) error {
 	if k := b.known(o); k != nil && k.product.key == key && k.path == output &&
 		k.made != (elf.Identity{}) && k.made == elf.Identify(output) {
@@ -218,8 +222,8 @@ func (b *Build) Make(o *Object, output, key string, write func() (int64, error))
 	return err
 }
 
-// trusted reports whether the object's identity determines its content. It does not if the object was changed just before
-// it was opened.
+// trusted reports whether the object's identity determines its content. It does not if the object
+// was changed just before it was opened.
 func (o *Object) trusted() bool {
 	last := max(o.Identity.Mtime, o.Identity.Ctime)
 	return o.Identity != (elf.Identity{}) && o.opened.Sub(time.Unix(0, last)) > settled
@@ -274,7 +278,8 @@ func (o *Object) appendState(line []byte) []byte {
 func dropOld(cache string) {
 	files, _ := os.ReadDir(cache)
 	for _, f := range files {
-		if info, err := f.Info(); err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > stateAge {
+		info, err := f.Info()
+		if err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > stateAge {
 			os.Remove(filepath.Join(cache, f.Name()))
 		}
 	}
@@ -297,7 +302,10 @@ func (b *Build) loadState() *state {
 	if len(head) < 4 || head[0] != stateFormat {
 		return nil
 	}
-	s := &state{config: head[1], clean: head[2] == "true", objects: map[string]*objectState{}, tables: map[string]elf.Identity{}}
+	s := &state{
+		config: head[1], clean: head[2] == "true",
+		objects: map[string]*objectState{}, tables: map[string]elf.Identity{},
+	}
 	if json.Unmarshal([]byte(head[3]), &s.summary) != nil {
 		return nil
 	}
@@ -319,8 +327,9 @@ func (s *state) add(line []byte) bool {
 		s.tables[path] = c.identity()
 	case "object":
 		name := c.quoted()
-		o := &objectState{identity: c.identity(), product: product{c.text(), c.quoted(), c.identity()}, note: note{about: c.text()}}
-		if len(c.rest) > 0 {
+		o := &objectState{identity: c.identity()}
+		o.product = product{c.text(), c.quoted(), c.identity()}
+		if o.about = c.text(); len(c.rest) > 0 {
 			o.json = c.rest
 		}
 		s.objects[name] = o

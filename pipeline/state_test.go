@@ -7,7 +7,8 @@ import (
 	"kas/elf"
 )
 
-// An object that was changed within the clock's tick before it was opened may be changed again unseen.
+// An object that was changed within the clock's tick before it was opened may be changed again
+// unseen.
 func TestTrusted(t *testing.T) {
 	opened := time.Unix(1000, 0)
 	at := func(before time.Duration) int64 { return opened.Add(-before).UnixNano() }

@@ -25,8 +25,8 @@ const (
 	tooLong    = "name as long as the kernel's limit"
 )
 
-// maxLength returns the limit on the length of an alias: that of the configuration, else that of the build's release,
-// else the newer one.
+// maxLength returns the limit on the length of an alias: that of the configuration, else that of
+// the build's release, else the newer one.
 func maxLength(b *pipeline.Build) int {
 	if b.Config.Alias.MaxLength > 0 {
 		return b.Config.Alias.MaxLength
@@ -43,7 +43,8 @@ func maxLength(b *pipeline.Build) int {
 	return maxName
 }
 
-// locationText returns the location as an alias shows it, before folding: FILE, UNIT if it is another file, LINE.
+// locationText returns the location as an alias shows it, before folding: FILE, UNIT if it is
+// another file, LINE.
 func locationText(l *pipeline.Location, withLine bool) string {
 	s := l.File
 	if l.Unit != "" && l.Unit != l.File {
@@ -64,12 +65,14 @@ type namer struct {
 	b     *pipeline.Build
 	sep   string
 	limit int
-	used  map[string]pipeline.Ref // names with the separator and aliases, and a symbol that has each
+	used  map[string]pipeline.Ref // symbols of the names with the separator and of the aliases
 }
 
-// nameAll gives an alias to each duplicate that has a location. No alias equals another one or the name of a symbol.
+// nameAll gives an alias to each duplicate that has a location. No alias equals another one or the
+// name of a symbol.
 func nameAll(ctx context.Context, b *pipeline.Build) error {
-	n := &namer{b: b, sep: b.Config.Alias.Separator, limit: maxLength(b), used: map[string]pipeline.Ref{}}
+	sep := b.Config.Alias.Separator
+	n := &namer{b: b, sep: sep, limit: maxLength(b), used: map[string]pipeline.Ref{}}
 	if err := n.findUsed(ctx); err != nil {
 		return err
 	}
@@ -85,7 +88,8 @@ func nameAll(ctx context.Context, b *pipeline.Build) error {
 	return nil
 }
 
-// findUsed finds the names that contain the separator: only these can equal an alias with a location.
+// findUsed finds the names that contain the separator: only these can equal an alias with a
+// location.
 func (n *namer) findUsed(ctx context.Context) error {
 	var used [pipeline.Parts][]int
 	err := n.b.Split(ctx, n.b.Names.Len(), func(part, from, to int) {
@@ -104,7 +108,8 @@ func (n *namer) findUsed(ctx context.Context) error {
 	return err
 }
 
-// restoreNames restores the original name of each symbol that link-time optimization renamed, if no other symbol has it.
+// restoreNames restores the original name of each symbol that link-time optimization renamed, if no
+// other symbol has it.
 func (n *namer) restoreNames() {
 	for i := range n.b.Objects {
 		o := &n.b.Objects[i]
@@ -153,8 +158,8 @@ func (n *namer) unnamed() []spelling {
 	return all
 }
 
-// collide gives an alias to each duplicate that shares its spelling with no other. It returns the rest, in sets of one
-// spelling, in the order of the input.
+// collide gives an alias to each duplicate that shares its spelling with no other. It returns the
+// rest, in sets of one spelling, in the order of the input.
 func (n *namer) collide(sets [][]spelling, withLine bool) [][]spelling {
 	spelled := map[string][]spelling{}
 	var order []string
@@ -187,8 +192,8 @@ func (n *namer) collide(sets [][]spelling, withLine bool) [][]spelling {
 	return tied
 }
 
-// markOwn reports whether owner, the symbol that has the name already, is the alias that an earlier run gave to this
-// duplicate. If so, it notes that in the duplicate.
+// markOwn reports whether owner, the symbol that has the name already, is the alias that an earlier
+// run gave to this duplicate. If so, it notes that in the duplicate.
 func (n *namer) markOwn(s spelling, owner pipeline.Ref) bool {
 	o := &n.b.Objects[s.object]
 	mine := &o.Symbols[s.d.Symbol]
@@ -205,7 +210,8 @@ func (n *namer) give(s spelling, alias string) {
 	n.used[alias] = pipeline.Ref{Object: s.object, Symbol: s.d.Symbol}
 }
 
-// number gives aliases to duplicates of one spelling: with ordinals in the order of objects and addresses.
+// number gives aliases to duplicates of one spelling: with ordinals in the order of objects and
+// addresses.
 func (n *namer) number(set []spelling) {
 	slices.SortStableFunc(set, n.compareAddresses)
 	ordinal := 0
@@ -240,8 +246,8 @@ func (n *namer) compareAddresses(x, y spelling) int {
 	)
 }
 
-// spell returns an alias. If it is longer than the limit, the front of its location is cut off. It returns false if no
-// byte of the location fits.
+// spell returns an alias. If it is longer than the limit, the front of its location is cut off. It
+// returns false if no byte of the location fits.
 func (n *namer) spell(d *pipeline.Duplicate, location, ordinal string) (string, bool) {
 	base := n.b.Groups[d.Group].Base
 	folded := registry.Fold(location)
@@ -256,37 +262,43 @@ func (n *namer) spell(d *pipeline.Duplicate, location, ordinal string) (string, 
 	return base + n.sep + folded + ordinal, true
 }
 
-// prove checks the result of nameAll, independently of how it was made: no two aliases of the build are equal, no alias is
-// the name of a symbol, and none is longer than the kernel allows.
+// prove checks the result of nameAll, independently of how it was made: no two aliases of the build
+// are equal, no alias is the name of a symbol, and none is longer than the kernel allows.
 func prove(b *pipeline.Build) error {
 	owners := map[string]pipeline.Ref{}
-	text := func(r pipeline.Ref) string {
-		o, s := b.Ref(r)
-		return fmt.Sprintf("%s %s at %#x", o.Name, s.Name, s.Value)
-	}
 	limit := maxLength(b)
 	for i := range b.Objects {
-		o := &b.Objects[i]
-		for j := range o.Duplicates {
-			d := &o.Duplicates[j]
+		for j := range b.Objects[i].Duplicates {
+			d := &b.Objects[i].Duplicates[j]
 			if d.Alias == "" {
 				continue
 			}
 			ref := pipeline.Ref{Object: int32(i), Symbol: d.Symbol}
 			if other, ok := owners[d.Alias]; ok {
-				return fmt.Errorf("not unique: %s is the alias of %s and of %s", d.Alias, text(other), text(ref))
-			}
-			if len(d.Alias) > limit {
-				return fmt.Errorf("too long: %s, the alias of %s, has %d bytes of %d", d.Alias, text(ref), len(d.Alias), limit)
+				return notUnique(b, ref, d.Alias, "also that of "+symbolText(b, other))
 			}
 			if symbols := b.Find(d.Alias); symbols != nil {
-				return fmt.Errorf("not unique: %s, the alias of %s, is the symbol %s", d.Alias, text(ref), text(symbols[0]))
+				return notUnique(b, ref, d.Alias, "the name of "+symbolText(b, symbols[0]))
 			}
 			if b.Scope.Takes(d.Alias) {
-				return fmt.Errorf("not unique: %s, the alias of %s, is a symbol or an alias of the kernel", d.Alias, text(ref))
+				return notUnique(b, ref, d.Alias, "a symbol or an alias of the kernel")
+			}
+			if len(d.Alias) > limit {
+				return fmt.Errorf("%s, the alias of %s, is too long: %d bytes, the limit is %d",
+					d.Alias, symbolText(b, ref), len(d.Alias), limit)
 			}
 			owners[d.Alias] = ref
 		}
 	}
 	return nil
+}
+
+func notUnique(b *pipeline.Build, r pipeline.Ref, alias, other string) error {
+	owner := symbolText(b, r)
+	return fmt.Errorf("%s, the alias of %s, is not unique: it is %s", alias, owner, other)
+}
+
+func symbolText(b *pipeline.Build, r pipeline.Ref) string {
+	o, s := b.Ref(r)
+	return fmt.Sprintf("%s of %s at %#x", s.Name, o.Name, s.Value)
 }

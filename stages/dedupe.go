@@ -8,11 +8,12 @@ import (
 	"kas/pipeline"
 )
 
-// Dedupe sorts the symbols of all objects by name, so that symbols of one name are neighbours. It keeps names that only
-// one symbol has, because normalize may find that they repeat without their suffixes.
+// Dedupe sorts the symbols of all objects by name, so that symbols of one name are neighbours. It
+// keeps names that only one symbol has, because normalize may find that they repeat without their
+// suffixes.
 //
-// It is a parallel bucket sort: symbols are distributed into buckets by the first bytes of their names, and the buckets
-// are then sorted at the same time.
+// It is a parallel bucket sort: symbols are distributed into buckets by the first bytes of their
+// names, and the buckets are then sorted at the same time.
 func Dedupe(ctx context.Context, b *pipeline.Build) error {
 	all := newLayout(b)
 	buckets, err := all.distribute(ctx)
@@ -63,8 +64,8 @@ func (l layout) each(from, to int, f func(i int, r pipeline.Ref, name string)) {
 		for i >= l.first[object+1] {
 			object++
 		}
-		symbol := i - l.first[object]
-		f(i, pipeline.Ref{Object: int32(object), Symbol: int32(symbol)}, l.b.Objects[object].Symbols[symbol].Name)
+		r := pipeline.Ref{Object: int32(object), Symbol: int32(i - l.first[object])}
+		f(i, r, l.b.Objects[object].Symbols[r.Symbol].Name)
 	}
 }
 
@@ -72,7 +73,9 @@ func (l layout) each(from, to int, f func(i int, r pipeline.Ref, name string)) {
 func (l layout) borders() []uint64 {
 	var sample []uint64
 	for i := 0; i < l.len(); i += max(1, l.len()/4096) {
-		l.each(i, i+1, func(_ int, _ pipeline.Ref, name string) { sample = append(sample, nameKey(name, 0)) })
+		l.each(i, i+1, func(_ int, _ pipeline.Ref, name string) {
+			sample = append(sample, nameKey(name, 0))
+		})
 	}
 	slices.Sort(sample)
 	var borders []uint64
@@ -102,7 +105,8 @@ func (l layout) distribute(ctx context.Context) (*buckets, error) {
 	borders := l.borders()
 	all := make([]keyed, l.len())
 	bucketOf := make([]uint8, l.len())
-	var next [pipeline.Parts][pipeline.Parts]int // by part of the layout and bucket: first the count, then where the next goes
+	// By part of the layout and by bucket: first the number of symbols, then the index of the next.
+	var next [pipeline.Parts][pipeline.Parts]int
 	err := l.b.Split(ctx, l.len(), func(part, from, to int) {
 		l.each(from, to, func(i int, r pipeline.Ref, name string) {
 			all[i] = keyed{nameKey(name, 0), r}
@@ -138,8 +142,8 @@ type keyed struct {
 	ref pipeline.Ref
 }
 
-// nameKey returns the eight bytes of a name from depth on as a number. Numbers compare as the bytes do. Names contain no
-// NUL byte, so a NUL at the end says that the name ends within the key.
+// nameKey returns the eight bytes of a name from depth on as a number. Numbers compare as the bytes
+// do. Names contain no NUL byte, so a NUL at the end says that the name ends within the key.
 func nameKey(name string, depth int) uint64 {
 	if len(name) >= depth+8 {
 		b := name[depth : depth+8]
@@ -156,8 +160,9 @@ func nameKey(name string, depth int) uint64 {
 	return key
 }
 
-// sortNames sorts symbols by name, then by Ref, and appends the number of symbols of each name to counts. The names agree
-// up to depth, and the keys are the eight bytes from there. Comparing keys avoids reading the names from memory.
+// sortNames sorts symbols by name, then by Ref, and appends the number of symbols of each name to
+// counts. The names agree up to depth, and the keys are the eight bytes from there. Comparing keys
+// avoids reading the names from memory.
 func sortNames(b *pipeline.Build, list []keyed, depth int, counts []int32) []int32 {
 	slices.SortFunc(list, func(x, y keyed) int {
 		switch {

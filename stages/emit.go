@@ -12,8 +12,8 @@ import (
 	"kas/pipeline"
 )
 
-// Emit writes vmlinux.syms and a copy of each module that has aliases, with the aliases in its symbol table. The inputs
-// are only read.
+// Emit writes vmlinux.syms and a copy of each module that has aliases, with the aliases in its
+// symbol table. The inputs are only read.
 func Emit(ctx context.Context, b *pipeline.Build) error { return emit(ctx, b, true) }
 
 // EmitModules is Emit without vmlinux.syms.
@@ -47,7 +47,8 @@ func emit(ctx context.Context, b *pipeline.Build, vmlinux bool) error {
 	return sweep(b)
 }
 
-// hasCopy reports whether a module gets a copy because of its aliases or of what is added to it later.
+// hasCopy reports whether a module gets a copy because of its aliases or of what is added to it
+// later.
 func hasCopy(b *pipeline.Build, o *pipeline.Object) bool {
 	carried := func(d pipeline.Duplicate) bool { return b.Scope.Carries(o, &d) }
 	return slices.ContainsFunc(o.Duplicates, carried) || b.Scope.LaterKey(o) != ""
@@ -73,7 +74,8 @@ func dropAliases(o *pipeline.Object) {
 	}
 }
 
-// outputPath returns the path of a module's copy: modules/**/X.o.kas in the build's folder, or beside the input.
+// outputPath returns the path of a module's copy: modules/**/X.o.kas in the build's folder, or
+// beside the input.
 func outputPath(b *pipeline.Build, o *pipeline.Object) string {
 	if b.Config.Emit.Beside {
 		return configs.Uncompressed(o.Path) + ".kas"
@@ -84,7 +86,8 @@ func outputPath(b *pipeline.Build, o *pipeline.Object) string {
 // emitModule writes the copy of a module, unless the last run wrote the same.
 func emitModule(b *pipeline.Build, o *pipeline.Object) error {
 	path, list := outputPath(b, o), carriedAliases(b, o)
-	return b.Make(o, path, aliasKey(list)+b.Scope.LaterKey(o), func() (int64, error) { return writeModule(o, list, path) })
+	key := aliasKey(list) + b.Scope.LaterKey(o)
+	return b.Make(o, path, key, func() (int64, error) { return writeModule(o, list, path) })
 }
 
 // writeModule writes a copy of a module with the aliases added.
@@ -110,8 +113,8 @@ func aliasKey(list []elf.Alias) string {
 	return pipeline.Digest(string(text))
 }
 
-// linkModule makes a symbolic link to a module without aliases where its copy would be. If the module is compressed, it
-// writes an uncompressed copy instead.
+// linkModule makes a symbolic link to a module without aliases where its copy would be. If the
+// module is compressed, it writes an uncompressed copy instead.
 func linkModule(b *pipeline.Build, o *pipeline.Object) error {
 	target := outputPath(b, o)
 	if configs.Uncompressed(o.Path) != o.Path {
@@ -128,18 +131,20 @@ func linkModule(b *pipeline.Build, o *pipeline.Object) error {
 	if to, err = filepath.Rel(from, to); err != nil {
 		return err
 	}
-	err = b.Make(o, target, "link to "+to, func() (int64, error) { return 0, pipeline.Symlink(to, target) })
+	link := func() (int64, error) { return 0, pipeline.Symlink(to, target) }
+	err = b.Make(o, target, "link to "+to, link)
 	o.Emitted = 0 // a link counts no bytes
 	return err
 }
 
-// sweep removes what earlier runs left and this one does not write: copies of modules that no longer have aliases, and
-// temporary files of killed runs.
+// sweep removes what earlier runs left and this one does not write: copies of modules that no
+// longer have aliases, and temporary files of killed runs.
 func sweep(b *pipeline.Build) error {
 	outputs := map[string]bool{}
+	link := b.Config.Emit.Unaliased == "link"
 	for i := range b.Objects {
 		if o := &b.Objects[i]; !o.Vmlinux && b.Scope.Owns(o) {
-			outputs[outputPath(b, o)] = hasCopy(b, o) || o.Readable() && b.Config.Emit.Unaliased == "link"
+			outputs[outputPath(b, o)] = hasCopy(b, o) || link && o.Readable()
 		}
 	}
 	for _, name := range tableFiles {

@@ -11,8 +11,8 @@ import (
 	"kas/pipeline"
 )
 
-// Normalize merges names that differ only in what link-time optimization added, drops names that one symbol has, and
-// makes each object's list of duplicates.
+// Normalize merges names that differ only in what link-time optimization added, drops names that
+// one symbol has, and makes each object's list of duplicates.
 func Normalize(ctx context.Context, b *pipeline.Build) error {
 	wanted := Wanted(b.Config.Alias.Names)
 	groups, err := merge(ctx, b, wanted)
@@ -23,16 +23,21 @@ func Normalize(ctx context.Context, b *pipeline.Build) error {
 	b.Groups = slices.DeleteFunc(groups, func(g pipeline.Group) bool {
 		return len(g.Members) < 2 && !(len(g.Members) == 1 && (wanted(g.Base) || suffixFree(b, &g)))
 	})
-	slices.SortFunc(b.Groups, func(x, y pipeline.Group) int { return strings.Compare(x.Base, y.Base) })
+	slices.SortFunc(b.Groups, func(x, y pipeline.Group) int {
+		return strings.Compare(x.Base, y.Base)
+	})
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	return listDuplicates(ctx, b)
 }
 
-// merge returns a group for each name that several symbols have, with their suffixes or without, and for each name that
-// is wanted in any case. A group may have one symbol, or none after its symbols moved to their base names.
-func merge(ctx context.Context, b *pipeline.Build, wanted func(base string) bool) ([]pipeline.Group, error) {
+// merge returns a group for each name that several symbols have, with their suffixes or without,
+// and for each name that is wanted in any case. A group may have one symbol, or none after its
+// symbols moved to their base names.
+func merge(
+	ctx context.Context, b *pipeline.Build, wanted func(base string) bool,
+) ([]pipeline.Group, error) {
 	var parts [pipeline.Parts]struct {
 		groups []pipeline.Group
 		moves  []renamed
@@ -71,7 +76,9 @@ type renamed struct {
 }
 
 // cutMembers returns the symbols of a name whose base name it is, and appends the others to moves.
-func cutMembers(b *pipeline.Build, members []pipeline.Ref, moves []renamed) ([]pipeline.Ref, []renamed) {
+func cutMembers(
+	b *pipeline.Build, members []pipeline.Ref, moves []renamed,
+) ([]pipeline.Ref, []renamed) {
 	kept, copied := members, false
 	for i, r := range members {
 		o, s := b.Ref(r)
@@ -89,7 +96,8 @@ func cutMembers(b *pipeline.Build, members []pipeline.Ref, moves []renamed) ([]p
 	return kept, moves
 }
 
-// moveRenamed adds renamed symbols to the groups of their base names. groups are sorted by base name.
+// moveRenamed adds renamed symbols to the groups of their base names. groups are sorted by base
+// name.
 func moveRenamed(b *pipeline.Build, groups []pipeline.Group, moves []renamed) []pipeline.Group {
 	slices.SortFunc(moves, func(x, y renamed) int {
 		return cmp.Or(strings.Compare(x.base, y.base), x.ref.Compare(y.ref))
@@ -125,8 +133,8 @@ func join(members []pipeline.Ref, moves []renamed) []pipeline.Ref {
 	return all
 }
 
-// dropRestored removes from each group the names that an earlier run restored (alias.suffix_free): foo with the extent of
-// foo.llvm.123 is its alias, not another symbol.
+// dropRestored removes from each group the names that an earlier run restored (alias.suffix_free):
+// foo with the extent of foo.llvm.123 is its alias, not another symbol.
 func dropRestored(b *pipeline.Build, groups []pipeline.Group) {
 	for g := range groups {
 		group := &groups[g]
@@ -149,8 +157,8 @@ func sameExtent(b *pipeline.Build, x, y pipeline.Ref) bool {
 	return x.Object == y.Object && s.Section == o.Section && s.Value == o.Value && s.Size == o.Size
 }
 
-// suffixFree reports whether the base name becomes the alias of the group's only symbol, because the toolchain renamed it
-// and no other symbol has that name.
+// suffixFree reports whether the base name becomes the alias of the group's only symbol, because
+// the toolchain renamed it and no other symbol has that name.
 func suffixFree(b *pipeline.Build, g *pipeline.Group) bool {
 	if !b.Config.Alias.SuffixFree || len(g.Members) != 1 {
 		return false
@@ -163,7 +171,7 @@ func suffixFree(b *pipeline.Build, g *pipeline.Group) bool {
 // listDuplicates makes each object's list of its members of the groups.
 func listDuplicates(ctx context.Context, b *pipeline.Build) error {
 	free := make([]bool, len(b.Groups))
-	groupOf := make([][]int32, len(b.Objects)) // for each symbol its group plus 1, 0 for none; nil for an object without any
+	groupOf := make([][]int32, len(b.Objects)) // by object and symbol: its group plus 1, 0 if none
 	for g := range b.Groups {
 		free[g] = suffixFree(b, &b.Groups[g])
 		for _, r := range b.Groups[g].Members {
@@ -197,7 +205,8 @@ func listMembers(b *pipeline.Build, o *pipeline.Object, groupOf []int32, free []
 		}
 		s := &o.Symbols[i]
 		_, meaning, act := classify(s.Name, o.Sections[s.Section].Code, b.Toolchain, b.LTO)
-		d := pipeline.Duplicate{Symbol: int32(i), Group: g - 1, Suffix: meaning, SuffixFree: free[g-1]}
+		d := pipeline.Duplicate{Symbol: int32(i), Group: g - 1, Suffix: meaning}
+		d.SuffixFree = free[d.Group]
 		if act == skip {
 			d.Reason = meaning
 		}
@@ -206,7 +215,8 @@ func listMembers(b *pipeline.Build, o *pipeline.Object, groupOf []int32, free []
 	}
 }
 
-// Wanted returns a function that reports whether a base name gets an alias even if only one symbol has it.
+// Wanted returns a function that reports whether a base name gets an alias even if only one symbol
+// has it.
 func Wanted(n configs.Names) func(base string) bool {
 	return func(base string) bool {
 		if n.All {

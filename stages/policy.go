@@ -10,8 +10,8 @@ import (
 	"kas/configs"
 )
 
-// Policy is what a registry says of the choices that decide which symbols get an alias and how it is spelled: words KEY=VALUE
-// between blanks, for people and ParsePolicy.
+// Policy returns the policy line of a registry: the settings that decide which symbols get an alias
+// and what it looks like. It consists of words KEY=VALUE, separated by blanks.
 func Policy(a *configs.Alias) string {
 	names := "names=duplicates"
 	switch {
@@ -35,7 +35,8 @@ func Policy(a *configs.Alias) string {
 	return strings.Join(words, " ")
 }
 
-// ParsePolicy reads what Policy wrote. A word that it does not know is an error: what that asks for would not be done.
+// ParsePolicy parses the result of Policy. An unknown word is an error, because its setting would
+// be ignored.
 func ParsePolicy(text string) (a configs.Alias, err error) {
 	for _, word := range strings.Fields(text) {
 		key, value, _ := strings.Cut(word, "=")
@@ -67,22 +68,27 @@ func ParsePolicy(text string) (a configs.Alias, err error) {
 		}
 	}
 	if a.Separator == "" || a.Line == "" || a.Symbols == "" {
-		return a, fmt.Errorf("policy %q is not complete", text)
+		return a, fmt.Errorf("policy %q is incomplete: it needs separator, line and symbols", text)
 	}
 	return a, nil
 }
 
-var errUnknown = errors.New("an unknown word")
+var errUnknown = errors.New("unknown word")
 
-// joinWords makes one word of several that may hold anything.
+// escapes are the bytes that end a word or separate words of a list.
+var escapes = strings.NewReplacer("%", "%25", ",", "%2C", " ", "%20", "\t", "%09", "\n", "%0A",
+	"\r", "%0D", "\v", "%0B", "\f", "%0C")
+
+// joinWords encodes a list of strings as one word.
 func joinWords(words []string) string {
 	escaped := make([]string, len(words))
 	for i, w := range words {
-		escaped[i] = strings.NewReplacer("%", "%25", ",", "%2C", " ", "%20", "\t", "%09", "\n", "%0A", "\r", "%0D", "\v", "%0B", "\f", "%0C").Replace(w)
+		escaped[i] = escapes.Replace(w)
 	}
 	return strings.Join(escaped, ",")
 }
 
+// splitWords is the inverse of joinWords.
 func splitWords(word string) (words []string, err error) {
 	if word == "" {
 		return nil, nil

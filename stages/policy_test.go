@@ -40,10 +40,10 @@ func TestPolicy(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"separator=@ line=opening symbols=text color=red": "an unknown word",
-		"separator=@ symbols=text":                        "is not complete",
-		"separator=@ line=none symbols=text names=some":   "an unknown word",
-		"": "is not complete",
+		"separator=@ line=opening symbols=text color=red": "unknown word",
+		"separator=@ symbols=text":                        "is incomplete",
+		"separator=@ line=none symbols=text names=some":   "unknown word",
+		"": "is incomplete",
 		"separator=@ line=none symbols=text max_length=x": "invalid syntax",
 		"separator=@ line=none symbols=text globs=%zz":    "invalid URL escape",
 	} {

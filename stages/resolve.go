@@ -11,8 +11,9 @@ import (
 	"kas/pipeline"
 )
 
-// Resolve finds the location of each duplicate that gets an alias, makes the aliases, and proves that they are unique. It
-// opens only the objects that have such a duplicate, in parallel, and reads only the units that contain one.
+// Resolve finds the location of each duplicate that gets an alias, makes the aliases, and proves
+// that they are unique. It opens only the objects that have such a duplicate, in parallel, and
+// reads only the units that contain one.
 func Resolve(ctx context.Context, b *pipeline.Build) error {
 	if err := choose(ctx, b); err != nil {
 		return err
@@ -26,7 +27,8 @@ func Resolve(ctx context.Context, b *pipeline.Build) error {
 	return prove(b)
 }
 
-// choose sets the reason of each duplicate that gets no alias because of the configuration or of what it is.
+// choose sets the reason of each duplicate that gets no alias because of the configuration or of
+// what it is.
 func choose(ctx context.Context, b *pipeline.Build) error {
 	filter, err := neverFilter(b.Config.Alias.Never)
 	if err != nil {
@@ -126,8 +128,11 @@ type declarations struct {
 	Evidence  evidence
 }
 
-// declarationsOf finds the declarations of the chosen duplicates of an object. They are noted for the next run.
-func declarationsOf(ctx context.Context, b *pipeline.Build, o *pipeline.Object) (declarations, error) {
+// declarationsOf finds the declarations of the chosen duplicates of an object. They are noted for
+// the next run.
+func declarationsOf(
+	ctx context.Context, b *pipeline.Build, o *pipeline.Object,
+) (declarations, error) {
 	list := chosen(o)
 	var key []byte
 	for _, d := range list {
@@ -142,7 +147,9 @@ func declarationsOf(ctx context.Context, b *pipeline.Build, o *pipeline.Object) 
 }
 
 // readDeclarations reads the debugging information of an object.
-func readDeclarations(ctx context.Context, o *pipeline.Object, list []*pipeline.Duplicate) (declarations, error) {
+func readDeclarations(
+	ctx context.Context, o *pipeline.Object, list []*pipeline.Duplicate,
+) (declarations, error) {
 	found := declarations{Evidence: *newEvidence()}
 	f, err := o.Open()
 	if err != nil {
@@ -173,7 +180,8 @@ func readDeclarations(ctx context.Context, o *pipeline.Object, list []*pipeline.
 	return found, err
 }
 
-// settle sets the location of a duplicate from its declaration. line is the configuration's alias.line.
+// settle sets the location of a duplicate from its declaration. line is the configuration's
+// alias.line.
 func settle(d *pipeline.Duplicate, l dwarf.Location, source roots, line string) {
 	if l.Method == dwarf.None || l.File == "" {
 		return
@@ -184,8 +192,10 @@ func settle(d *pipeline.Duplicate, l dwarf.Location, source roots, line string) 
 		Unit:   source.relative(l.Unit, l.CompDir),
 		Method: methodNames[l.Method],
 	}
-	// The tree may name the unit in a #line directive already: "fs/binfmt_elf.c:compat_binfmt_elf.c" (see kas inc).
-	if file, unit, ok := strings.Cut(d.Location.File, ":"); ok && path.Base(unit) == path.Base(d.Location.Unit) {
+	// The tree may name the unit in a #line directive already:
+	// "fs/binfmt_elf.c:compat_binfmt_elf.c" (see kas inc).
+	file, unit, ok := strings.Cut(d.Location.File, ":")
+	if ok && path.Base(unit) == path.Base(d.Location.Unit) {
 		d.Location.File = file
 	}
 	if line != "declaration" && l.Opening > 0 {
@@ -203,9 +213,9 @@ var methodNames = map[dwarf.Method]string{
 	dwarf.ByFile:     "file",
 }
 
-// fileSymbol returns the location of a local symbol of an object without debugging information: the name of its source
-// file. The folder is known only for a module of one source file, because kbuild names the module after the file and puts
-// it into the same folder.
+// fileSymbol returns the location of a local symbol of an object without debugging information: the
+// name of its source file. The folder is known only for a module of one source file, because kbuild
+// names the module after the file and puts it into the same folder.
 func fileSymbol(o *pipeline.Object, d *pipeline.Duplicate) pipeline.Location {
 	file := o.Files[o.Symbols[d.Symbol].File]
 	switch path.Ext(file) {
@@ -223,11 +233,12 @@ func fileSymbol(o *pipeline.Object, d *pipeline.Duplicate) pipeline.Location {
 
 func stem(file string) string { return strings.TrimSuffix(path.Base(file), path.Ext(file)) }
 
-// ofOneFile reports whether a module was made from one source file. The files that modpost adds do not count.
+// ofOneFile reports whether a module was made from one source file. The files that modpost adds do
+// not count.
 func ofOneFile(o *pipeline.Object) bool {
 	n := 0
 	for _, file := range o.Files[1:] {
-		if base := path.Base(file); !strings.HasSuffix(base, ".mod.c") && !strings.HasSuffix(base, "module-common.c") {
+		if !strings.HasSuffix(file, ".mod.c") && !strings.HasSuffix(file, "module-common.c") {
 			n++
 		}
 	}

@@ -1,32 +1,34 @@
 package stages
 
 import (
+	"maps"
 	"path"
 	"slices"
 	"strings"
 )
 
-// evidence is what one object's units say about where the source lies.
+// evidence is what the units of an object say about the location of the source tree.
 type evidence struct {
-	Dirs  set // folders of compilation
+	Dirs  set // compilation folders (DW_AT_comp_dir)
 	Files set // absolute paths of primary source files
-	Roots set // source roots that a unit gives away by itself
+	Roots set // source roots that follow from a single unit
 }
 
 type set map[string]bool
 
-// topLevel is the folders of the kernel's source root.
-var topLevel = map[string]bool{
-	"arch": true, "block": true, "certs": true, "crypto": true, "drivers": true, "fs": true, "include": true, "init": true,
-	"io_uring": true, "ipc": true, "kernel": true, "lib": true, "mm": true, "net": true, "rust": true, "samples": true,
-	"scripts": true, "security": true, "sound": true, "tools": true, "usr": true, "virt": true,
+// topLevel lists the folders in the root of the kernel's source tree.
+var topLevel = set{
+	"arch": true, "block": true, "certs": true, "crypto": true, "drivers": true, "fs": true,
+	"include": true, "init": true, "io_uring": true, "ipc": true, "kernel": true, "lib": true,
+	"mm": true, "net": true, "rust": true, "samples": true, "scripts": true, "security": true,
+	"sound": true, "tools": true, "usr": true, "virt": true,
 }
 
 func newEvidence() *evidence {
 	return &evidence{Dirs: set{}, Files: set{}, Roots: set{}}
 }
 
-// add takes the name and the folder of a unit, as its compiler wrote them.
+// add adds a unit: its DW_AT_name and DW_AT_comp_dir.
 func (e *evidence) add(name, compDir string) {
 	if path.IsAbs(compDir) {
 		e.Dirs[path.Clean(compDir)] = true
@@ -41,9 +43,9 @@ func (e *evidence) add(name, compDir string) {
 	if root, ok := strings.CutSuffix(full, "/init/main.c"); ok {
 		e.Roots[root] = true
 	}
-	// Compiled in the source tree or in a folder below its root: the root is what both paths share.
+	// If the unit was compiled in the source tree, the root is the common part of both paths.
 	if path.IsAbs(name) && path.IsAbs(compDir) {
-		if root := commonDir(full, path.Clean(compDir)+"/"); startsTopLevel(full, root) {
+		if root := commonDir(full, path.Clean(compDir)+"/"); inTopLevel(full, root) {
 			e.Roots[root] = true
 		}
 		e.Files[full] = true
@@ -51,14 +53,12 @@ func (e *evidence) add(name, compDir string) {
 }
 
 func (e *evidence) merge(o *evidence) {
-	for _, m := range []struct{ to, from set }{{e.Dirs, o.Dirs}, {e.Files, o.Files}, {e.Roots, o.Roots}} {
-		for k := range m.from {
-			m.to[k] = true
-		}
-	}
+	maps.Copy(e.Dirs, o.Dirs)
+	maps.Copy(e.Files, o.Files)
+	maps.Copy(e.Roots, o.Roots)
 }
 
-// commonDir is the deepest folder that both paths lie in.
+// commonDir returns the deepest folder that contains both paths.
 func commonDir(a, b string) string {
 	dir := 0
 	for i := 0; i < len(a) && i < len(b) && a[i] == b[i]; i++ {
@@ -69,17 +69,20 @@ func commonDir(a, b string) string {
 	return a[:dir]
 }
 
-func startsTopLevel(file, root string) bool {
+// inTopLevel reports whether a file is in a top-level folder of the kernel if the source tree has
+// this root.
+func inTopLevel(file, root string) bool {
 	rest, ok := strings.CutPrefix(file, root+"/")
 	first, _, deeper := strings.Cut(rest, "/")
 	return ok && root != "" && deeper && topLevel[first]
 }
 
-// roots are the prefixes that turn a path into one relative to the source root, the longest first.
+// roots are the folders that source paths are made relative to, the longest first.
 type roots []string
 
-// findRoots takes the roots of the configuration, what more are known, and those the units give away: of the unit init/main.c, of units
-// compiled below the root, and the folders of compilation, which hold generated files.
+// findRoots returns the source roots: those of the configuration and more, and the compilation
+// folders, which contain generated files. If the configuration has none, it adds those that the
+// evidence shows.
 func findRoots(configured, more []string, e *evidence) roots {
 	all := set{}
 	for _, r := range slices.Concat(configured, more) {
@@ -89,10 +92,9 @@ func findRoots(configured, more []string, e *evidence) roots {
 		for r := range e.Roots {
 			all[r] = true
 		}
-		// Without init/main.c, as in a build of modules alone: the deepest folder below which every file stands in one
-		// of the kernel's folders.
+		// A build of modules alone has no init/main.c.
 		if len(e.Roots) == 0 {
-			if r := votedRoot(e.Files); r != "" {
+			if r := deepestRoot(e.Files); r != "" {
 				all[r] = true
 			}
 		}
@@ -115,7 +117,9 @@ func findRoots(configured, more []string, e *evidence) roots {
 	return found
 }
 
-func votedRoot(files set) string {
+// deepestRoot returns the deepest folder from which every file is in one of the kernel's top-level
+// folders, "" if there is none.
+func deepestRoot(files set) string {
 	common, first := "", true
 	for f := range files {
 		if first {
@@ -127,7 +131,7 @@ func votedRoot(files set) string {
 	for ; len(common) > 1; common = path.Dir(common) {
 		fits := true
 		for f := range files {
-			fits = fits && startsTopLevel(f, common)
+			fits = fits && inTopLevel(f, common)
 		}
 		if fits {
 			return common
@@ -136,15 +140,18 @@ func votedRoot(files set) string {
 	return ""
 }
 
-// relative turns a path of a unit compiled in compDir into one relative to the source root, or to the build folder for
-// a generated file. Of a path outside both only the file's name is left: no host's path reaches an alias.
+// relative returns the path of a file relative to the source root, or to the compilation folder for
+// a generated file. compDir is the compilation folder of the unit that names the file. Of a file
+// outside these folders it returns only the base name, so that no path of a build host gets into an
+// alias.
 func (r roots) relative(file, compDir string) string {
 	file = path.Clean(file)
 	if strings.HasPrefix(file, "../") {
 		file = path.Join(compDir, file)
 	}
 	if !path.IsAbs(file) {
-		// A prefix map took the root away; what the compiler wrote relative to a mapped build folder still bears it.
+		// With a prefix map (-ffile-prefix-map) compDir may be relative, too, and the path may
+		// start with it.
 		if !path.IsAbs(compDir) && compDir != "" {
 			if rest, ok := strings.CutPrefix(file, path.Clean(compDir)+"/"); ok {
 				file = rest

@@ -10,11 +10,11 @@ import (
 	"kas/pipeline"
 )
 
-// Scan lists the build's objects, reads their symbol tables in parallel and keeps what kallsyms would show. It touches
-// headers, symbols and names only; and nothing at all where the last run made everything.
+// Scan lists the objects of the configuration and reads them.
 func Scan(ctx context.Context, b *pipeline.Build) error {
 	if b.Config.Vmlinux != "" {
-		b.Objects = append(b.Objects, pipeline.Object{Name: "vmlinux", Path: b.Config.Vmlinux, Vmlinux: true})
+		vmlinux := pipeline.Object{Name: "vmlinux", Path: b.Config.Vmlinux, Vmlinux: true}
+		b.Objects = append(b.Objects, vmlinux)
 	}
 	modules, err := b.Config.ModuleFiles()
 	if err != nil {
@@ -26,7 +26,9 @@ func Scan(ctx context.Context, b *pipeline.Build) error {
 	return Read(ctx, b)
 }
 
-// Read is Scan for a build whose objects are listed.
+// Read reads the symbol tables of the build's objects in parallel and keeps the symbols that
+// kallsyms would show. It reads only headers, symbols and strings. If the last run made everything
+// that this one would make, it reads nothing.
 func Read(ctx context.Context, b *pipeline.Build) error {
 	if b.Unchanged(ctx) {
 		return nil
@@ -41,7 +43,6 @@ func Read(ctx context.Context, b *pipeline.Build) error {
 	return nil
 }
 
-// scanObject reads one object.
 func scanObject(o *pipeline.Object) error {
 	f, err := o.ScanTables()
 	if err != nil {
@@ -49,7 +50,7 @@ func scanObject(o *pipeline.Object) error {
 	}
 	defer f.Close()
 	if !o.Vmlinux && f.Type != elf.Relocatable {
-		return &elf.FormatError{Offset: 16, Msg: fmt.Sprintf("not a relocatable object (e_type %d)", f.Type)}
+		return formatErrorf(16, "not a relocatable object (e_type %d)", f.Type)
 	}
 	syms, err := f.Symtab()
 	if err != nil {
@@ -70,20 +71,20 @@ func scanObject(o *pipeline.Object) error {
 	o.Sections = make([]pipeline.Section, len(f.Sections))
 	for i := range f.Sections {
 		s := &f.Sections[i]
-		o.Sections[i] = pipeline.Section{Name: s.Name, Code: s.Exec(), Discarded: !o.Vmlinux && discarded(s.Name)}
+		o.Sections[i] = pipeline.Section{Name: s.Name, Code: s.Exec()}
+		if !o.Vmlinux {
+			init, exit := strings.HasPrefix(s.Name, ".init"), strings.HasPrefix(s.Name, ".exit")
+			o.Sections[i].Discarded = init || exit
+		}
 	}
 	o.Headers = f.HeadersOffset()
 	o.NoDebug = f.Section(".debug_info") == 0 && f.Section(".zdebug_info") == 0
 	return nil
 }
 
-// discarded names the sections of a module that are freed after its init function ran or never loaded at all.
-func discarded(section string) bool {
-	return strings.HasPrefix(section, ".init") || strings.HasPrefix(section, ".exit")
-}
-
-// visibleSymbols copies what kallsyms shows of an object: named symbols of allocated sections, but for the marks that
-// assemblers leave between code and data.
+// visibleSymbols returns the symbols of an object that kallsyms would show, and the names of its
+// file symbols: symbols with a name in allocated sections, except the markers that assemblers
+// leave.
 func visibleSymbols(f *elf.File, syms *elf.Symtab) ([]pipeline.Symbol, []string, error) {
 	var names strings.Builder
 	files := []string{""}
@@ -96,7 +97,8 @@ func visibleSymbols(f *elf.File, syms *elf.Symtab) ([]pipeline.Symbol, []string,
 			return nil, nil, err
 		}
 		if s.SourceFile() {
-			// Local symbols belong to the file symbol before them; one without a name ends that (gABI "Symbol Table").
+			// Local symbols belong to the file symbol before them, if it has a name (gABI, "Symbol
+			// Table").
 			if file = 0; len(s.Name) > 0 {
 				file = int32(len(files))
 				files = append(files, string(s.Name))
@@ -106,17 +108,21 @@ func visibleSymbols(f *elf.File, syms *elf.Symtab) ([]pipeline.Symbol, []string,
 		if id == syms.Locals {
 			file = 0
 		}
-		if len(s.Name) == 0 || !s.Defined() || !f.Sections[s.Section].Alloc() || s.Marker() || f.MappingSymbol(s.Name) {
+		if !visible(f, &s) {
 			continue
 		}
 		if bytes.ContainsAny(s.Name, "\t\n") || s.Name[0] == '#' {
-			return nil, nil, &elf.FormatError{Offset: f.HeadersOffset(), Msg: fmt.Sprintf("symbol %d has the name %q, which no table can hold", id, s.Name)}
+			return nil, nil, formatErrorf(f.HeadersOffset(),
+				"symbol %d has the name %q, which a table cannot contain", id, s.Name)
 		}
 		names.Write(s.Name)
 		ends = append(ends, names.Len())
-		symbols = append(symbols, pipeline.Symbol{Value: f.CodeAddress(&s), Size: s.Size, ID: id, Section: s.Section, File: file, Letter: f.NMType(&s), Local: id < syms.Locals})
+		symbols = append(symbols, pipeline.Symbol{
+			Value: f.CodeAddress(&s), Size: s.Size, ID: id, Section: s.Section, File: file,
+			Letter: f.NMType(&s), Local: id < syms.Locals,
+		})
 	}
-	// One string holds all names: an object's symbols cost a handful of allocations.
+	// One string for all names saves an allocation per symbol.
 	all, start := names.String(), 0
 	for i, end := range ends {
 		symbols[i].Name, start = all[start:end], end
@@ -124,8 +130,17 @@ func visibleSymbols(f *elf.File, syms *elf.Symtab) ([]pipeline.Symbol, []string,
 	return symbols, files, nil
 }
 
-// release is the kernel release the object was built for: the first word of a module's vermagic, the third of vmlinux's
-// banner ("Linux version 6.1.0-56-cloud-amd64 ...").
+func visible(f *elf.File, s *elf.Symbol) bool {
+	return len(s.Name) > 0 && s.Defined() && f.Sections[s.Section].Alloc() &&
+		!s.Marker() && !f.MappingSymbol(s.Name)
+}
+
+func formatErrorf(offset uint64, format string, args ...any) error {
+	return &elf.FormatError{Offset: offset, Msg: fmt.Sprintf(format, args...)}
+}
+
+// release returns the kernel release that the object was built for: the first word of a module's
+// vermagic, or the third of vmlinux's banner ("Linux version 6.1.0-56-cloud-amd64 ...").
 func release(f *elf.File, syms *elf.Symtab) string {
 	if magic := strings.Fields(f.Modinfo("vermagic")); len(magic) > 0 {
 		return magic[0]
@@ -145,8 +160,8 @@ func release(f *elf.File, syms *elf.Symtab) string {
 	return ""
 }
 
-// settleArch takes the build's arch from the configuration, else from vmlinux or the first readable module, and refuses
-// the objects of another.
+// settleArch sets the build's arch to that of the configuration, else of vmlinux, else of the first
+// readable module. It drops the symbols of objects of another arch.
 func settleArch(ctx context.Context, b *pipeline.Build) {
 	b.Arch = b.Config.Arch
 	for i := range b.Objects {
@@ -155,10 +170,9 @@ func settleArch(ctx context.Context, b *pipeline.Build) {
 			b.Arch = o.Arch
 		}
 		if o.Readable() && o.Arch != b.Arch {
-			// Its symbols are those of another kernel.
 			o.Symbols, o.Sections = nil, nil
 			o.Release, o.Toolchain = "", ""
-			b.Fail(ctx, o, &elf.FormatError{Offset: 18, Msg: fmt.Sprintf("%s object in a build of %s", o.Arch, b.Arch)})
+			b.Fail(ctx, o, formatErrorf(18, "%s object in a build of %s", o.Arch, b.Arch))
 		}
 		if b.Release == "" {
 			b.Release = o.Release
@@ -169,14 +183,16 @@ func settleArch(ctx context.Context, b *pipeline.Build) {
 	}
 }
 
-// settleDebug reports the objects without debugging information, unless no object of the build has any: then it was
-// built that way. Their symbols count in either case: they make the names of others ambiguous all the same.
+// settleDebug reports the objects without debugging information, unless no object of the build has
+// any: then the kernel was built without. Their symbols count in both cases, because they make
+// names ambiguous.
 func settleDebug(ctx context.Context, b *pipeline.Build) {
-	without := b.Every(func(o *pipeline.Object) bool { return o.Readable() && o.NoDebug })
-	if with := b.Every(func(o *pipeline.Object) bool { return o.Readable() && !o.NoDebug }); len(with) == 0 {
+	with := b.Every(func(o *pipeline.Object) bool { return o.Readable() && !o.NoDebug })
+	if len(with) == 0 {
 		return
 	}
-	for _, o := range without {
-		b.Fail(ctx, o, &elf.FormatError{Offset: o.Headers, Msg: fmt.Sprintf("no debugging information among %d sections", len(o.Sections))})
+	for _, o := range b.Every(func(o *pipeline.Object) bool { return o.Readable() && o.NoDebug }) {
+		n := len(o.Sections)
+		b.Fail(ctx, o, formatErrorf(o.Headers, "no debugging information among %d sections", n))
 	}
 }

@@ -26,10 +26,12 @@ const (
 // Stats counts the results and writes the build's tables.
 func Stats(ctx context.Context, b *pipeline.Build) error {
 	count(b)
-	if err := b.WriteTable(aliasTable, func(w io.Writer) error { return writeAliases(w, b) }); err != nil {
+	err := b.WriteTable(aliasTable, func(w io.Writer) error { return writeAliases(w, b) })
+	if err != nil {
 		return err
 	}
-	if err := b.WriteTable(unaliasedTable, func(w io.Writer) error { return writeUnaliased(w, b) }); err != nil {
+	err = b.WriteTable(unaliasedTable, func(w io.Writer) error { return writeUnaliased(w, b) })
+	if err != nil {
 		return err
 	}
 	frequencies := func(buf []byte, from, to int) []byte {
@@ -42,14 +44,16 @@ func Stats(ctx context.Context, b *pipeline.Build) error {
 	if err := b.WriteLines(ctx, frequencyTable, nil, b.Names.Len(), frequencies); err != nil {
 		return err
 	}
-	return b.WriteLines(ctx, registry.FileName, registry.NewHead(RegistryHeader(b)), b.Names.Len(), func(buf []byte, from, to int) []byte {
+	records := func(buf []byte, from, to int) []byte {
 		var records []registry.Record
 		for i := from; i < to; i++ {
 			records = appendRecords(records[:0], b, b.Names.At(i))
 			buf = registry.AppendName(buf, records)
 		}
 		return buf
-	})
+	}
+	head := registry.NewHead(RegistryHeader(b))
+	return b.WriteLines(ctx, registry.FileName, head, b.Names.Len(), records)
 }
 
 // RegistryHeader returns the header of the build's registry.
@@ -92,7 +96,7 @@ func count(b *pipeline.Build) {
 		for j := range o.Duplicates {
 			d := &o.Duplicates[j]
 			if d.Alias == "" {
-				s.Unaliased[cmp.Or(d.Reason, "not resolved")]++
+				s.Unaliased[cmp.Or(d.Reason, notResolved)]++
 				continue
 			}
 			s.Aliases++
@@ -124,22 +128,14 @@ func writeAliases(w io.Writer, b *pipeline.Build) error {
 		o := &b.Objects[i]
 		for j := range o.Duplicates {
 			if d := &o.Duplicates[j]; d.Alias != "" {
-				s, l := &o.Symbols[d.Symbol], &d.Location
-				fmt.Fprintf(buf, "%s\t%s\t%s\t%s\t%x\t%c\t%s\t%d\t%s\t%s\n",
-					d.Alias, s.Name, o.Name, o.Sections[s.Section].Name, s.Value, s.Letter, l.File, l.Line, l.Unit, method(d))
+				fmt.Fprintf(buf, "%s\t", d.Alias)
+				writeSymbol(buf, o, d)
+				l := &d.Location
+				fmt.Fprintf(buf, "\t%s\t%d\t%s\t%s\n", l.File, l.Line, l.Unit, method(d))
 			}
 		}
 	}
 	return buf.Flush()
-}
-
-// method returns the source column of a duplicate: how its location was found and, if its name has a suffix, what that
-// means.
-func method(d *pipeline.Duplicate) string {
-	if d.Suffix == "" || d.Location.Method == "" {
-		return d.Location.Method
-	}
-	return d.Location.Method + ", " + d.Suffix
 }
 
 func writeUnaliased(w io.Writer, b *pipeline.Build) error {
@@ -149,17 +145,35 @@ func writeUnaliased(w io.Writer, b *pipeline.Build) error {
 		o := &b.Objects[i]
 		for j := range o.Duplicates {
 			if d := &o.Duplicates[j]; d.Alias == "" {
-				s := &o.Symbols[d.Symbol]
-				fmt.Fprintf(buf, "%s\t%s\t%s\t%x\t%c\t%s\n",
-					s.Name, o.Name, o.Sections[s.Section].Name, s.Value, s.Letter, cmp.Or(d.Reason, "not resolved"))
+				writeSymbol(buf, o, d)
+				fmt.Fprintf(buf, "\t%s\n", cmp.Or(d.Reason, notResolved))
 			}
 		}
 	}
 	return buf.Flush()
 }
 
-// Records returns the registry's records of a build, in the registry's order. An alias that the symbol's object does not
-// get is a late alias.
+// notResolved is the reason of a duplicate in a run without the resolve stage.
+const notResolved = "not resolved"
+
+// writeSymbol writes the columns symbol to type.
+func writeSymbol(w io.Writer, o *pipeline.Object, d *pipeline.Duplicate) {
+	s := &o.Symbols[d.Symbol]
+	section := o.Sections[s.Section].Name
+	fmt.Fprintf(w, "%s\t%s\t%s\t%x\t%c", s.Name, o.Name, section, s.Value, s.Letter)
+}
+
+// method returns the source column of a duplicate: how its location was found and, if its name has
+// a suffix, what that means.
+func method(d *pipeline.Duplicate) string {
+	if d.Suffix == "" || d.Location.Method == "" {
+		return d.Location.Method
+	}
+	return d.Location.Method + ", " + d.Suffix
+}
+
+// Records returns the registry's records of a build, in the registry's order. An alias that the
+// symbol's object does not get is a late alias.
 func Records(b *pipeline.Build) []registry.Record {
 	var all []registry.Record
 	for i := range b.Names.Len() {
@@ -169,55 +183,65 @@ func Records(b *pipeline.Build) []registry.Record {
 }
 
 // appendRecords appends the registry's records of the symbols of one name.
-func appendRecords(records []registry.Record, b *pipeline.Build, members []pipeline.Ref) []registry.Record {
+func appendRecords(
+	records []registry.Record, b *pipeline.Build, members []pipeline.Ref,
+) []registry.Record {
 	var position []int
 	if len(members) > 1 {
 		position = positions(b, members)
 	}
 	for i, ref := range members {
-		o, s := b.Ref(ref)
-		r := registry.Record{
-			Name: s.Name, Object: o.Name, Section: o.Sections[s.Section].Name, Address: s.Value, Size: s.Size,
-			Type: s.Letter, Count: len(members), Position: 1,
-		}
+		r := recordOf(b, ref)
+		r.Count, r.Position = len(members), 1
 		if position != nil {
 			r.Position = position[i]
-		}
-		if s.Duplicate > 0 {
-			d := &o.Duplicates[s.Duplicate-1]
-			r.Base, r.Alias = b.Groups[d.Group].Base, cmp.Or(d.Alias, d.Has)
-			r.File, r.Line, r.Unit, r.Method = d.Location.File, d.Location.Line, d.Location.Unit, method(d)
-			if d.Alias != "" && !b.Scope.Carries(o, d) {
-				r.MakeLate()
-			}
-		} else if strings.IndexByte(s.Name, '.') >= 0 {
-			// The only symbol with its base name. A module that is built later may have another one.
-			if base, _, _ := classify(s.Name, o.Sections[s.Section].Code, b.Toolchain, b.LTO); base != s.Name {
-				r.Base = base
-			}
 		}
 		records = append(records, r)
 	}
 	return records
 }
 
-// positions returns the position of each symbol of one name as livepatch counts it (sympos): from 1 in each object, in
-// vmlinux by address, in a module by index in the symbol table.
+func recordOf(b *pipeline.Build, ref pipeline.Ref) registry.Record {
+	o, s := b.Ref(ref)
+	section := &o.Sections[s.Section]
+	r := registry.Record{
+		Name: s.Name, Object: o.Name, Section: section.Name, Address: s.Value, Size: s.Size,
+		Type: s.Letter,
+	}
+	if s.Duplicate > 0 {
+		d := &o.Duplicates[s.Duplicate-1]
+		l := &d.Location
+		r.Base, r.Alias = b.Groups[d.Group].Base, cmp.Or(d.Alias, d.Has)
+		r.File, r.Line, r.Unit, r.Method = l.File, l.Line, l.Unit, method(d)
+		if d.Alias != "" && !b.Scope.Carries(o, d) {
+			r.MakeLate()
+		}
+	} else if strings.IndexByte(s.Name, '.') >= 0 {
+		// The only symbol with its base name. A module that is built later may have another one.
+		if base, _, _ := classify(s.Name, section.Code, b.Toolchain, b.LTO); base != s.Name {
+			r.Base = base
+		}
+	}
+	return r
+}
+
+// positions returns the position of each symbol of one name as livepatch counts it (sympos): from 1
+// in each object, in vmlinux by address, in a module by index in the symbol table. members are
+// sorted.
 func positions(b *pipeline.Build, members []pipeline.Ref) []int {
-	positions := make([]int, len(members))
 	order := make([]int, len(members))
 	for i := range order {
 		order[i] = i
 	}
-	if o, _ := b.Ref(members[0]); o.Vmlinux && len(members) > 1 {
-		inVmlinux := order
-		if n := slices.IndexFunc(members, func(r pipeline.Ref) bool { return r.Object != members[0].Object }); n >= 0 {
-			inVmlinux = order[:n]
+	if o, _ := b.Ref(members[0]); o.Vmlinux {
+		n := 1
+		for n < len(members) && members[n].Object == members[0].Object {
+			n++
 		}
-		slices.SortStableFunc(inVmlinux, func(x, y int) int {
-			return cmp.Compare(o.Symbols[members[x].Symbol].Value, o.Symbols[members[y].Symbol].Value)
-		})
+		value := func(i int) uint64 { return o.Symbols[members[i].Symbol].Value }
+		slices.SortStableFunc(order[:n], func(x, y int) int { return cmp.Compare(value(x), value(y)) })
 	}
+	positions := make([]int, len(members))
 	n, last := 0, int32(-1)
 	for _, i := range order {
 		if members[i].Object != last {

@@ -6,40 +6,40 @@ import (
 	"kas/pipeline"
 )
 
-// What becomes of a suffix when the base name is formed.
+// action is what happens to a suffix when the base name is formed.
 type action uint8
 
 const (
-	keep action = iota // other code: it stays in the name
-	cut                // identity: the toolchain renamed the symbol, the source did not
-	skip               // a second name of an address: no alias
+	keep action = iota // it stays in the name: other code than that of the base name
+	cut                // it is removed: the toolchain renamed the symbol
+	skip               // it stays, and the symbol gets no alias: a second name of an address
 )
 
-// Whether a number follows the word of a suffix.
+// Values of suffix.number: whether a number follows the word.
 const (
 	noNumber = iota
 	maybeNumber
 	needsNumber
 )
 
-// suffix is a part of a symbol's name that a toolchain added.
+// suffix is a part of a symbol's name that a toolchain adds.
 type suffix struct {
-	word      string // between the dots; "" is a number alone
+	word      string // text between the dots; "" if the part is a number
 	number    int
-	toolchain string // that makes it, "" for several
-	lto       string // the LTO mode it belongs to, "" for any
-	data      bool   // stands on variables
-	code      bool   // stands on functions
+	toolchain string // that adds it, "" if several do
+	lto       string // LTO mode that adds it, "" for any
+	data      bool   // added to variables
+	code      bool   // added to functions
 	action    action
 	meaning   string
 }
 
-// functionVariable is the meaning of a number that is no rename: the compiler tells variables of one name apart that stand
-// in different functions.
+// functionVariable is the meaning of a number on a static variable of a function. The compiler adds
+// it to distinguish variables of different functions.
 const functionVariable = "variable of a function"
 
-// suffixes is every suffix kas knows. The first row that fits decides; a part that no row knows is part of the name.
-// docs/symbols.md says where each was seen.
+// suffixes lists the suffixes that kas knows. The first row that matches decides; a part that no
+// row matches belongs to the name. docs/symbols.md says where each was seen.
 var suffixes = []suffix{
 	{"llvm", needsNumber, "llvm", "", true, true, cut, "promoted by ThinLTO"},
 	{"lto_priv", maybeNumber, "gcc", "", true, true, cut, "made unique by GCC LTO"},
@@ -56,11 +56,12 @@ var suffixes = []suffix{
 	{"", needsNumber, "", "", true, false, cut, functionVariable},
 }
 
-// classify splits a symbol's name into its base name and what its suffix means ("" if it has none that is known). The
-// action is the strongest of its parts': skip, cut, keep. Each part is looked at, not the last alone: they stack.
+// classify returns the base name of a symbol's name and the meaning of its suffix, "" if no suffix
+// is known. A name may have several suffixes. The action is the strongest of theirs (skip, cut,
+// keep); the meaning is that of the first suffix with this action.
 func classify(name string, code bool, toolchain, lto string) (base, meaning string, act action) {
 	base, meaning, act = split(name, code, toolchain, lto)
-	// What is cut may join parts that make a suffix together.
+	// Cutting a suffix may make a suffix of the parts around it.
 	for again := base; act == cut; base = again {
 		if again, _, _ = split(base, code, toolchain, lto); again == base {
 			break
@@ -69,28 +70,20 @@ func classify(name string, code bool, toolchain, lto string) (base, meaning stri
 	return base, meaning, act
 }
 
-// split goes through the parts of a name once.
+// split is one pass of classify over the parts of a name.
 func split(name string, code bool, toolchain, lto string) (base, meaning string, act action) {
-	// A mangled Rust name has dots only in what LLVM added; a name that begins with a dot has no base to stand before it.
+	// Mangled Rust names contain dots only in what LLVM adds. A name that begins with a dot has no
+	// base name.
 	first := strings.IndexByte(name, '.')
 	if first <= 0 {
 		return name, "", keep
 	}
 	var kept strings.Builder
 	kept.WriteString(name[:first])
-	for rest := name[first+1:]; ; {
-		part, after, more := strings.Cut(rest, ".")
-		s := suffixOf(part, code, toolchain, lto)
-		text := part
-		if s != nil && s.word != "" && s.number != noNumber && more {
-			if number, afterNumber, moreAfter := strings.Cut(after, "."); isNumber(number) {
-				text, after, more = part+"."+number, afterNumber, moreAfter
-			} else if s.number == needsNumber {
-				s = nil
-			}
-		} else if s != nil && s.word != "" && s.number == needsNumber {
-			s = nil
-		}
+	for rest, more := name[first+1:], true; more; {
+		var text string
+		var s *suffix
+		text, s, rest, more = cutPart(rest, code, toolchain, lto)
 		if s != nil && (meaning == "" || s.action > act) {
 			meaning, act = s.meaning, max(act, s.action)
 		}
@@ -98,14 +91,31 @@ func split(name string, code bool, toolchain, lto string) (base, meaning string,
 			kept.WriteByte('.')
 			kept.WriteString(text)
 		}
-		if !more {
-			break
-		}
-		rest = after
 	}
 	return kept.String(), meaning, act
 }
 
+// cutPart cuts the first part off, with its number if it has one. s is nil if the part is not a
+// suffix. more reports whether a dot follows.
+func cutPart(name string, code bool, toolchain, lto string) (
+	text string, s *suffix, rest string, more bool,
+) {
+	text, rest, more = strings.Cut(name, ".")
+	s = suffixOf(text, code, toolchain, lto)
+	if s == nil || s.word == "" || s.number == noNumber {
+		return text, s, rest, more
+	}
+	number, afterNumber, moreAfter := strings.Cut(rest, ".")
+	switch {
+	case isNumber(number):
+		return text + "." + number, s, afterNumber, moreAfter
+	case s.number == needsNumber:
+		return text, nil, rest, more
+	}
+	return text, s, rest, more
+}
+
+// suffixOf returns the suffix that a part of a name is, nil if it is none.
 func suffixOf(part string, code bool, toolchain, lto string) *suffix {
 	for i := range suffixes {
 		s := &suffixes[i]
@@ -113,7 +123,8 @@ func suffixOf(part string, code bool, toolchain, lto string) *suffix {
 		case code && !s.code, !code && !s.data:
 		case s.lto != "" && s.lto != lto:
 		case s.word == "" && s.toolchain != "" && toolchain != "" && s.toolchain != toolchain:
-			// A number alone means something else to each toolchain; a word means the same wherever it stands.
+			// A number alone means something else to each toolchain; a word means the same wherever
+			// it stands.
 		case s.word == part && s.word != "", s.word == "" && isNumber(part):
 			return s
 		}
@@ -130,7 +141,8 @@ func isNumber(s string) bool {
 	return s != ""
 }
 
-// detectLTO tells the LTO mode from the names: each mode renames in its own way.
+// detectLTO returns the LTO mode of a build from the names of its symbols, because each mode adds
+// other suffixes.
 func detectLTO(b *pipeline.Build) string {
 	mode := "none"
 	for i := range b.Objects {
@@ -141,12 +153,15 @@ func detectLTO(b *pipeline.Build) string {
 			if dot <= 0 {
 				continue
 			}
-			switch tail := s.Name[dot+1:]; {
+			head, tail := s.Name[:dot], s.Name[dot+1:]
+			switch {
 			case strings.Contains(s.Name, ".lto_priv."), tail == "lto_priv":
 				return "full"
-			case isNumber(tail) && strings.HasSuffix(s.Name[:dot], ".llvm"):
+			case !isNumber(tail):
+			case strings.HasSuffix(head, ".llvm"):
 				mode = "thin"
-			case isNumber(tail) && b.Toolchain == "llvm" && o.Sections[s.Section].Code && strings.IndexByte(s.Name, '.') == dot:
+			case b.Toolchain == "llvm" && o.Sections[s.Section].Code &&
+				!strings.Contains(head, "."):
 				return "full"
 			}
 		}

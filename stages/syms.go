@@ -14,11 +14,12 @@ import (
 // symbolList is the file that lists the symbols of vmlinux.
 const symbolList = "vmlinux.syms"
 
-// emitVmlinux writes vmlinux.syms: the output of `nm -n`, with each alias on the line after its original. It is the input
-// of scripts/kallsyms, which uses the first of two names of an address.
+// emitVmlinux writes vmlinux.syms: the output of `nm -n`, with each alias on the line after its
+// original. It is the input of scripts/kallsyms, which uses the first of two names of an address.
 func emitVmlinux(b *pipeline.Build, o *pipeline.Object) error {
 	path, list := b.Path(symbolList), carriedAliases(b, o)
-	return b.Make(o, path, aliasKey(list), func() (int64, error) { return writeSymbolList(o, list, path) })
+	write := func() (int64, error) { return writeSymbolList(o, list, path) }
+	return b.Make(o, path, aliasKey(list), write)
 }
 
 func writeSymbolList(o *pipeline.Object, list []elf.Alias, path string) (int64, error) {
@@ -62,7 +63,8 @@ func writeSymbolList(o *pipeline.Object, list []elf.Alias, path string) (int64, 
 	})
 }
 
-// appendNM appends the address and the type of a symbol as nm prints them. width is the number of digits.
+// appendNM appends the address and the type of a symbol as nm prints them. width is the number of
+// digits.
 func appendNM(b []byte, value uint64, width int, letter byte) []byte {
 	const digits = "0123456789abcdef"
 	for shift := 4 * (width - 1); shift >= 0; shift -= 4 {
@@ -80,8 +82,8 @@ type nmSymbol struct {
 	undefined bool
 }
 
-// nmList returns the symbols that `nm -n` prints in the C locale, in its order: undefined symbols first, the others by
-// address, then by name, then by index.
+// nmList returns the symbols that `nm -n` prints in the C locale, in its order: undefined symbols
+// first, the others by address, then by name, then by index.
 func nmList(f *elf.File) ([]nmSymbol, error) {
 	syms, err := f.Symtab()
 	if err != nil {
@@ -96,7 +98,8 @@ func nmList(f *elf.File) ([]nmSymbol, error) {
 		if !f.NMListed(&s) {
 			continue
 		}
-		list = append(list, nmSymbol{s.Name, f.NMValue(&s), id, f.NMType(&s), s.Section == elf.Undef})
+		undefined := s.Section == elf.Undef
+		list = append(list, nmSymbol{s.Name, f.NMValue(&s), id, f.NMType(&s), undefined})
 	}
 	// Sorting small keys moves less memory.
 	type key struct {

@@ -8,8 +8,9 @@ import (
 	"kas/pipeline"
 )
 
-// settleToolchain takes toolchain and LTO mode from the configuration, else from the objects: from .comment, which scan
-// has read, or where a link left it out, from the producers in the debugging information of the first object.
+// settleToolchain sets the toolchain and the LTO mode of a build: those of the configuration, else
+// those that the objects show. The toolchain is in .comment, or in DW_AT_producer if a linker left
+// .comment out.
 func settleToolchain(b *pipeline.Build) {
 	b.Toolchain, b.LTO = b.Config.Toolchain, b.Config.LTO
 	for i := range b.Objects {
@@ -28,7 +29,8 @@ func settleToolchain(b *pipeline.Build) {
 	}
 }
 
-// Toolchain tells which compiler made the object at path: gcc, llvm, or "" if it does not say.
+// Toolchain returns the compiler of the object at path: gcc, llvm, or "" if the object does not
+// name it.
 func Toolchain(path string) (string, error) {
 	f, err := elf.Open(path)
 	if err != nil {
@@ -53,8 +55,8 @@ func Toolchain(path string) (string, error) {
 	return "", nil
 }
 
-// commentToolchain tells the compiler from the strings of .comment, which compilers and linkers leave; lld's is no
-// compiler's.
+// commentToolchain returns the compiler that the strings of .comment name. Linkers leave strings
+// there, too; lld's is not that of a compiler.
 func commentToolchain(comments []string) string {
 	found := ""
 	for _, c := range comments {
