@@ -1,24 +1,17 @@
 package elf
 
 import (
-	"bytes"
-	"compress/gzip"
 	"errors"
 	"fmt"
-	"io"
-	"strconv"
-	"strings"
 	"sync"
 
-	"github.com/klauspost/compress/zlib"
-	"github.com/klauspost/compress/zstd"
-	"github.com/mikelolasagasti/xz"
 	"golang.org/x/sys/unix"
 )
 
-// Open maps the object at path and reads its headers. A file compressed with xz, zstd or gzip, known by its first bytes
-// as modules in the field often are, is decompressed into memory. Damage is a *FormatError; its offset counts from the
-// start of the decompressed object. The caller must Close the File.
+// Open maps the object at path and reads its headers. A file compressed with xz, zstd or gzip, as
+// modules often are, is recognized by its first bytes and decompressed into memory. Damage is a
+// *FormatError whose offset counts from the start of the decompressed object. The caller must Close
+// the File.
 func Open(path string) (*File, error) {
 	return open(path, func(s *source) (*File, error) {
 		data, err := s.mapWhole()
@@ -29,9 +22,9 @@ func Open(path string) (*File, error) {
 	})
 }
 
-// OpenTables is Open for who needs the headers and a few sections: each section is read when Data first asks for it, and
-// nothing is mapped. Taking a mapping away interrupts every processor that this process runs on, which costs more than
-// reading some tables.
+// OpenTables is like Open, for callers that need only the headers and a few sections. It maps
+// nothing: a section is read when Data is first called for it. Unmapping a file interrupts every
+// processor that runs this process, which costs more than reading some tables.
 func OpenTables(path string) (*File, error) {
 	return open(path, func(s *source) (*File, error) {
 		f := &File{size: uint64(s.identity.Size), source: s}
@@ -39,7 +32,7 @@ func OpenTables(path string) (*File, error) {
 	})
 }
 
-// open opens the file and has read make a File of it if it is a plain object; a compressed one is expanded.
+// open opens a file and calls read to make a File of it, or decompresses it.
 func open(path string, read func(*source) (*File, error)) (*File, error) {
 	s, err := openSource(path)
 	if err != nil {
@@ -59,7 +52,7 @@ func open(path string, read func(*source) (*File, error)) (*File, error) {
 	return f, nil
 }
 
-// Close gives back what Open took. Every slice that was handed out is invalid afterwards.
+// Close releases the file and its memory. Slices that the File returned are invalid afterwards.
 func (f *File) Close() error {
 	s := f.source
 	if s == nil {
@@ -69,81 +62,21 @@ func (f *File) Close() error {
 	return s.close()
 }
 
-// Identity tells one state of a file from any other: it changes when the file is written or replaced.
-type Identity struct {
-	Dev, Ino     uint64
-	Size         int64
-	Mtime, Ctime int64 // nanoseconds since 1970
-}
-
-// Identify returns the identity of the file at path, or of the symbolic link; the zero value if there is none.
-func Identify(path string) Identity { return identify(unix.Lstat, path) }
-
-// IdentifyTarget returns the identity of the file at path, or of what a symbolic link there leads to; the zero value if
-// there is none.
-func IdentifyTarget(path string) Identity { return identify(unix.Stat, path) }
-
-func identify(stat func(string, *unix.Stat_t) error, path string) Identity {
-	var st unix.Stat_t
-	if stat(path, &st) != nil {
-		return Identity{}
-	}
-	return identityOf(&st)
-}
-
-// Text appends the identity as ParseIdentity reads it, a word without blanks.
-func (id Identity) Text(b []byte) []byte {
-	for i, n := range [...]uint64{id.Dev, id.Ino, uint64(id.Size), uint64(id.Mtime), uint64(id.Ctime)} {
-		if i > 0 {
-			b = append(b, ':')
-		}
-		b = strconv.AppendUint(b, n, 10)
-	}
-	return b
-}
-
-func (id Identity) String() string { return string(id.Text(nil)) }
-
-// ParseIdentity reads what String wrote; false if it is something else.
-func ParseIdentity(s string) (id Identity, ok bool) {
-	var n [5]uint64
-	for i := range n {
-		word, rest, more := strings.Cut(s, ":")
-		v, err := strconv.ParseUint(word, 10, 64)
-		if err != nil || more != (i < len(n)-1) {
-			return Identity{}, false
-		}
-		n[i], s = v, rest
-	}
-	return Identity{Dev: n[0], Ino: n[1], Size: int64(n[2]), Mtime: int64(n[3]), Ctime: int64(n[4])}, true
-}
-
-func identityOf(st *unix.Stat_t) Identity {
-	return Identity{Dev: uint64(st.Dev), Ino: st.Ino, Size: st.Size, Mtime: st.Mtim.Nano(), Ctime: st.Ctim.Nano()}
-}
-
-// Identity of the file that the object was opened from.
-func (f *File) Identity() Identity {
-	if f.source == nil {
-		return Identity{}
-	}
-	return f.source.identity
-}
-
-// source is an opened file and what of it is in memory.
+// source is an opened file and the parts of it that are in memory.
 type source struct {
 	fd       int
 	identity Identity
 	magic    [8]byte
 	mapped   []byte
 	expanded bool  // the object is a decompressed copy of the file
-	blocks   block // what was read
+	blocks   block // memory of what was read
 }
 
 // openSource opens a regular file that is not empty.
 func openSource(path string) (*source, error) {
-	// A pipe must not be waited for: it is refused below.
-	fd, err := IgnoringEINTR(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0) })
+	// O_NONBLOCK: opening a pipe must not wait for a writer. identify refuses pipes.
+	const flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC
+	fd, err := IgnoringEINTR(func() (int, error) { return unix.Open(path, flags, 0) })
 	if err != nil {
 		return nil, fmt.Errorf("open: %w", err)
 	}
@@ -155,6 +88,7 @@ func openSource(path string) (*source, error) {
 	return s, nil
 }
 
+// identify sets the identity and reads the first bytes.
 func (s *source) identify() error {
 	var st unix.Stat_t
 	if err := unix.Fstat(s.fd, &st); err != nil {
@@ -179,6 +113,7 @@ func (s *source) mapWhole() ([]byte, error) {
 	return s.mapped, nil
 }
 
+// expand makes a File of the decompressed content.
 func (s *source) expand(expand func([]byte) ([]byte, error)) (*File, error) {
 	data, err := s.mapWhole()
 	if err != nil {
@@ -191,22 +126,7 @@ func (s *source) expand(expand func([]byte) ([]byte, error)) (*File, error) {
 	return New(data)
 }
 
-// ReadAt fills b with what the file fd has from offset on; that it ends before is a *FormatError.
-func ReadAt(fd int, b []byte, offset int64) error {
-	for done := 0; done < len(b); {
-		n, err := IgnoringEINTR(func() (int, error) { return unix.Pread(fd, b[done:], offset+int64(done)) })
-		if err != nil {
-			return fmt.Errorf("read: %w", err)
-		}
-		if n == 0 {
-			return formatErrorf(uint64(offset)+uint64(done), "the file shrank while it was read")
-		}
-		done += n
-	}
-	return nil
-}
-
-// read returns a range of the file, in memory that close takes back.
+// read returns a range of the file, in memory that close releases.
 func (s *source) read(offset, size uint64) ([]byte, error) {
 	b := s.blocks.take(size)
 	return b, ReadAt(s.fd, b, int64(offset))
@@ -221,7 +141,7 @@ func (s *source) close() error {
 	return errors.Join(err, unix.Close(s.fd))
 }
 
-// block is memory that is handed out piece by piece and taken back at once, to serve the next file.
+// block hands out memory in pieces and gets all of it back at once, for the next file.
 type block struct{ free, whole []byte }
 
 var blocks = sync.Pool{New: func() any { return &block{} }}
@@ -232,7 +152,7 @@ func (b *block) take(size uint64) []byte {
 		*b = *blocks.Get().(*block)
 	}
 	if uint64(len(b.free)) < size {
-		// What was handed out of the old memory stays valid; the new serves the next file, too.
+		// Pieces of the old memory stay valid. Only the new memory is used for the next file.
 		b.whole = make([]byte, max(size, 2*uint64(len(b.whole)), least))
 		b.free = b.whole
 	}
@@ -248,7 +168,24 @@ func (b *block) release() {
 	*b = block{}
 }
 
-// IgnoringEINTR makes a system call again that a signal interrupted.
+// ReadAt fills b from the given offset of the file fd. A file that ends before is a *FormatError.
+func ReadAt(fd int, b []byte, offset int64) error {
+	for done := 0; done < len(b); {
+		n, err := IgnoringEINTR(func() (int, error) {
+			return unix.Pread(fd, b[done:], offset+int64(done))
+		})
+		if err != nil {
+			return fmt.Errorf("read: %w", err)
+		}
+		if n == 0 {
+			return formatErrorf(uint64(offset)+uint64(done), "the file shrank while it was read")
+		}
+		done += n
+	}
+	return nil
+}
+
+// IgnoringEINTR repeats a system call as long as a signal interrupts it.
 func IgnoringEINTR(call func() (int, error)) (int, error) {
 	for {
 		n, err := call()
@@ -256,66 +193,4 @@ func IgnoringEINTR(call func() (int, error)) (int, error) {
 			return n, err
 		}
 	}
-}
-
-// maxObject bounds what a compressed file may expand to, so that a few damaged bytes cannot ask for all memory.
-const maxObject = 4 << 30
-
-func decompressor(data []byte) func([]byte) ([]byte, error) {
-	switch {
-	case bytes.HasPrefix(data, []byte("\xfd7zXZ\x00")):
-		return func(b []byte) ([]byte, error) {
-			r, err := xz.NewReader(bytes.NewReader(b), 0)
-			if err != nil {
-				return nil, err
-			}
-			return readAll(r)
-		}
-	case bytes.HasPrefix(data, []byte("\x28\xb5\x2f\xfd")):
-		return expandZstd
-	case bytes.HasPrefix(data, []byte("\x1f\x8b")):
-		return func(b []byte) ([]byte, error) {
-			r, err := gzip.NewReader(bytes.NewReader(b))
-			if err != nil {
-				return nil, err
-			}
-			return readAll(r)
-		}
-	}
-	return nil
-}
-
-func expandZstd(b []byte) ([]byte, error) {
-	r, err := zstdReader(b, maxObject)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	return readAll(r)
-}
-
-// zstdReader decompresses to at most size bytes. The window that a frame asks for is memory: none needs a larger one
-// than its content, but for the default window of compressors that did not know the content's length.
-func zstdReader(b []byte, size uint64) (io.ReadCloser, error) {
-	const defaultWindow, largestWindow = 8 << 20, 128 << 20
-	window := uint64(defaultWindow)
-	for window < size && window < largestWindow {
-		window *= 2
-	}
-	r, err := zstd.NewReader(bytes.NewReader(b), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxObject), zstd.WithDecoderMaxWindow(window))
-	if err != nil {
-		return nil, err
-	}
-	return r.IOReadCloser(), nil
-}
-
-func zlibReader(b []byte, _ uint64) (io.ReadCloser, error) { return zlib.NewReader(bytes.NewReader(b)) }
-
-func readAll(r io.Reader) ([]byte, error) {
-	var out bytes.Buffer
-	n, err := io.Copy(&out, io.LimitReader(r, maxObject+1))
-	if err == nil && n > maxObject {
-		err = fmt.Errorf("expands to more than %d bytes", int64(maxObject))
-	}
-	return out.Bytes(), err
 }

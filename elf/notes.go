@@ -1,0 +1,86 @@
+package elf
+
+import (
+	stdelf "debug/elf"
+	"encoding/binary"
+	"encoding/hex"
+)
+
+// BuildID returns the GNU build ID of the object in hexadecimal, "" if it has none.
+func (f *File) BuildID() string {
+	for i := range f.Sections {
+		if f.Sections[i].Type != uint32(stdelf.SHT_NOTE) {
+			continue
+		}
+		notes, err := f.Data(i)
+		if err != nil {
+			continue
+		}
+		if id := noteBuildID(notes, f.u32); id != "" {
+			return id
+		}
+	}
+	return ""
+}
+
+// RunningBuildID returns the build ID of the running kernel, given the content of
+// /sys/kernel/notes; "" if it has none.
+func RunningBuildID(notes []byte) string { return noteBuildID(notes, binary.NativeEndian.Uint32) }
+
+// noteBuildID finds NT_GNU_BUILD_ID among notes. A note is three words (name size, description size,
+// type), the name and the description, both padded to four bytes (gABI "Note Section").
+func noteBuildID(notes []byte, u32 func([]byte) uint32) string {
+	const header, buildID = 12, 3
+	padded := func(n uint32) uint64 { return (uint64(n) + 3) &^ 3 }
+	for len(notes) >= header {
+		nameSize, descSize, kind := u32(notes), u32(notes[4:]), u32(notes[8:])
+		desc := header + padded(nameSize)
+		if desc+uint64(descSize) > uint64(len(notes)) {
+			return ""
+		}
+		if kind == buildID && string(notes[header:header+uint64(nameSize)]) == "GNU\x00" {
+			return hex.EncodeToString(notes[desc : desc+uint64(descSize)])
+		}
+		notes = notes[min(desc+padded(descSize), uint64(len(notes))):]
+	}
+	return ""
+}
+
+// Modinfo returns the value of a key ("vermagic") in the .modinfo section, "" if it is not there.
+func (f *File) Modinfo(key string) string {
+	data, err := f.Data(f.Section(".modinfo"))
+	if err != nil {
+		return ""
+	}
+	for at := uint64(0); at < uint64(len(data)); {
+		entry, ok := cstring(data, at)
+		if !ok {
+			return ""
+		}
+		if len(entry) > len(key) && entry[len(key)] == '=' && string(entry[:len(key)]) == key {
+			return string(entry[len(key)+1:])
+		}
+		at += uint64(len(entry)) + 1
+	}
+	return ""
+}
+
+// Comments returns the strings of the .comment section: the compilers and linkers of the object.
+func (f *File) Comments() []string {
+	data, err := f.Data(f.Section(".comment"))
+	if err != nil {
+		return nil
+	}
+	var all []string
+	for at := uint64(0); at < uint64(len(data)); {
+		s, ok := cstring(data, at)
+		if !ok {
+			break
+		}
+		if len(s) > 0 {
+			all = append(all, string(s))
+		}
+		at += uint64(len(s)) + 1
+	}
+	return all
+}
