@@ -217,8 +217,8 @@ func (f *File) Address(section uint32, value uint64) uint64 {
 	return value
 }
 
-// symbolAddress returns the value of a symbol in a relocation: an offset if the symbol is in a debug
-// section, else an Address. It returns false for a symbol that this object does not define.
+// symbolAddress returns the value of a symbol in a relocation: an offset if the symbol is in a
+// debug section, else an Address. It returns false for a symbol that this object does not define.
 func (c *Contents) symbolAddress(id SymID) (uint64, bool) {
 	if id == 0 {
 		return 0, true

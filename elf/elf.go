@@ -31,8 +31,8 @@ const (
 	Dynamic     Type = Type(stdelf.ET_DYN)
 )
 
-// File is an ELF object. The byte slices it returns are read-only and valid until Close. A File from
-// Open or New is safe for concurrent use; one from OpenTables is not.
+// File is an ELF object. The byte slices it returns are read-only and valid until Close. A File
+// from Open or New is safe for concurrent use; one from OpenTables is not.
 type File struct {
 	Is64     bool
 	Big      bool // most significant byte first
@@ -123,7 +123,8 @@ func (f *File) HeadersOffset() uint64 { return f.shoff }
 // Size is the size of the object in bytes, after decompression.
 func (f *File) Size() int64 { return int64(f.size) }
 
-// Arch returns the name that kas configurations use for the machine, "machine N" for an unknown one.
+// Arch returns the name that kas configurations use for the machine, "machine N" for an unknown
+// one.
 func (f *File) Arch() string {
 	switch stdelf.Machine(f.Machine) {
 	case stdelf.EM_X86_64:

@@ -27,8 +27,8 @@ func (f *File) BuildID() string {
 // /sys/kernel/notes; "" if it has none.
 func RunningBuildID(notes []byte) string { return noteBuildID(notes, binary.NativeEndian.Uint32) }
 
-// noteBuildID finds NT_GNU_BUILD_ID among notes. A note is three words (name size, description size,
-// type), the name and the description, both padded to four bytes (gABI "Note Section").
+// noteBuildID finds NT_GNU_BUILD_ID among notes. A note is three words (name size, description
+// size, type), the name and the description, both padded to four bytes (gABI "Note Section").
 func noteBuildID(notes []byte, u32 func([]byte) uint32) string {
 	const header, buildID = 12, 3
 	padded := func(n uint32) uint64 { return (uint64(n) + 3) &^ 3 }

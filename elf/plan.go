@@ -18,7 +18,8 @@ type part struct {
 	edit   *edit
 }
 
-// edit changes bytes while they are copied. change gets whole units and their offset in the original.
+// edit changes bytes while they are copied. change gets whole units and their offset in the
+// original.
 type edit struct {
 	unit   int
 	change func(b []byte, at uint64) error
@@ -37,7 +38,8 @@ type Copier interface {
 }
 
 // WriteTo writes the object and returns the number of bytes. If w is a Copier, it copies the parts
-// that do not change. Relocations are checked only here: one that names no symbol is a *FormatError.
+// that do not change. Relocations are checked only here: one that names no symbol is a
+// *FormatError.
 func (p *Plan) WriteTo(w io.Writer) (int64, error) {
 	c, _ := w.(Copier)
 	if s := p.f.source; s == nil || s.expanded {

@@ -29,8 +29,8 @@ type Symbol struct {
 	Other   byte
 }
 
-// Section values that are not an index. The reserved values are above every index: in an object with
-// more than 65,280 sections, section 65521 is not SHN_ABS.
+// Section values that are not an index. The reserved values are above every index: in an object
+// with more than 65,280 sections, section 65521 is not SHN_ABS.
 const (
 	Undef    uint32 = 0
 	reserved uint32 = 0xffff0000
@@ -38,8 +38,8 @@ const (
 	Common          = reserved | uint32(stdelf.SHN_COMMON)
 )
 
-// Symtab returns the symbol table. The error is a *FormatError if the object has none or its headers
-// contradict each other.
+// Symtab returns the symbol table. The error is a *FormatError if the object has none or its
+// headers contradict each other.
 func (f *File) Symtab() (*Symtab, error) {
 	if f.symtab == 0 {
 		return nil, formatErrorf(f.shoff, "no symbol table among %d sections", len(f.Sections))

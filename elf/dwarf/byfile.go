@@ -5,14 +5,15 @@ import (
 	"path"
 )
 
-// locateByFile finds what has no address in the debugging information, by the file symbol that the symbol stands under.
-// Two kinds are known: functions and constants that were folded into an equal one, which have an entry without an
-// address, if exactly one entry in the units of that file bears the name; and data of assembly, whose unit tells the
-// file, not the line, if exactly one unit was made of a file of that name.
-func (d *Data) locateByFile(ctx context.Context, l *locator, out []Location) error {
+// locateByFile locates targets that have no address in the debugging information, by their file
+// symbol. It knows two kinds. A function or constant that was folded into an equal one has an entry
+// without an address; it is located if exactly one entry in the units of its file has its name.
+// Data of assembly has no entry, but its unit gives the file; it is located, without a line, if
+// exactly one unit has that file.
+func (l *locator) locateByFile(ctx context.Context, out []Location) error {
 	byFile := map[string][]int{}
 	for i, t := range l.targets {
-		if t.File != "" && (out[i].Method == None || out[i].File == "" || !l.found[i].named && out[i].Method != LineRow) {
+		if t.File != "" && l.open(i, &out[i]) {
 			byFile[t.File] = append(byFile[t.File], i)
 		}
 	}
@@ -21,8 +22,8 @@ func (d *Data) locateByFile(ctx context.Context, l *locator, out []Location) err
 	}
 	claims := map[int][]Location{}
 	units := map[string]int{}
-	for i := range d.units {
-		u := &d.units[i]
+	for i := range l.d.units {
+		u := &l.d.units[i]
 		file := path.Base(u.Name())
 		targets, ok := byFile[file]
 		if !ok {
@@ -33,14 +34,19 @@ func (d *Data) locateByFile(ctx context.Context, l *locator, out []Location) err
 		}
 		units[file]++
 		if u.Assembly() {
+			loc := Location{Method: ByFile, File: u.Name(), Unit: u.Name(), CompDir: u.CompDir()}
 			for _, i := range targets {
 				if l.targets[i].Data && out[i].Method == None {
-					claims[i] = append(claims[i], Location{Method: ByFile, File: u.Name(), Unit: u.Name(), CompDir: u.CompDir()})
+					claims[i] = append(claims[i], loc)
 				}
 			}
+			l.d.work += uint64(len(targets))
 			continue
 		}
-		if err := l.claims(u, targets, func(i int, c candidate) { claims[i] = append(claims[i], c.location()) }); err != nil {
+		err := l.claims(u, targets, func(i int, c candidate) {
+			claims[i] = append(claims[i], c.location())
+		})
+		if err != nil {
 			return err
 		}
 		u.unload()
@@ -51,4 +57,11 @@ func (d *Data) locateByFile(ctx context.Context, l *locator, out []Location) err
 		}
 	}
 	return nil
+}
+
+// open reports whether a target's location so far may be replaced: there is none, or the entry at
+// its address has another name.
+func (l *locator) open(target int, loc *Location) bool {
+	return loc.Method == None || loc.File == "" ||
+		!l.found[target].named && loc.Method != LineRow
 }

@@ -5,8 +5,8 @@ import (
 	"encoding/binary"
 )
 
-// reader decodes the little languages of DWARF from a section. The first read past its end sets bad and takes the data away,
-// after which every read returns zero: callers check once.
+// reader decodes fields of a section. The first read past the end of the data sets bad; from then
+// on every read returns zero, so that callers need to check bad only once.
 type reader struct {
 	data []byte
 	at   uint64
@@ -14,6 +14,7 @@ type reader struct {
 	bad  bool
 }
 
+// need reports whether n more bytes follow. If not, it fails.
 func (r *reader) need(n uint64) bool {
 	if r.at > uint64(len(r.data)) || uint64(len(r.data))-r.at < n {
 		r.fail()
@@ -39,7 +40,7 @@ func (r *reader) u8() byte {
 	return r.data[r.at-1]
 }
 
-// uint reads n bytes, at most 8, in the section's byte order.
+// uint reads n bytes, at most 8, in the byte order of the object.
 func (r *reader) uint(n int) uint64 {
 	if !r.need(uint64(n)) {
 		return 0
@@ -76,9 +77,9 @@ func (r *reader) uint(n int) uint64 {
 	return v
 }
 
-// uleb reads an unsigned LEB128 number (DWARF 5, section 7.6). Bits beyond 64 are dropped.
+// uleb reads an unsigned LEB128 number (section 7.6). Bits beyond 64 are dropped.
 func (r *reader) uleb() uint64 {
-	// Most are of one byte; this much is inlined.
+	// Most numbers have one byte.
 	if at := r.at; at < uint64(len(r.data)) && r.data[at] < 0x80 {
 		r.at++
 		return uint64(r.data[at])
@@ -99,6 +100,7 @@ func (r *reader) longULEB() uint64 {
 	}
 }
 
+// sleb reads a signed LEB128 number (section 7.6). Bits beyond 64 are dropped.
 func (r *reader) sleb() int64 {
 	var v int64
 	for shift := 0; ; {
@@ -131,7 +133,8 @@ func (r *reader) cstring() []byte {
 	return s
 }
 
-// initialLength reads a unit's length (DWARF 5, section 7.4) and returns where the unit ends and how wide its offsets are.
+// initialLength reads the length of a unit (section 7.4). It returns the end of the unit and the
+// size of its offsets.
 func (r *reader) initialLength() (end uint64, offsetSize int) {
 	n := r.uint(4)
 	offsetSize = 4

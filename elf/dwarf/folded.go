@@ -1,0 +1,69 @@
+package dwarf
+
+import (
+	"slices"
+)
+
+// unfold finds the owners of targets of the current unit whose address an entry of another name
+// owns: the compiler found two functions or constants equal and kept one. The other has an entry
+// too, but no address. It owns the target if no other entry claims it.
+func (l *locator) unfold(u *Unit) {
+	var targets []int
+	for _, i := range l.changed {
+		if c := &l.found[i]; !c.named && c.method != Fragment {
+			targets = append(targets, i)
+		}
+	}
+	folded := map[int][]candidate{}
+	// An error is impossible: the unit was walked to find these candidates.
+	_ = l.claims(u, targets, func(i int, c candidate) { folded[i] = append(folded[i], c) })
+	for i, claims := range folded {
+		if len(claims) == 1 {
+			claims[0].start = l.found[i].start
+			l.found[i] = claims[0]
+		}
+	}
+}
+
+// claims calls found for each folded entry of the unit and each of the targets with its name.
+func (l *locator) claims(u *Unit, targets []int, found func(target int, c candidate)) error {
+	if len(targets) == 0 {
+		return nil
+	}
+	variables := slices.ContainsFunc(targets, func(i int) bool { return l.targets[i].Data })
+	return u.walk(variables, false, func(e *entry) {
+		if !e.folded() {
+			return
+		}
+		for _, i := range targets {
+			if l.targets[i].Data == (e.tag == tagVariable) && e.hasName(l.targets[i].Name) {
+				found(i, candidate{entry: *e, method: ByName, named: true, ok: true})
+			}
+		}
+		l.d.work += uint64(len(targets))
+	})
+}
+
+// folded reports whether the entry defines a function or variable that has no address: the compiler
+// merged it with an equal one, or a linker did and left zero in place of the address.
+func (e *entry) folded() bool {
+	if e.vals[slotDeclaration].form != 0 {
+		return false
+	}
+	u := e.unit
+	if e.tag == tagVariable {
+		// A variable inside a function that has no address is one that the compiler did not need.
+		address, ok := u.staticAddress(e.vals[slotLocation])
+		return e.outer && (e.vals[slotLocation].form == 0 || ok && address == 0)
+	}
+	if e.vals[slotRanges].form == 0 && e.vals[slotLowPC].form == 0 {
+		return true
+	}
+	spans := u.entrySpans(e)
+	for _, s := range spans {
+		if s.start > 1 { // linkers leave 0, or 1 where 0 ends a list
+			return false
+		}
+	}
+	return len(spans) > 0
+}

@@ -1,0 +1,193 @@
+package dwarf
+
+import (
+	"fmt"
+	"sort"
+)
+
+// Unit is a compile unit (section 3.1.1).
+type Unit struct {
+	d            *Data
+	offset, end  uint64 // in .debug_info
+	die          uint64 // offset of the unit entry
+	abbrevOffset uint64
+	version      int
+	addrSize     int
+	offsetSize   int
+	kind         uint8
+	sizes        *formSizes
+
+	// From the unit entry.
+	name, compDir  []byte
+	producer       value
+	language       uint64
+	stmtList       value
+	lowPC          value
+	spans          []span
+	strOffsetsBase uint64
+	addrBase       uint64
+	rnglistsBase   uint64
+	firstChild     uint64
+	hasChildren    bool
+
+	// Read when needed.
+	abbrevs         *abbrevs
+	lines           *lineTable
+	linesUnreadable bool
+}
+
+// Name returns the primary source file as the compiler wrote it.
+func (u *Unit) Name() string { return string(u.name) }
+
+// CompDir returns the folder that relative paths of the unit start from.
+func (u *Unit) CompDir() string { return string(u.compDir) }
+
+// Producer returns DW_AT_producer: the compiler and its options.
+func (u *Unit) Producer() string { return string(u.str(u.producer)) }
+
+// Assembly reports whether the unit was assembled, not compiled.
+func (u *Unit) Assembly() bool {
+	return u.language == langMipsAssembler || u.language == langAssembly
+}
+
+// readUnits reads the headers and the unit entries of all units.
+func (d *Data) readUnits() error {
+	for at := uint64(0); at < uint64(len(d.info.Data)); {
+		u, err := d.readUnit(at)
+		if err != nil {
+			return err
+		}
+		d.units = append(d.units, u)
+		at = u.end
+	}
+	var table abbrevs
+	for i := range d.units {
+		if err := d.units[i].readEntry(&table); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Unit types (section 7.5.1). Headers before DWARF 5 have none.
+const (
+	unitCompile      = 0x01
+	unitType         = 0x02
+	unitSkeleton     = 0x04
+	unitSplitCompile = 0x05
+	unitSplitType    = 0x06
+)
+
+// readUnit reads the unit header at an offset of .debug_info (section 7.5.1).
+func (d *Data) readUnit(at uint64) (Unit, error) {
+	u := Unit{d: d, offset: at}
+	r := d.reader(d.info, at)
+	u.end, u.offsetSize = r.initialLength()
+	u.version = int(r.uint(2))
+	if r.bad || u.end <= at {
+		return u, d.damaged(".debug_info", at, "unit header")
+	}
+	if u.version < 2 || u.version > 5 {
+		return u, d.damaged(".debug_info", at, fmt.Sprintf("unit of DWARF version %d", u.version))
+	}
+	u.kind = unitCompile
+	if u.version >= 5 {
+		u.kind = r.u8()
+		u.addrSize = int(r.u8())
+	}
+	var ok bool
+	if u.abbrevOffset, ok = d.field(d.info, r.at, u.offsetSize); !ok {
+		return u, d.damaged(".debug_info", at, "unit header")
+	}
+	r.skip(uint64(u.offsetSize))
+	if u.version < 5 {
+		u.addrSize = int(r.u8())
+	}
+	switch u.kind {
+	case unitSkeleton, unitSplitCompile:
+		r.skip(8) // unit ID
+	case unitType, unitSplitType:
+		r.skip(8 + uint64(u.offsetSize)) // type signature and type offset
+	}
+	if r.bad || u.addrSize != 4 && u.addrSize != 8 || r.at > u.end {
+		return u, d.damaged(".debug_info", at, "unit header")
+	}
+	u.die = r.at
+	u.sizes = d.sizesOf(u.version, u.addrSize, u.offsetSize)
+	return u, nil
+}
+
+// readEntry reads the attributes of the unit entry. table provides memory for its abbreviation.
+func (u *Unit) readEntry(table *abbrevs) error {
+	d := u.d
+	r := d.reader(d.info, u.die)
+	code := r.uleb()
+	if code == 0 { // an empty unit
+		return nil
+	}
+	if !u.readAbbrevs(table, code) || len(table.others) == 0 {
+		return d.damaged(".debug_info", u.die, "abbreviation of a unit")
+	}
+	a := &table.others[0]
+	var e entry
+	u.decode(&r, a, &e)
+	if r.bad || r.at > u.end {
+		return d.damaged(".debug_info", u.die, "unit entry")
+	}
+	d.work += r.at - u.die
+	u.firstChild, u.hasChildren = r.at, a.children
+	// The bases come first: other attributes may be read through them (section 3.1.1). Without the
+	// attribute, the base is the size of the table's header (sections 7.26 and 7.27).
+	u.strOffsetsBase = u.tableBase(e.vals[slotStrOffsetsBase], 2*uint64(u.offsetSize))
+	u.addrBase = u.tableBase(e.vals[slotAddrBase], 8)
+	u.rnglistsBase = u.tableBase(e.vals[slotRnglistsBase], 0)
+	u.name = u.str(e.vals[slotName])
+	u.compDir = u.str(e.vals[slotCompDir])
+	u.producer = e.vals[slotProducer]
+	u.language, _ = u.number(e.vals[slotLanguage])
+	u.stmtList = e.vals[slotStmtList]
+	u.lowPC = e.vals[slotLowPC]
+	u.spans = u.entrySpans(&e)
+	return nil
+}
+
+// tableBase returns the value of a base attribute, or absent if the unit does not have it.
+func (u *Unit) tableBase(v value, absent uint64) uint64 {
+	if n, ok := u.number(v); ok {
+		return n
+	}
+	return absent
+}
+
+// unitAt returns the unit that contains an offset of .debug_info, nil if there is none.
+func (d *Data) unitAt(offset uint64) *Unit {
+	i := sort.Search(len(d.units), func(i int) bool { return d.units[i].end > offset })
+	if i < len(d.units) && d.units[i].offset <= offset {
+		return &d.units[i]
+	}
+	return nil
+}
+
+// load reads the abbreviations of the unit, unless they are in memory.
+func (u *Unit) load() error {
+	if u.abbrevs != nil {
+		return nil
+	}
+	table := &abbrevs{}
+	if n := len(u.d.spare); n > 0 {
+		table, u.d.spare = u.d.spare[n-1], u.d.spare[:n-1]
+	}
+	if !u.readAbbrevs(table, 0) {
+		return u.d.damaged(".debug_abbrev", u.abbrevOffset, "abbreviation table")
+	}
+	u.abbrevs = table
+	return nil
+}
+
+// unload releases the abbreviations and the line table.
+func (u *Unit) unload() {
+	if u.abbrevs != nil {
+		u.d.spare = append(u.d.spare, u.abbrevs)
+	}
+	u.abbrevs, u.lines = nil, nil
+}
