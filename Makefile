@@ -1,7 +1,8 @@
-# The targets of the project. Each installs what it needs, with apt-get, if it is not there.
+# The targets of the project. Those that need tools install the missing ones with apt-get.
 
 GO          ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+DEADCODE    := golang.org/x/tools/cmd/deadcode@v0.52.0
 KAS         := bin/kas
 
 # The tests run gcc and clang for the host and gcc for eight other architectures, the tools of binutils
@@ -15,7 +16,10 @@ TOOLS    := gcc make patch gdb perf readelf nm ld objcopy eu-elflint eu-addr2lin
 PACKAGES := gcc make patch gdb linux-perf libc6-dev binutils elfutils codespell clang-19 lld-19 llvm-19 \
 	$(CROSS:%=gcc-%)
 
-.PHONY: all build demo test check kernel-test lab bench compare fuzz tools corpus-cloud-amd64 corpus-cloud-amd64-old corpus-cloud-amd64-6.12 corpus-cloud-arm64 corpus-s390x corpus-amd64 corpus-headers fixtures clean
+CORPORA := cloud-amd64 cloud-amd64-old cloud-amd64-6.12 cloud-arm64 s390x amd64
+
+.PHONY: all build demo test check lint spell shuffle kernel-test mutants lab bench compare fuzz tools
+.PHONY: $(CORPORA:%=corpus-%) corpus-headers fixtures clean
 
 all: build
 
@@ -29,41 +33,66 @@ demo: build
 test: tools
 	$(GO) test ./...
 
-check: tools
+check: lint
+	$(GO) test -race ./...
+
+lint: tools
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags kernel ./...
 	$(GO) run $(STATICCHECK) ./...
-	$(GO) test -race ./...
+	@dead=$$($(GO) run $(DEADCODE) -test -tags kernel ./...) || exit; \
+	test -z "$$dead" || { echo "$$dead"; exit 1; }
 
-# The whole way on Debian's kernel, and what came out held against other tools: an older version beside it, a module built
-# against its headers. Minutes, and 570 MB the first time.
+# Checks the spelling, and that words the project does not use stay out: docs/words/avoid.txt names them
+# and what to write instead. ignore.txt has the words that codespell would correct, but that are right.
+spell: tools
+	codespell -D - -D docs/words/avoid.txt -I docs/words/ignore.txt --ignore-regex '\\[nt]' \
+		$$(find . \( -name .git -o -name .cache -o -name testdata -o -path ./docs/words \) -prune -o \
+		-type f \( -name '*.go' -o -name '*.md' -o -name '*.sh' -o -name '*.yaml' -o -name '*.mk' \
+		-o -name Makefile -o -path ./.ci/run \) -print)
+
+# All tests three times, in random order.
+shuffle: tools
+	for n in 1 2 3; do $(GO) test -shuffle=on -count=1 ./... || exit; done
+
+# Breaks the program in each way that bench/mutants/mutants.txt lists: a test must fail every time.
+mutants: tools
+	$(GO) run ./bench/mutants $(if $(ONLY),-only $(ONLY))
+
+# A whole run on Debian's kernel, checked by other tools, with an older version to compare and a module
+# built against its headers. It takes minutes, and downloads 570 MB the first time.
 kernel-test: tools corpus-cloud-amd64 corpus-cloud-amd64-old corpus-headers
 	$(GO) test -tags kernel -run Kernel -count 1 -timeout 30m -v ./cmd/kas ./probe
 
-corpus-cloud-amd64 corpus-cloud-amd64-old corpus-cloud-amd64-6.12 corpus-cloud-arm64 corpus-s390x corpus-amd64: corpus-%:
+$(CORPORA:%=corpus-%): corpus-%:
 	bench/corpus.sh $*
 
-# What modules are built with out of the tree; of the kernel that is there.
+# What out-of-tree modules are built with, for cloud-amd64's kernel.
 corpus-headers: corpus-cloud-amd64
 	bench/corpus.sh headers
 
-# Builds small kernels with and without the hooks, boots them under qemu and asserts what they show: hours, 1 GB for
-# each kernel. KINDS="6.12-gcc 6.1-gcc" picks kernels; KAS_LAB is the folder (docs/kbuild.md).
+# Builds small kernels with and without the hooks, boots them under qemu and checks what they show. It
+# takes hours, and 1 GB a kernel. KINDS="6.12-gcc 6.1-gcc" picks kernels; KAS_LAB is the folder
+# (docs/kbuild.md).
 lab: build
 	kbuild/lab/lab.sh all $(KINDS)
 
-# The hot functions and the pipeline stage by stage, on small objects, for benchstat.
+# Benchmarks of the hot functions and, on small objects, of each stage, for benchstat.
 ROUNDS ?= 5
 bench:
 	$(GO) test ./bench ./elf ./elf/dwarf -run '^$$' -bench . -count $(ROUNDS)
 
-# kas beside its peers on real kernels, whole processes in turn: ten minutes. ONLY=run-cloud,emit-all picks rows; RESULT=NAME
-# keeps the table as bench/results/NAME.md.
-compare: build tools corpus-cloud-amd64 corpus-amd64
-	$(GO) run ./bench/compare -rounds $(ROUNDS) $(if $(ONLY),-only $(ONLY)) $(if $(RESULT),-o bench/results/$(RESULT).md)
+# Whole processes of kas and its peers on real kernels: ten minutes. ONLY=run-cloud,emit-all picks rows;
+# only the kernels that they run on are fetched. RESULT=NAME keeps the table as bench/results/NAME.md.
+# GATE=2 fails if a ratio misses its target by more than that factor.
+COMPARE = $(GO) run ./bench/compare $(if $(ONLY),-only $(ONLY))
+compare: build tools
+	corpora=$$($(COMPARE) -needs) && for c in $$corpora; do bench/corpus.sh $$c || exit; done
+	$(COMPARE) -rounds $(ROUNDS) $(if $(GATE),-gate $(GATE)) \
+		$(if $(RESULT),-o bench/results/$(RESULT).md)
 
-# FUZZTIME each. Minimizing an input of some kilobytes for Go's default of a minute would stop the fuzzing for as long.
+# Every fuzz target, for FUZZTIME each. By default, Go would stop for a minute to minimize an input.
 FUZZTIME ?= 10m
 FUZZ      = $(GO) test -run '^$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 20x -fuzz
 fuzz:
@@ -75,7 +104,7 @@ fuzz:
 	$(FUZZ) FuzzLoad ./configs
 	$(FUZZ) FuzzOpen ./registry
 
-# Builds the committed fixtures again; needs the compilers that their Makefiles name.
+# Rebuilds the committed fixtures; needs the compilers that their Makefiles name.
 fixtures:
 	$(MAKE) -C demo
 	$(MAKE) -C elf/testdata

@@ -2,7 +2,7 @@
 //
 //	go test ./bench -run '^$' -bench Run -count 10 >new.txt && benchstat -col /jobs new.txt
 //
-// The program in compare measures real kernels, beside other tools.
+// The program in compare measures kas on real kernels, beside other tools.
 package bench_test
 
 import (
@@ -18,13 +18,15 @@ import (
 	"kas/stages"
 )
 
-// load makes a plan of one build with n modules and returns it with their size.
+// load makes a plan of one build with n modules. It returns the plan and the modules' size in
+// bytes.
 func load(tb testing.TB, n int) (*configs.Plan, int64) {
 	tb.Helper()
 	dir := tb.TempDir()
 	size := writeModules(tb, filepath.Join(dir, "modules"), n)
 	path := filepath.Join(dir, "kas.yaml")
-	if err := os.WriteFile(path, []byte("version: 1\nbuilds: [{name: small, modules: modules}]\n"), 0o644); err != nil {
+	const config = "version: 1\nbuilds: [{name: small, modules: modules}]\n"
+	if err := os.WriteFile(path, []byte(config), 0o644); err != nil {
 		tb.Fatal(err)
 	}
 	plan, err := configs.Load(path)
@@ -34,7 +36,8 @@ func load(tb testing.TB, n int) (*configs.Plan, int64) {
 	return plan, size
 }
 
-// BenchmarkRun runs the stages up to the one it names, so that the difference between two is what the later one takes.
+// BenchmarkRun runs the stages up to the one it names: the difference between two of its results is
+// what the later stage takes.
 func BenchmarkRun(b *testing.B) {
 	for _, modules := range []int{100, 1000} {
 		plan, size := load(b, modules)
@@ -42,7 +45,8 @@ func BenchmarkRun(b *testing.B) {
 		for _, s := range stages.All {
 			plan.Builds[0].Stages = append(plan.Builds[0].Stages, s.Name)
 			for _, jobs := range []int{1, 2} {
-				b.Run(fmt.Sprintf("upto=%s/modules=%d/jobs=%d", s.Name, modules, jobs), func(b *testing.B) {
+				name := fmt.Sprintf("upto=%s/modules=%d/jobs=%d", s.Name, modules, jobs)
+				b.Run(name, func(b *testing.B) {
 					b.SetBytes(size)
 					b.ReportAllocs()
 					for b.Loop() {
@@ -65,11 +69,13 @@ func run(tb testing.TB, plan *configs.Plan, jobs int) *pipeline.Build {
 	return result.Builds[0]
 }
 
-// What is measured is a kernel: each module is read, some have aliases, all aliases have a place.
+// TestModules checks that the modules are like a kernel's: all are readable, some have aliases, and
+// the debugging information locates every duplicate.
 func TestModules(t *testing.T) {
 	plan, _ := load(t, 100)
 	s := run(t, plan, 2).Stats
-	if s.Modules != 100 || s.Unreadable > 0 || s.Emitted < 10 || s.Emitted > 30 || s.Aliases < s.Emitted {
+	if s.Modules != 100 || s.Unreadable > 0 || s.Emitted < 10 || s.Emitted > 30 ||
+		s.Aliases < s.Emitted {
 		t.Errorf("%+v", s)
 	}
 	for reason, n := range s.Unaliased {

@@ -1,25 +1,51 @@
 #!/bin/sh
-# Brings Debian's kernels with debugging information into the cache folder, without installing them:
+# Fetches Debian's kernels with debugging information into the cache folder, without installing them:
 #
-#   bench/corpus.sh cloud-amd64|cloud-arm64|s390x|amd64   the newest 6.1
-#   bench/corpus.sh cloud-amd64-old                       the oldest 6.1 that is still there
-#   bench/corpus.sh cloud-amd64-6.12                      the newest 6.12
-#   bench/corpus.sh image                                 the kernel itself, which boots, of cloud-amd64's
-#   bench/corpus.sh headers                               what modules are built with out of the tree, of cloud-amd64's kernel
+#   bench/corpus.sh cloud-amd64|cloud-arm64|s390x|amd64   a 6.1
+#   bench/corpus.sh cloud-amd64-old                       an older 6.1
+#   bench/corpus.sh cloud-amd64-6.12                      a 6.12
+#   bench/corpus.sh headers                               what out-of-tree modules are built with
+#   bench/corpus.sh image                                 the kernel that boots
 #
-# The package lists of the machine stay as they are: this script keeps its own, so that a foreign architecture works,
-# too. apt checks every hash against the signed lists and resumes a download that was cut off. What is complete is
-# marked by a file and not asked for again. KAS_CACHE names another cache folder.
+# The last two are of the kernel that cloud-amd64 has. KAS_CACHE names another cache folder.
+#
+# The script keeps its own package lists, so that the machine's stay as they are and a foreign
+# architecture works too. apt checks every hash against the signed lists and resumes a download that
+# was cut off. The file "complete" marks a corpus that is whole and names its packages; a whole corpus
+# is not fetched again.
 set -eu
 
+# Each corpus has a pinned package and version, so that tests and measurements have the same input every
+# time. Debian removes a kernel some time after its successor's release. The script then takes the
+# newest or oldest kernel of the series and says so: pin that one here.
+corpora() {
+	cat <<-END
+		cloud-amd64      amd64 linux-image-6.1.0-56-cloud-amd64-dbg       6.1.192-2          newest 6.1.0- cloud-amd64
+		cloud-amd64-old  amd64 linux-image-6.1.0-47-cloud-amd64-dbg       6.1.170-3          oldest 6.1.0- cloud-amd64
+		cloud-amd64-6.12 amd64 linux-image-6.12.117+deb12-cloud-amd64-dbg 6.12.117-1~deb12u1 newest 6.12.  cloud-amd64
+		cloud-arm64      arm64 linux-image-6.1.0-56-cloud-arm64-dbg       6.1.192-2          newest 6.1.0- cloud-arm64
+		s390x            s390x linux-image-6.1.0-50-s390x-dbg             6.1.176-1          newest 6.1.0- s390x
+		amd64            amd64 linux-image-6.1.0-56-amd64-dbg             6.1.192-2          newest 6.1.0- amd64
+	END
+}
+
+say() { echo "corpus: $*"; }
+
+die() {
+	echo "corpus: $*" >&2
+	exit "${status:-1}"
+}
+
 name=${1:?usage: bench/corpus.sh NAME}
+arch= package= version= which= series= flavour=
 case $name in
-cloud-amd64 | cloud-amd64-old | cloud-amd64-6.12 | amd64 | headers | image) arch=amd64 ;;
-cloud-arm64) arch=arm64 ;;
-s390x) arch=s390x ;;
+headers | image) arch=amd64 ;;
 *)
-	echo "corpus: unknown $name; there are cloud-amd64, cloud-amd64-old, cloud-amd64-6.12, cloud-arm64, s390x, amd64, headers, image" >&2
-	exit 2
+	row=$(corpora | grep "^$name ") ||
+		status=2 die "unknown $name; there are" $(corpora | cut -d ' ' -f 1) headers image
+	read -r name arch package version which series flavour <<-END
+		$row
+	END
 	;;
 esac
 
@@ -27,7 +53,10 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cache=${KAS_CACHE:-$root/.cache}/corpus
 dir=$cache/$name
 if [ -f "$dir/complete" ]; then
-	echo "corpus: $name is" $(cat "$dir/complete")
+	say "$name is" $(cat "$dir/complete")
+	if [ -n "$package" ] && ! grep -qxF "${package}_${version}_$arch" "$dir/complete"; then
+		say "$name is not the pinned $package $version: remove $dir to fetch that one"
+	fi
 	exit 0
 fi
 
@@ -41,37 +70,46 @@ set -- -q \
 
 apt-get "$@" update
 
-# debug PREFIX FLAVOUR OPTION...: the packages of a series' kernels, the oldest first.
-debug() {
-	series=$1 flavour=$2
-	shift 2
-	apt-cache "$@" pkgnames "linux-image-$series" | grep -E "^linux-image-[0-9.]+(-[0-9]+|[+]deb[0-9]+)-$flavour-dbg\$" | sort -V
+# series_packages OPTION...: the packages of the series' kernels, the oldest first.
+series_packages() {
+	apt-cache "$@" pkgnames "linux-image-$series" |
+		grep -E "^linux-image-[0-9.]+(-[0-9]+|[+]deb[0-9]+)-$flavour-dbg\$" | sort -V
 }
+
 case $name in
-cloud-amd64-old) packages=$(debug 6.1.0- cloud-amd64 "$@" | head -n 1) ;;
-cloud-amd64-6.12) packages=$(debug 6.12. cloud-amd64 "$@" | tail -n 1) ;;
 headers | image)
-	# Of the very kernel that was brought: its release stands in the name of its vmlinux.
-	[ -e "$cache/cloud-amd64/complete" ] || {
-		echo "corpus: $name is of cloud-amd64's kernel: bring that first" >&2
-		exit 1
-	}
+	# The release is part of the name of vmlinux, the version part of the package's file name.
+	[ -e "$cache/cloud-amd64/complete" ] || die "$name needs cloud-amd64: fetch that first"
 	release=$(basename "$cache"/cloud-amd64/usr/lib/debug/boot/vmlinux-* | sed 's/^vmlinux-//')
+	version=$(cut -d _ -f 2 "$cache/cloud-amd64/complete")
 	packages=linux-image-$release
-	[ $name = image ] || packages="linux-headers-$release linux-headers-${release%-cloud-amd64}-common linux-kbuild-${release%%.0-*}"
+	[ $name = image ] || packages="linux-headers-$release \
+		linux-headers-${release%-cloud-amd64}-common linux-kbuild-${release%%.0-*}"
 	;;
-*) packages=$(debug 6.1.0- "$name" "$@" | tail -n 1) ;;
+*)
+	packages=$package
+	if ! apt-cache "$@" show "$package=$version" >/dev/null 2>&1; then
+		case $which in
+		newest) packages=$(series_packages "$@" | tail -n 1) ;;
+		oldest) packages=$(series_packages "$@" | head -n 1) ;;
+		esac
+		[ -n "$packages" ] || die "no package for $name in the package lists; they are Debian 12's (bookworm)"
+		say "the archive no longer has $package $version: taking $packages, the $which"
+		version=$(apt-cache "$@" show "$packages" | sed -n 's/^Version: //p' | head -n 1)
+	fi
+	;;
 esac
-if [ -z "$packages" ]; then
-	echo "corpus: no package for $name in the package lists; they are Debian 12's (bookworm)" >&2
-	exit 1
-fi
 
 rm -rf "$dir.unpacking"
 mkdir -p "$dir.unpacking"
 for package in $packages; do
-	wanted=$(apt-cache "$@" show "$package" | sed -n 's/^SHA256: //p' | head -n 1)
-	(cd "$apt/archives" && apt-get "$@" download "$package")
+	exact=$package=$version
+	if ! apt-cache "$@" show "$exact" >/dev/null 2>&1; then
+		say "the archive has $package, but not version $version: taking the newest"
+		exact=$package
+	fi
+	wanted=$(apt-cache "$@" show "$exact" | sed -n 's/^SHA256: //p' | head -n 1)
+	(cd "$apt/archives" && apt-get "$@" download "$exact")
 	deb=$(ls -t "$apt/archives/${package}"_*.deb | head -n 1)
 	echo "$wanted  $deb" | sha256sum -c -
 	dpkg-deb -x "$deb" "$dir.unpacking"
@@ -80,4 +118,4 @@ for package in $packages; do
 done
 rm -rf "$dir"
 mv "$dir.unpacking" "$dir"
-echo "corpus: $name is" $(cat "$dir/complete")
+say "$name is" $(cat "$dir/complete")

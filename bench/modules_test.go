@@ -9,22 +9,31 @@ import (
 	"testing"
 )
 
-// fixtures are modules of the demo kernel that gcc made, linked with debugging information, 6 to 13 kB.
-var fixtures = []string{"crypto/crc32", "drivers/hwmon/coretemp", "drivers/hwmon/lm75", "drivers/hwmon/nct6775", "drivers/input/evdev", "drivers/net/dummy", "fs/ext2/ext2"}
+// fixtures are modules of the demo's gcc kernel with debugging information, 6 to 13 kB each.
+var fixtures = []string{
+	"crypto/crc32", "drivers/hwmon/coretemp", "drivers/hwmon/lm75", "drivers/hwmon/nct6775",
+	"drivers/input/evdev", "drivers/net/dummy", "fs/ext2/ext2",
+}
 
-// repeated are the functions' names that the fixtures share.
-var repeated = []string{"name_show", "temp_show", "crit_show", "type_show", "probe", "fixup", "update", "driver_init", "driver_exit", "init_once"}
+// repeated are the names of functions that the fixtures share.
+var repeated = []string{
+	"name_show", "temp_show", "crit_show", "type_show", "probe", "fixup", "update",
+	"driver_init", "driver_exit", "init_once",
+}
 
-// writeModules makes n modules below dir and returns their size together. Each is a fixture under a name of its own: the
-// last letters of some words are a number, in the symbols, the debugging information and the paths of the sources, so that
-// nothing moves. One module in eight keeps the functions' names and so owns duplicates, as in Debian's kernel.
+// writeModules makes n modules below dir and returns their total size in bytes. Each is a fixture
+// under its own name: a number replaces the last letters of some words in the symbols, the
+// debugging information and the source paths, so that no offset changes. One module in eight keeps
+// the functions' names and so has duplicates, as in Debian's kernel.
 //
-// A module of a real kernel is a hundred times as large, nearly all of it debugging information that a run does not touch.
+// A module of a real kernel is a hundred times as large; nearly all of it is debugging information
+// that a run does not touch.
 func writeModules(tb testing.TB, dir string, n int) (size int64) {
 	tb.Helper()
+	kernel := filepath.Join("..", "demo", "matrix", "x86_64-gcc", "modules", "kernel")
 	for i := range n {
 		fixture := fixtures[i%len(fixtures)]
-		data, err := os.ReadFile(filepath.Join("..", "demo", "matrix", "x86_64-gcc", "modules", "kernel", fixture+".ko"))
+		data, err := os.ReadFile(filepath.Join(kernel, fixture+".ko"))
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -47,7 +56,7 @@ func writeModules(tb testing.TB, dir string, n int) (size int64) {
 	return size
 }
 
-// numbered is a word of the same length with a number in its last four letters.
+// numbered replaces the last four letters of a word with a number.
 func numbered(word string, i int) string {
 	return word[:len(word)-4] + fmt.Sprintf("%04s", strconv.FormatInt(int64(i), 36))
 }

@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// kernel is what a build of a configuration reads.
+// kernel is the input of one build of a configuration.
 type kernel struct {
 	vmlinux string // "" for none
 	modules string // a folder, a module or a list; "" for none
 	names   string // a glob of names that get aliases although they are unique; "" for none
 }
 
-// corpus is the kernel that `make corpus-FLAVOUR` fetched.
+// corpus finds the kernel that `make corpus-FLAVOUR` fetched.
 func (b *bench) corpus(flavour string) (kernel, error) {
 	var k kernel
 	debug := filepath.Join(b.cache, "corpus", flavour, "usr", "lib", "debug")
@@ -42,7 +42,7 @@ type module struct {
 	size int64
 }
 
-// moduleFiles lists the modules of a kernel in the order of their paths.
+// moduleFiles lists the modules of a kernel, sorted by path.
 func moduleFiles(k kernel) ([]module, error) {
 	var all []module
 	err := filepath.WalkDir(k.modules, func(path string, e fs.DirEntry, err error) error {
@@ -58,7 +58,8 @@ func moduleFiles(k kernel) ([]module, error) {
 	return all, err
 }
 
-// config writes a configuration, the first build named 0. Without stages all are run. JSON is YAML, and quotes every path.
+// config writes a configuration, in JSON, which is YAML that quotes every path. The builds are
+// named 0, 1 and so on. Without stages a run has all of them.
 func (b *bench) config(name string, kernels []kernel, stages ...string) (string, error) {
 	var builds []map[string]any
 	for i, k := range kernels {
@@ -86,7 +87,7 @@ func (b *bench) config(name string, kernels []kernel, stages ...string) (string,
 	return path, os.WriteFile(path, text, 0o644)
 }
 
-// table reads a table that a run wrote, without its first line, as columns.
+// table reads a table that a run wrote: its rows without the header, split into cells.
 func table(path string) ([][]string, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -5,14 +5,15 @@ import (
 	"strings"
 )
 
-// lookup holds questions to the registry of a kernel against a limit, and against grep, which reads all of it, too, and does not prove that
-// it is whole.
+// lookup compares queries of a kernel's registry with a limit and with grep, which also reads all
+// of it, but does not check that it is whole.
 func lookup(b *bench) ([]comparison, error) {
 	k, err := b.corpus("cloud-amd64")
 	if err != nil {
 		return nil, err
 	}
-	config, err := b.config("lookup", []kernel{k}, "scan", "dedupe", "normalize", "resolve", "stats")
+	config, err := b.config("lookup", []kernel{k},
+		"scan", "dedupe", "normalize", "resolve", "stats")
 	if err != nil {
 		return nil, err
 	}
@@ -34,23 +35,26 @@ func lookup(b *bench) ([]comparison, error) {
 	if chosen == nil {
 		return nil, fmt.Errorf("no alias of name_show in vmlinux")
 	}
-	wall := func(name string, args ...string) side { return b.processSide(costWall, name, args...) }
+	grep := b.processSide(costWall, "grep", "-F", chosen[0], symbols)
 	var all []comparison
 	for _, c := range []struct{ what, pattern string }{
 		{"an alias", chosen[0]},
 		{"a file and line", chosen[6] + ":" + chosen[7]},
 		{"an address", "0x" + chosen[4]},
 	} {
-		v, err := b.inTurn("lookup", wall(b.kas, "lookup", "-r", symbols, c.pattern), wall("grep", "-F", chosen[0], symbols))
+		kas := b.processSide(costWall, b.kas, "lookup", "-r", symbols, c.pattern)
+		v, err := b.inTurn("lookup", kas, grep)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, comparison{
-			work: "registry of cloud-amd64, by " + c.what, kas: "kas lookup", ours: v[0], show: millis, target: atMost(0.010),
+			work: "registry of cloud-amd64, by " + c.what,
+			kas:  "kas lookup", ours: v[0], show: millis, target: atMost(0.010),
 		})
 		if len(all) == 1 {
 			informed := all[0]
-			informed.peer, informed.theirs, informed.target = "grep -F of the alias", v[1], informs("faster")
+			informed.peer, informed.theirs = "grep -F of the alias", v[1]
+			informed.target = informs("faster")
 			all = append(all, informed)
 		}
 	}

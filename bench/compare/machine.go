@@ -12,16 +12,19 @@ import (
 )
 
 // tools are the programs that are measured beside kas or prepare its work.
-var tools = []string{"sh", "awk", "cp", "find", "xargs", "llvm-nm-19", "llvm-objcopy-19", "objcopy", "eu-addr2line", "taskset"}
+var tools = []string{
+	"sh", "awk", "cp", "find", "xargs", "taskset",
+	"llvm-nm-19", "llvm-objcopy-19", "objcopy", "eu-addr2line",
+}
 
-// peers are those of them whose versions matter.
+// peers are the tools whose versions matter.
 var peers = []string{"llvm-nm-19", "llvm-objcopy-19", "objcopy", "eu-addr2line", "cp"}
 
-// machine says on what was measured, without naming the host or a path of it.
+// machine describes what was measured on, without the name of the host or one of its paths.
 func (b *bench) machine() ([]string, error) {
 	for _, tool := range tools {
 		if _, err := exec.LookPath(tool); err != nil {
-			return nil, fmt.Errorf("%w: apt-get install llvm-19 elfutils binutils", err)
+			return nil, fmt.Errorf("%w: run make tools", err)
 		}
 	}
 	kas, err := b.version(b.kas)
@@ -30,7 +33,8 @@ func (b *bench) machine() ([]string, error) {
 	}
 	lines := []string{
 		time.Now().Format(time.DateOnly) + ", " + plural(b.rounds, "round"),
-		fmt.Sprintf("%s, %s, %s of memory", field("/proc/cpuinfo", "model name"), plural(runtime.NumCPU(), "core"), memorySize()),
+		fmt.Sprintf("%s, %s, %s of memory",
+			field("/proc/cpuinfo", "model name"), plural(runtime.NumCPU(), "core"), memorySize()),
 		fmt.Sprintf("Linux %s, %s", content("/proc/sys/kernel/osrelease"), fileSystem(b.work)),
 		kas + commit(b.kas),
 	}
@@ -51,7 +55,7 @@ func plural(n int, word string) string {
 	return fmt.Sprintf("%d %ss", n, word)
 }
 
-// version is the first line of a program's own words that has a number in it.
+// version returns the first line with a digit that a program prints for --version.
 func (b *bench) version(program string) (string, error) {
 	c, err := b.process(program, "--version")
 	if err != nil {
@@ -70,7 +74,7 @@ func (b *bench) version(program string) (string, error) {
 	return first, nil
 }
 
-// commit is what the Go toolchain wrote into the program of the sources it was built from.
+// commit returns the commit and the Go version that a program was built from.
 func commit(program string) string {
 	info, err := buildinfo.ReadFile(program)
 	if err != nil {
@@ -88,13 +92,13 @@ func commit(program string) string {
 	return text + ", " + info.GoVersion
 }
 
-// content of a small file, without the end of its line; "" if it cannot be read.
+// content returns the text of a small file, trimmed, or "" if it cannot be read.
 func content(path string) string {
 	data, _ := os.ReadFile(path)
 	return strings.TrimSpace(string(data))
 }
 
-// field is the value of the first line `name : value` of a file of /proc.
+// field returns the value of the first line `name : value` in a file of /proc.
 func field(path, name string) string {
 	for line := range strings.Lines(content(path)) {
 		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
@@ -110,7 +114,7 @@ func memorySize() string {
 	return fmt.Sprintf("%.0f GiB", kib/(1<<20))
 }
 
-// fileSystem is the type of what is mounted nearest above the path.
+// fileSystem returns the type of the file system that a path is on.
 func fileSystem(path string) string {
 	kind, longest := "unknown file system", 0
 	for line := range strings.Lines(content("/proc/self/mounts")) {
@@ -118,7 +122,8 @@ func fileSystem(path string) string {
 		if len(f) < 3 {
 			continue
 		}
-		if rel, err := filepath.Rel(f[1], path); err == nil && filepath.IsLocal(rel) && len(f[1]) >= longest {
+		rel, err := filepath.Rel(f[1], path)
+		if err == nil && filepath.IsLocal(rel) && len(f[1]) >= longest {
 			kind, longest = f[2], len(f[1])
 		}
 	}

@@ -12,14 +12,15 @@ import (
 	"time"
 )
 
-// cost is what a process took, with all its children that it waited for.
+// cost is what a process took, including the children that it waited for.
 type cost struct {
 	wall, cpu float64 // seconds
-	memory    float64 // bytes: the peak of the largest of them
+	memory    float64 // bytes: the highest peak of any one of these processes
 	output    string
 }
 
-// measure runs a program. This process must stay small: the peak that the kernel tells of a child begins with its parent's.
+// measure runs a program. This process must stay small: in the kernel's accounting, a child's peak
+// is at least its parent's.
 func measure(cmd *exec.Cmd) (cost, error) {
 	var stdout, stderr bytes.Buffer
 	if cmd.Stdout == nil {
@@ -35,9 +36,14 @@ func measure(cmd *exec.Cmd) (cost, error) {
 	state := cmd.ProcessState
 	usage, ok := state.SysUsage().(*syscall.Rusage)
 	if !ok {
-		return cost{}, errors.New("this system does not tell what a process took")
+		return cost{}, errors.New("this system does not report what a process took")
 	}
-	return cost{wall.Seconds(), (state.UserTime() + state.SystemTime()).Seconds(), float64(usage.Maxrss) * 1024, stdout.String()}, nil
+	return cost{
+		wall:   wall.Seconds(),
+		cpu:    (state.UserTime() + state.SystemTime()).Seconds(),
+		memory: float64(usage.Maxrss) * 1024,
+		output: stdout.String(),
+	}, nil
 }
 
 // process runs a program in the folder of this run.
@@ -48,7 +54,7 @@ func (b *bench) process(name string, args ...string) (cost, error) {
 	return measure(cmd)
 }
 
-// run is what a run of kas took, and its stages, in seconds.
+// kasCost is what a run of kas took, and each of its stages in seconds.
 type kasCost struct {
 	cost
 	stages map[string]float64
@@ -57,7 +63,8 @@ type kasCost struct {
 // runKas runs kas on a configuration into an output folder.
 func (b *bench) runKas(config, out string, flags ...string) (kasCost, error) {
 	times := b.path("stages.txt")
-	c, err := b.process(b.kas, append([]string{"run", config, "--out", out, "--benchfmt", times}, flags...)...)
+	args := append([]string{"run", config, "--out", out, "--benchfmt", times}, flags...)
+	c, err := b.process(b.kas, args...)
 	if err != nil {
 		return kasCost{}, err
 	}
@@ -69,7 +76,7 @@ func (b *bench) runKas(config, out string, flags ...string) (kasCost, error) {
 	return kasCost{c, stages}, err
 }
 
-// stageTimes reads the times of the stages from Go's benchmark format; builds are added up.
+// stageTimes reads the times of the stages, added up over the builds, from Go's benchmark format.
 func stageTimes(text string) (map[string]float64, error) {
 	stages := map[string]float64{}
 	for line := range strings.Lines(text) {
@@ -88,12 +95,13 @@ func stageTimes(text string) (map[string]float64, error) {
 		}
 	}
 	if len(stages) == 0 {
-		return nil, errors.New("kas told the time of no stage")
+		return nil, errors.New("kas reported no stage's time")
 	}
 	return stages, nil
 }
 
-// quiet removes what a measured process wrote and waits until the disk is done, so that the next one does not pay for it.
+// quiet removes what a measured process wrote and waits for the disk, so that the next process does
+// not pay for it.
 func (b *bench) quiet(names ...string) error {
 	for _, name := range names {
 		if err := os.RemoveAll(b.path(name)); err != nil {
@@ -104,10 +112,11 @@ func (b *bench) quiet(names ...string) error {
 	return b.ctx.Err()
 }
 
-// side is one of those that run in turn: it runs once, cleans up and returns what counts.
+// side is one side of a comparison: a call runs it once, cleans up and returns the measured value.
 type side func() (float64, error)
 
-// inTurn runs the sides one after the other, once to warm up and then in each round, and returns the values of each.
+// inTurn runs the sides one after the other, once to warm up and then in each round. It returns the
+// values of each side.
 func (b *bench) inTurn(what string, sides ...side) ([][]float64, error) {
 	return b.inRounds(what, func() ([]float64, error) {
 		var values []float64
@@ -122,7 +131,8 @@ func (b *bench) inTurn(what string, sides ...side) ([][]float64, error) {
 	})
 }
 
-// inRounds calls round once to warm up and then for each round; the result has a column for each value it returns.
+// inRounds calls round once to warm up and then for each round. The result has a column for each
+// value that round returns.
 func (b *bench) inRounds(what string, round func() ([]float64, error)) ([][]float64, error) {
 	var columns [][]float64
 	for i := range b.rounds + 1 {

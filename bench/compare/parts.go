@@ -9,18 +9,19 @@ import (
 	"strings"
 )
 
-// Stages of a run beside the tool that does the same.
+// Stages of a run beside the tool that does the same work.
 
 // xfs is a large module.
 const xfs = "fs/xfs/xfs.ko"
 
-// stage is the time of one stage.
+// stage returns the function that picks the time of one stage.
 func stage(name string) func(kasCost) float64 {
 	return func(c kasCost) float64 { return c.stages[name] }
 }
 
-// scanDedupe holds reading all symbols and finding the duplicates against reading all symbols: by a process for each file,
-// as kbuild and kas_alias call nm, and, for information, by as few as the command line allows.
+// scanDedupe compares reading all symbols and finding the duplicates with nm, which only reads all
+// symbols: in one process a file, as kbuild and kas_alias call it, and, for information, in as few
+// processes as the command line allows.
 func scanDedupe(b *bench) ([]comparison, error) {
 	k, err := b.corpus("cloud-amd64")
 	if err != nil {
@@ -30,24 +31,29 @@ func scanDedupe(b *bench) ([]comparison, error) {
 	if err != nil {
 		return nil, err
 	}
-	const script = `find "$@" -type f \( -name '*.ko' -o -name 'vmlinux*' \) | xargs -P 2 -n "$FILES" llvm-nm-19 >/dev/null`
+	const script = `find "$@" -type f \( -name '*.ko' -o -name 'vmlinux*' \) |
+		xargs -P 2 -n "$FILES" llvm-nm-19 >/dev/null`
 	nm := func(files string) func() (float64, error) {
-		return b.processSide(costCPU, "env", "FILES="+files, "sh", "-c", script, "sh", k.vmlinux, k.modules)
+		return b.processSide(costCPU,
+			"env", "FILES="+files, "sh", "-c", script, "sh", k.vmlinux, k.modules)
 	}
 	v, err := b.inTurn("scan-dedupe", b.kasSide(config, kasCPU), nm("1"), nm("64"))
 	if err != nil {
 		return nil, err
 	}
 	c := comparison{
-		work: "cloud-amd64, all symbols and their duplicates", kas: "kas run, scan and dedupe", peer: "llvm-nm, a process for each file",
+		work: "cloud-amd64, all symbols and their duplicates",
+		kas:  "kas run, scan and dedupe", peer: "llvm-nm, a process for each file",
 		ours: v[0], theirs: v[1], show: cpu, target: atLeast(50, "less"),
 	}
 	batched := c
-	batched.peer, batched.theirs, batched.target = "llvm-nm, 64 files a process", v[2], informs("less")
+	batched.peer, batched.theirs = "llvm-nm, 64 files a process", v[2]
+	batched.target = informs("less")
 	return []comparison{c, batched}, nil
 }
 
-// resolveVmlinux holds finding the places of vmlinux' duplicates against eu-addr2line, which is given all addresses at once.
+// resolveVmlinux compares finding the locations of the duplicates in vmlinux with eu-addr2line,
+// which gets all addresses at once.
 func resolveVmlinux(b *bench) ([]comparison, error) {
 	k, err := b.corpus("cloud-amd64")
 	if err != nil {
@@ -62,7 +68,8 @@ func resolveVmlinux(b *bench) ([]comparison, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := b.inTurn("resolve-vmlinux", b.kasSide(config, stage("resolve")), func() (float64, error) {
+	kas := b.kasSide(config, stage("resolve"))
+	v, err := b.inTurn("resolve-vmlinux", kas, func() (float64, error) {
 		cmd := exec.CommandContext(b.ctx, "eu-addr2line", "-e", k.vmlinux)
 		cmd.Stdin = strings.NewReader(strings.Join(addresses, "\n") + "\n")
 		c, err := measure(cmd)
@@ -72,13 +79,14 @@ func resolveVmlinux(b *bench) ([]comparison, error) {
 		return nil, err
 	}
 	return []comparison{{
-		work: fmt.Sprintf("places of %d functions of vmlinux", len(addresses)), kas: "stage resolve", peer: "eu-addr2line with all addresses at once",
+		work: fmt.Sprintf("locations of %d functions of vmlinux", len(addresses)),
+		kas:  "stage resolve", peer: "eu-addr2line with all addresses at once",
 		ours: v[0], theirs: v[1], show: millis, target: atLeast(2, "faster"),
 	}}, nil
 }
 
-// lookedUp returns the addresses that a run looks up in vmlinux, found or not. Duplicates that get no alias for another
-// reason are not looked up.
+// lookedUp returns the addresses that a run looks up in the debugging information of vmlinux, found
+// or not. It does not look up duplicates that get no alias for another reason.
 func lookedUp(b *bench, k kernel) ([]string, error) {
 	config, err := b.config("lookup", []kernel{k})
 	if err != nil {
@@ -107,7 +115,7 @@ func lookedUp(b *bench, k kernel) ([]string, error) {
 	return all, b.quiet("out")
 }
 
-// emitAll holds writing the modules that have aliases against copying their originals.
+// emitAll compares writing the modules that have aliases with copying their originals.
 func emitAll(b *bench) ([]comparison, error) {
 	k, err := b.corpus("cloud-amd64")
 	if err != nil {
@@ -133,7 +141,8 @@ func emitAll(b *bench) ([]comparison, error) {
 			if err := os.Mkdir(b.path("copy"), 0o755); err != nil {
 				return 0, err
 			}
-			cmd := exec.CommandContext(b.ctx, "cp", append([]string{"--parents", "-t", b.path("copy")}, files...)...)
+			args := append([]string{"--parents", "-t", b.path("copy")}, files...)
+			cmd := exec.CommandContext(b.ctx, "cp", args...)
 			cmd.Dir = k.modules
 			c, err := measure(cmd)
 			if err != nil {
@@ -145,12 +154,13 @@ func emitAll(b *bench) ([]comparison, error) {
 		return nil, err
 	}
 	return []comparison{{
-		work: fmt.Sprintf("%d modules of cloud-amd64 with aliases written", len(files)), kas: "stage emit", peer: "cp of the originals",
+		work: fmt.Sprintf("%d modules of cloud-amd64 with aliases written", len(files)),
+		kas:  "stage emit", peer: "cp of the originals",
 		ours: v[0], theirs: v[1], show: wall, target: atMost(1.3),
 	}}, nil
 }
 
-// emitted lists the modules that a run wrote, by the names of their originals.
+// emitted lists the modules that a run wrote, by the paths of their originals.
 func emitted(dir string) ([]string, error) {
 	var all []string
 	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
@@ -163,7 +173,7 @@ func emitted(dir string) ([]string, error) {
 	return all, err
 }
 
-// emitXFS holds writing one large module against the tools that can add a symbol, which add one.
+// emitXFS compares writing one large module with the tools that can add a symbol; each adds one.
 func emitXFS(b *bench) ([]comparison, error) {
 	k, err := b.corpus("cloud-amd64")
 	if err != nil {
@@ -175,7 +185,8 @@ func emitXFS(b *bench) ([]comparison, error) {
 		return nil, err
 	}
 	aliases := 0
-	alias := []string{"--add-symbol", "xfs_attr_get@fs_xfs_libxfs_xfs_attr_c_1=.text:0x10,local,function", module, "copy"}
+	const symbol = "xfs_attr_get@fs_xfs_libxfs_xfs_attr_c_1=.text:0x10,local,function"
+	alias := []string{"--add-symbol", symbol, module, "copy"}
 	v, err := b.inTurn("emit-xfs",
 		func() (float64, error) {
 			c, err := b.runKas(config, b.path("out"), "--fresh")
@@ -201,8 +212,8 @@ func emitXFS(b *bench) ([]comparison, error) {
 	}
 	line := func(peer string, theirs []float64, t target) comparison {
 		return comparison{
-			work: fmt.Sprintf("xfs.ko with %d aliases written", aliases), kas: "stage emit", peer: peer,
-			ours: v[0], theirs: theirs, show: millis, target: t,
+			work: fmt.Sprintf("xfs.ko with %d aliases written", aliases),
+			kas:  "stage emit", peer: peer, ours: v[0], theirs: theirs, show: millis, target: t,
 		}
 	}
 	return []comparison{

@@ -1,12 +1,13 @@
 #!/bin/sh
-# What kas does, with the tools there were before it, as fast as we can make them do it:
+# Does what kas does with the tools there were before it, as fast as we can make them do it:
 #
 #   peers.sh VMLINUX MODULES OUT
 #
-# Copies of the modules that have aliases go to OUT/modules, the list of vmlinux to OUT/vmlinux.syms. The last line says
-# how many aliases there are. Each tool is started as rarely as its command line allows: llvm-nm for many files at once,
-# eu-addr2line once for an object with all its addresses, objcopy once for a module with all its aliases. What is left
-# out, so the pipeline does less: header names that need their unit, the tables of a run, the proof that all is right.
+# Copies of the modules that have aliases go to OUT/modules, the list of vmlinux to OUT/vmlinux.syms. The
+# last line counts the aliases. Each tool is started as rarely as its command line allows: llvm-nm for many
+# files at once, eu-addr2line once an object with all its addresses, objcopy once a module with all its
+# aliases. The pipeline does less than kas: no aliases named after the unit for functions in headers, no
+# tables, no proof that the result is right.
 set -eu
 export LC_ALL=C
 
@@ -16,19 +17,19 @@ out=$3
 work=$out/work
 mkdir -p "$work"
 
-# Every defined symbol with its section, which only the format of System V has. Two processes that write to one pipe
-# would tear each other's lines, so each batch has a file.
+# Every defined symbol with its section, which only the System V format has. Each batch writes its own file:
+# two processes that write to one pipe would mix their lines.
 { echo "$vmlinux"; find "$modules" -name '*.ko' -type f; } | xargs -P 2 -n 64 sh -c '
 	work=$1
 	shift
 	exec llvm-nm-19 -p -U --format=sysv "$@" >"$work/nm.$$" 2>>"$work/nm.err"' nm "$work"
 
-# Functions that share their name with another symbol. For each object that owns some: N.rows holds them, N.addresses what
-# eu-addr2line is asked, and the list of objects has its number and path.
+# Functions that share their name with another symbol. For each object that has some, N.rows lists them and
+# N.addresses has the input of eu-addr2line; the list of objects has the number and the path.
 #
-# vmlinux has addresses. In a module, which is relocatable, eu-addr2line wants one section a process (-j) or a symbol: the
-# one itself, or, where the module has several of that name, the offset from another in the same section. It says on
-# standard error that such an offset lies outside of that symbol, and answers correctly.
+# vmlinux has addresses. In a module, which is relocatable, eu-addr2line needs one section a process (-j) or a
+# symbol: the function itself or, where the module has several of that name, the offset from another symbol
+# of the same section. It warns that such an offset is outside of that symbol, and answers correctly.
 cat "$work"/nm.[0-9]* | awk -F ' *[|] *' -v vmlinux="$vmlinux" -v work="$work" '
 	function number(hex,   n, i) {
 		for (i = 1; i <= length(hex); i++)
@@ -46,7 +47,7 @@ cat "$work"/nm.[0-9]* | awk -F ' *[|] *' -v vmlinux="$vmlinux" -v work="$work" '
 		files[n] = file; names[n] = $1; values[n] = $2; types[n] = $3; sections[n] = $7
 	}
 	END {
-		for (i = 1; i <= n; i++) # a symbol of each section whose name tells it from all others of its object
+		for (i = 1; i <= n; i++) # for each section a symbol with a name of its own
 			if (here[files[i], names[i]] == 1 && !((files[i], sections[i]) in anchor))
 				anchor[files[i], sections[i]] = i
 		for (i = 1; i <= n; i++) {
@@ -64,7 +65,7 @@ cat "$work"/nm.[0-9]* | awk -F ' *[|] *' -v vmlinux="$vmlinux" -v work="$work" '
 				address = sprintf("%s%+d", names[a], number(values[i]) - number(values[a]))
 			else
 				continue
-			if (f != before) { # a file of symbols is printed in one piece
+			if (f != before) { # the symbols of a file come in one piece
 				close(work "/" object ".rows")
 				close(work "/" object ".addresses")
 				print ++object, f
@@ -76,25 +77,25 @@ cat "$work"/nm.[0-9]* | awk -F ' *[|] *' -v vmlinux="$vmlinux" -v work="$work" '
 	}' >"$work/objects"
 
 xargs -P 2 -L 1 sh -c '
-	exec eu-addr2line -e "$3" <"$1/$2.addresses" >"$1/$2.places" 2>>"$1/addr2line.err"' addr2line "$work" <"$work/objects"
+	exec eu-addr2line -e "$3" <"$1/$2.addresses" >"$1/$2.lines" 2>>"$1/addr2line.err"' addr2line "$work" <"$work/objects"
 
-# Aliases, and for each module a file of options for objcopy. The path of the build host is cut as Debian builds it.
-# What two symbols would have in common gets a number.
+# Aliases, and for each module a file of options for objcopy. The build host's path is cut off as Debian's
+# build lays it out. A number distinguishes symbols that would get the same alias.
 awk -v vmlinux="$vmlinux" -v modules="$modules/" -v out="$out" -v work="$work" '
-	{ # an object
+	{ # one object
 		rows = work "/" $1 ".rows"
-		places = work "/" $1 ".places"
-		while ((getline <rows) > 0 && (getline place <places) > 0)
-			name(place)
+		lines = work "/" $1 ".lines"
+		while ((getline <rows) > 0 && (getline location <lines) > 0)
+			name(location)
 		close(rows)
-		close(places)
+		close(lines)
 	}
-	function name(place,   part, alias, path, target) { # a row: object, path, symbol, section, value, type
-		if (place ~ /^\?\?/)
+	function name(location,   part, alias, path, target) { # a row: object, path, symbol, section, value, type
+		if (location ~ /^\?\?/)
 			return
-		sub(/^.*\/build_[^\/]*\//, "", place)
-		sub(/^\.\//, "", place)
-		split(place, part, ":")
+		sub(/^.*\/build_[^\/]*\//, "", location)
+		sub(/^\.\//, "", location)
+		split(location, part, ":")
 		alias = part[1] "_" part[2]
 		gsub(/[^A-Za-z0-9]/, "_", alias)
 		alias = $3 "@" alias

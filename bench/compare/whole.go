@@ -9,12 +9,13 @@ import (
 	"syscall"
 )
 
-// Whole runs of kas: beside cp, beside the pipeline of other tools, many builds, many modules, again.
+// Whole runs of kas: beside cp, beside a pipeline of other tools, with many builds, with more and
+// more modules, and with nothing or little changed since the run before.
 
 // kasSide runs kas on a configuration into a new folder.
 func (b *bench) kasSide(config string, value func(kasCost) float64, flags ...string) side {
 	return func() (float64, error) {
-		// Nothing of the rounds before is to help.
+		// Not reuse what earlier rounds left.
 		c, err := b.runKas(config, b.path("out"), append(flags, "--fresh")...)
 		if err != nil {
 			return 0, err
@@ -23,7 +24,7 @@ func (b *bench) kasSide(config string, value func(kasCost) float64, flags ...str
 	}
 }
 
-// processSide runs a program that writes to the folder copy, if it writes.
+// processSide runs a program. What it writes, if anything, is the file or folder copy.
 func (b *bench) processSide(value func(cost) float64, name string, args ...string) side {
 	return func() (float64, error) {
 		c, err := b.process(name, args...)
@@ -42,7 +43,7 @@ func costCPU(c cost) float64    { return c.cpu }
 func runCloud(b *bench) ([]comparison, error) { return runBesideCopy(b, "cloud-amd64") }
 func runAMD64(b *bench) ([]comparison, error) { return runBesideCopy(b, "amd64") }
 
-// runBesideCopy holds a run on a whole kernel against a copy of its modules.
+// runBesideCopy compares a run on a whole kernel with a copy of its modules.
 func runBesideCopy(b *bench, flavour string) ([]comparison, error) {
 	k, err := b.corpus(flavour)
 	if err != nil {
@@ -56,20 +57,22 @@ func runBesideCopy(b *bench, flavour string) ([]comparison, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := b.inTurn(flavour, b.kasSide(config, kasWall), b.processSide(costWall, "cp", "-r", k.modules, "copy"))
+	v, err := b.inTurn(flavour,
+		b.kasSide(config, kasWall), b.processSide(costWall, "cp", "-r", k.modules, "copy"))
 	if err != nil {
 		return nil, err
 	}
 	return []comparison{{
 		work: fmt.Sprintf("%s, vmlinux and %d modules", flavour, len(files)),
-		kas:  "kas run", peer: "cp -r of the modules", ours: v[0], theirs: v[1], show: wall, target: atMost(1),
+		kas:  "kas run", peer: "cp -r of the modules",
+		ours: v[0], theirs: v[1], show: wall, target: atMost(1),
 	}}, nil
 }
 
 //go:embed peers.sh
 var peersScript string
 
-// runPeers holds the CPU time of a run against the best that other tools can do.
+// runPeers compares the CPU time of a run with the best that other tools can do.
 func runPeers(b *bench) ([]comparison, error) {
 	k, err := b.corpus("cloud-amd64")
 	if err != nil {
@@ -93,7 +96,8 @@ func runPeers(b *bench) ([]comparison, error) {
 			return c.cpu, b.quiet("out")
 		},
 		func() (float64, error) {
-			c, err := b.process("sh", "-c", peersScript, "peers.sh", k.vmlinux, k.modules, b.path("copy"))
+			c, err := b.process("sh", "-c", peersScript, "peers.sh",
+				k.vmlinux, k.modules, b.path("copy"))
 			if err != nil {
 				return 0, err
 			}
@@ -121,7 +125,7 @@ func memory(b *bench) ([]comparison, error) {
 		return nil, err
 	}
 	if float64(free.Bavail)*float64(free.Bsize) < space {
-		b.note("memory: skipped; ten builds want %s on the disk", megabytes(space))
+		b.note("memory: skipped; ten builds need %s on the disk", megabytes(space))
 		return nil, nil
 	}
 	kernels := make([]kernel, builds)
@@ -139,12 +143,13 @@ func memory(b *bench) ([]comparison, error) {
 	}
 	b.note("memory: the run took %s and %s", wall(c.wall), cpu(c.cpu))
 	return []comparison{{
-		work: "ten builds of cloud-amd64 at once, peak", kas: "kas run", ours: []float64{c.memory}, show: megabytes, target: atMost(1e9),
+		work: "ten builds of cloud-amd64 at once, peak",
+		kas:  "kas run", ours: []float64{c.memory}, show: megabytes, target: atMost(1e9),
 	}}, b.quiet("out")
 }
 
-// growth runs on more and more modules, with one worker and with two; on all of them without writing modules, too, since
-// many workers do not make a disk faster.
+// growth runs on more and more modules, with one worker and with two. For all modules it also
+// measures a run that writes none, since more workers do not make a disk faster.
 func growth(b *bench) ([]comparison, error) {
 	k, err := b.corpus("amd64")
 	if err != nil {
@@ -175,7 +180,8 @@ func growth(b *bench) ([]comparison, error) {
 	return append(all, whole, read), nil
 }
 
-// grow runs on n of the modules: every so many, for large and small ones as the kernel has them.
+// grow runs on n of the modules, evenly spaced in the list, so that large and small ones are as
+// frequent as in the whole.
 func (b *bench) grow(files []module, n int, stages ...string) (comparison, error) {
 	var list strings.Builder
 	var size int64
@@ -192,20 +198,24 @@ func (b *bench) grow(files []module, n int, stages ...string) (comparison, error
 	if err != nil {
 		return comparison{}, err
 	}
-	// One core is one core: with one worker alone the collector of garbage and the kernel would take the other.
+	// Bind the peer to one core: beside a single worker, Go's garbage collector would use the
+	// other.
 	v, err := b.inTurn(fmt.Sprintf("growth: %d modules", n), b.kasSide(config, kasWall),
-		b.processSide(costWall, "taskset", "-c", "0", b.kas, "run", config, "--out", b.path("copy"), "--fresh"))
+		b.processSide(costWall, "taskset", "-c", "0",
+			b.kas, "run", config, "--out", b.path("copy"), "--fresh"))
 	if err != nil {
 		return comparison{}, err
 	}
 	gb := float64(size) / 1e9
 	return comparison{
-		work: fmt.Sprintf("%d modules of amd64, %.2f GB", n, gb), kas: "two cores", peer: "one core", ours: v[0], theirs: v[1],
-		show: func(v float64) string { return fmt.Sprintf("%.3g s, %.3g s/GB", v, v/gb) }, target: informs("faster"),
+		work: fmt.Sprintf("%d modules of amd64, %.2f GB", n, gb),
+		kas:  "two cores", peer: "one core", ours: v[0], theirs: v[1],
+		show:   func(v float64) string { return fmt.Sprintf("%.3g s, %.3g s/GB", v, v/gb) },
+		target: informs("faster"),
 	}, nil
 }
 
-// again runs twice into one folder, with nothing changed between.
+// again runs twice into one folder, with no change in between.
 func again(b *bench) ([]comparison, error) {
 	k, err := b.corpus("cloud-amd64")
 	if err != nil {
@@ -222,12 +232,14 @@ func again(b *bench) ([]comparison, error) {
 		return nil, err
 	}
 	return []comparison{{
-		work: "cloud-amd64, nothing changed", kas: "second run", peer: "first run", ours: v[1], theirs: v[0], show: wall, target: atMost(0.1),
+		work: "cloud-amd64, nothing changed",
+		kas:  "second run", peer: "first run",
+		ours: v[1], theirs: v[0], show: wall, target: atMost(0.1),
 	}}, nil
 }
 
-// runs calls kas into one folder, after each of the changes; a nil one is none. The first run uses nothing of any other. It
-// returns the time of each run.
+// runs makes each change, if it is not nil, and then runs kas into the same folder. The first run
+// starts fresh. It returns the time of each run.
 func (b *bench) runs(config string, changes ...func() error) ([]float64, error) {
 	var times []float64
 	for i, change := range changes {
@@ -250,8 +262,8 @@ func (b *bench) runs(config string, changes ...func() error) ([]float64, error) 
 	return times, b.quiet("out")
 }
 
-// againOne runs again after one module became a new file, first with the same content, then with another symbol. It works
-// on a copy of the modules: the kernels are never written.
+// againOne runs again after one module was replaced: first by a copy of itself, then by one with a
+// symbol more. It works on a copy of the modules, since the cache is never written.
 func againOne(b *bench) ([]comparison, error) {
 	k, err := b.corpus("cloud-amd64")
 	if err != nil {
@@ -274,14 +286,21 @@ func againOne(b *bench) ([]comparison, error) {
 			return os.Rename(b.path("new.ko"), filepath.Join(k.modules, xfs))
 		}
 	}
+	const symbol = "kas_compare=.text:0x0,local,function"
 	v, err := b.inRounds("again-one", func() ([]float64, error) {
-		return b.runs(config, nil, replace("cp"), replace("objcopy", "--add-symbol", "kas_compare=.text:0x0,local,function"))
+		return b.runs(config, nil, replace("cp"), replace("objcopy", "--add-symbol", symbol))
 	})
 	if err != nil {
 		return nil, err
 	}
 	return []comparison{
-		{work: "cloud-amd64, one module a new file of the same content", kas: "second run", peer: "first run", ours: v[1], theirs: v[0], show: wall},
-		{work: "cloud-amd64, one module changed", kas: "third run", peer: "first run", ours: v[2], theirs: v[0], show: wall},
+		{
+			work: "cloud-amd64, one module a new file of the same content",
+			kas:  "second run", peer: "first run", ours: v[1], theirs: v[0], show: wall,
+		},
+		{
+			work: "cloud-amd64, one module changed",
+			kas:  "third run", peer: "first run", ours: v[2], theirs: v[0], show: wall,
+		},
 	}, b.quiet("modules")
 }
