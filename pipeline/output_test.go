@@ -1,12 +1,15 @@
 package pipeline
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"kas/elf"
@@ -166,4 +169,157 @@ func TestLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	unlock()
+}
+
+// TestLockWait: LockWait returns once the other process unlocks.
+func TestLockWait(t *testing.T) {
+	dir := t.TempDir()
+	unlock, err := Lock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var unlocked atomic.Bool
+	locked := make(chan error)
+	go func() {
+		unlock, err := LockWait(dir)
+		if err == nil {
+			if !unlocked.Load() {
+				err = errors.New("locked twice")
+			}
+			unlock()
+		}
+		locked <- err
+	}()
+	unlocked.Store(true)
+	unlock()
+	if err := <-locked; err != nil {
+		t.Error(err)
+	}
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LockWait(filepath.Join(file, "dir")); err == nil {
+		t.Error("no error below a file")
+	}
+}
+
+// TestLargeFile: writes and copied ranges come out in order, whatever their sizes.
+func TestLargeFile(t *testing.T) {
+	dir := t.TempDir()
+	data := make([]byte, 3*bufferSize+12)
+	for i := range data {
+		data[i] = byte(i * 7 >> 3)
+	}
+	source := filepath.Join(dir, "source")
+	if err := os.WriteFile(source, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	in, err := os.Open(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	fd := int(in.Fd())
+	var want []byte
+	path := filepath.Join(dir, "file")
+	n, err := writeFile(path, func(w *output) error {
+		for _, size := range []int{1, bufferSize - 1, 10, bufferSize, bufferSize + 1, 3} {
+			want = append(want, data[:size]...)
+			if n, err := w.Write(data[:size]); n != size || err != nil {
+				return fmt.Errorf("%d of %d written: %w", n, size, err)
+			}
+		}
+		for _, size := range []int64{0, 5, copyFrom - 1, copyFrom, 2*bufferSize + 5} {
+			want = append(want, data[3:3+size]...)
+			if err := w.CopyRange(fd, 3, size); err != nil {
+				return err
+			}
+		}
+		edited := slices.Clone(data[6 : 6+12*50_000])
+		for i := 0; i < len(edited); i += 12 {
+			edited[i]++
+		}
+		want = append(want, edited...)
+		next := uint64(6)
+		err := w.CopyEdited(fd, 6, int64(len(edited)), 12, func(b []byte, at uint64) error {
+			if len(b)%12 != 0 || at != next {
+				return fmt.Errorf("%d bytes at %d, want whole units at %d", len(b), at, next)
+			}
+			next += uint64(len(b))
+			for i := 0; i < len(b); i += 12 {
+				b[i]++
+			}
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(path)
+	if err != nil || !bytes.Equal(got, want) || n != int64(len(want)) {
+		t.Errorf("%v, %d bytes, size %d, want %d bytes", err, len(got), n, len(want))
+	}
+	broken := errors.New("broken")
+	for what, f := range map[string]func(w *output) error{
+		"a range past the end": func(w *output) error { return w.CopyEdited(fd, 0, 1<<20, 1, keepBytes) },
+		"an edit": func(w *output) error {
+			return w.CopyEdited(fd, 0, 12, 12, func([]byte, uint64) error { return broken })
+		},
+	} {
+		if _, err := writeFile(filepath.Join(dir, "none"), f); err == nil {
+			t.Errorf("%s: no error", what)
+		}
+	}
+	if got := below(t, dir); !slices.Equal(got, []string{"file", "source"}) {
+		t.Errorf("left: %q", got)
+	}
+}
+
+func keepBytes([]byte, uint64) error { return nil }
+
+// TestLeftovers: only files with names that kas uses are left over.
+func TestLeftovers(t *testing.T) {
+	b := Build{Dir: t.TempDir()}
+	for _, name := range []string{
+		"table", ".table.tmp", ".gone.tmp", "old", ".old.tmp", "other.kas", ".other.tmp", ".table",
+		"modules/a.ko.kas", "modules/.a.ko.kas.tmp", "modules/dir/b.ko.kas", "modules/dir/.c.ko.kas.tmp",
+		"modules/README", "modules/.x.tmp", "modules/d.ko", "modules/not.ko.kas",
+		"beside/a.ko", "beside/a.ko.kas", "beside/.a.ko.kas.tmp", "beside/b.ko.kas", "beside/c.ko.kas",
+	} {
+		if _, err := WriteFile(b.Path(name), text("")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(b.Path("modules/dir.kas"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	outputs := map[string]bool{
+		b.Path("table"): true, b.Path("gone"): true, b.Path("old"): false, b.Path("never"): false,
+		b.Path("modules/a.ko.kas"): true, b.Path("modules/not.ko.kas"): false,
+		b.Path("beside/a.ko.kas"): true, b.Path("beside/b.ko.kas"): false,
+	}
+	found, err := b.Leftovers(outputs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, path := range found {
+		name, _ := filepath.Rel(b.Dir, path)
+		got = append(got, name)
+	}
+	want := []string{
+		".gone.tmp", ".old.tmp", ".table.tmp",
+		"beside/.a.ko.kas.tmp", "beside/b.ko.kas",
+		"modules/.a.ko.kas.tmp", "modules/dir/.c.ko.kas.tmp", "modules/dir/b.ko.kas",
+		"modules/not.ko.kas",
+		"old",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("left over: %q\nwant %q", got, want)
+	}
+	if left, err := (&Build{Dir: b.Path("nosuch")}).Leftovers(nil); err != nil || left != nil {
+		t.Errorf("no folder: %q, %v", left, err)
+	}
 }

@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,10 +26,20 @@ func tasks(t *testing.T, builds int, stages ...Stage) []Task {
 	dir := t.TempDir()
 	var all []Task
 	for i := range builds {
-		name := fmt.Sprintf("build%d", i)
-		all = append(all, Task{Config: configs.Build{Name: name}, Dir: filepath.Join(dir, name), Stages: stages})
+		config := configs.Build{Name: fmt.Sprintf("build%d", i)}
+		all = append(all, Task{Config: config, Dir: filepath.Join(dir, config.Name), Stages: stages})
 	}
 	return all
+}
+
+// finish runs a number of builds with the same stages to the end.
+func finish(t *testing.T, builds int, o Options, stages ...Stage) *Result {
+	t.Helper()
+	r, err := Run(t.Context(), tasks(t, builds, stages...), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 // list is a stage that gives a build n objects, vmlinux first.
@@ -40,13 +53,23 @@ func list(n int) Stage {
 	}}
 }
 
+func all(*Object) bool { return true }
+
 // work is a stage that calls f for each object.
-func work(f func(ctx context.Context, b *Build, o *Object) error) Stage {
+func work(f func(b *Build, o *Object) error) Stage {
 	return Stage{"work", func(ctx context.Context, b *Build) error {
-		return b.Each(ctx, b.Every(func(*Object) bool { return true }), func(o *Object) error { return f(ctx, b, o) })
+		return b.Each(ctx, b.Every(all), func(o *Object) error { return f(b, o) })
 	}}
 }
 
+func nothing(*Build, *Object) error { return nil }
+
+// after is a stage that calls f.
+func after(f func(b *Build) error) Stage {
+	return Stage{"after", func(_ context.Context, b *Build) error { return f(b) }}
+}
+
+// messages returns the first line of each error.
 func messages(errs []*Error) []string {
 	var all []string
 	for _, e := range errs {
@@ -56,41 +79,51 @@ func messages(errs []*Error) []string {
 	return all
 }
 
+func checkMessages(t *testing.T, r *Result, want ...string) {
+	t.Helper()
+	if got := messages(r.Errors); !slices.Equal(got, want) {
+		t.Errorf("errors:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
 func TestErrorCostsOneObject(t *testing.T) {
 	var done atomic.Int32
 	broken := errors.New("broken")
-	after := Stage{"after", func(_ context.Context, b *Build) error {
-		for i := range b.Objects {
-			if o := &b.Objects[i]; o.Failed() != (o.Name == "002.ko") {
-				t.Errorf("%s: failed %v", o.Name, o.Failed())
+	r := finish(t, 1, Options{Jobs: 4}, list(20),
+		work(func(_ *Build, o *Object) error {
+			if o.Name == "002.ko" {
+				return broken
 			}
-		}
-		return nil
-	}}
-	r, err := Run(context.Background(), tasks(t, 1, list(20), work(func(_ context.Context, _ *Build, o *Object) error {
-		if o.Name == "002.ko" {
-			return broken
-		}
-		done.Add(1)
-		return nil
-	}), after), Options{Jobs: 4})
-	if err != nil || done.Load() != 19 {
-		t.Errorf("%v, %d objects done of 19", err, done.Load())
+			done.Add(1)
+			return nil
+		}),
+		after(func(b *Build) error {
+			for i := range b.Objects {
+				if o := &b.Objects[i]; o.Failed() != (o.Name == "002.ko") {
+					t.Errorf("%s: failed %v", o.Name, o.Failed())
+				}
+			}
+			return nil
+		}))
+	if done.Load() != 19 {
+		t.Errorf("%d of 19 objects done", done.Load())
 	}
-	if want := []string{"build0: work: 002.ko: broken"}; !slices.Equal(messages(r.Errors), want) {
-		t.Errorf("errors %q, want %q", messages(r.Errors), want)
-	}
+	checkMessages(t, r, "build0: work: 002.ko: broken")
 	if len(r.Errors) == 1 && !errors.Is(r.Errors[0], broken) {
-		t.Error("the error's cause is lost")
+		t.Error("the error does not wrap its cause")
 	}
-	if len(r.Builds[0].Timings) != 3 {
-		t.Errorf("timings %v", r.Builds[0].Timings)
+	var stages []string
+	for _, timing := range r.Builds[0].Timings {
+		stages = append(stages, timing.Stage)
+	}
+	if want := []string{"list", "work", "after"}; !slices.Equal(stages, want) {
+		t.Errorf("timings of %q, want %q", stages, want)
 	}
 }
 
 func TestErrorOfStageCostsBuild(t *testing.T) {
-	var after atomic.Int32
-	r, err := Run(context.Background(), tasks(t, 3, list(2), Stage{"work", func(_ context.Context, b *Build) error {
+	var went atomic.Int32
+	fail := Stage{"work", func(_ context.Context, b *Build) error {
 		switch b.Config.Name {
 		case "build1":
 			return errors.New("broken")
@@ -98,40 +131,42 @@ func TestErrorOfStageCostsBuild(t *testing.T) {
 			panic("a mistake")
 		}
 		return nil
-	}}, Stage{"after", func(context.Context, *Build) error { after.Add(1); return nil }}), Options{Jobs: 2})
-	if err != nil || after.Load() != 1 {
-		t.Errorf("%v, %d builds went on, want 1", err, after.Load())
+	}}
+	r := finish(t, 3, Options{Jobs: 2}, list(2), fail, after(func(*Build) error { went.Add(1); return nil }))
+	if went.Load() != 1 {
+		t.Errorf("%d builds went on, want 1", went.Load())
 	}
-	want := []string{"build1: work: broken", "build2: work: internal error, please report it: panic: a mistake"}
-	if !slices.Equal(messages(r.Errors), want) {
-		t.Errorf("errors %q, want %q", messages(r.Errors), want)
-	}
+	checkMessages(t, r, "build1: work: broken",
+		"build2: work: internal error, please report it: panic: a mistake")
 }
 
 func TestPanicBecomesError(t *testing.T) {
 	var none []int
-	r, err := Run(context.Background(), tasks(t, 1, list(4), work(func(_ context.Context, _ *Build, o *Object) error {
+	r := finish(t, 1, Options{Jobs: 2}, list(4), work(func(_ *Build, o *Object) error {
 		if o.Name == "001.ko" {
 			_ = none[len(o.Name)]
 		}
 		if o.Name == "003.ko" {
 			var missing *Object
-			missing.Size = 1 // the address 0 is no file that shrank
+			missing.Size = 1 // address 0 is not in a mapped file
 		}
 		return nil
-	})), Options{Jobs: 2})
-	if err != nil || len(r.Errors) != 2 {
-		t.Fatalf("%v, errors %q", err, messages(r.Errors))
+	}))
+	if len(r.Errors) != 2 {
+		t.Fatalf("errors %q, want 2", messages(r.Errors))
 	}
 	for _, e := range r.Errors {
-		if text := e.Error(); !strings.Contains(text, "internal error, please report it") || !strings.Contains(text, "run_test.go") {
-			t.Errorf("no stack in %q", text)
+		for _, want := range []string{"internal error, please report it", "run_test.go"} {
+			if !strings.Contains(e.Error(), want) {
+				t.Errorf("no %q in %q", want, e)
+			}
 		}
 	}
 }
 
-// TestShrunkFile truncates an object while it is mapped: touching what is gone raises SIGBUS.
-func TestShrunkFile(t *testing.T) {
+// module returns the path of a copy of a module.
+func module(t *testing.T) string {
+	t.Helper()
 	data, err := os.ReadFile("../demo/matrix/x86_64-gcc/modules/kernel/crypto/crc32.ko")
 	if err != nil {
 		t.Fatal(err)
@@ -140,7 +175,13 @@ func TestShrunkFile(t *testing.T) {
 	if err := os.WriteFile(path, data, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	r, err := Run(context.Background(), tasks(t, 1, list(3), work(func(_ context.Context, _ *Build, o *Object) error {
+	return path
+}
+
+// TestShrunkFile truncates an object while it is mapped. Reading what is gone raises SIGBUS.
+func TestShrunkFile(t *testing.T) {
+	path := module(t)
+	r := finish(t, 1, Options{Jobs: 2}, list(3), work(func(_ *Build, o *Object) error {
 		if o.Name != "002.ko" {
 			return nil
 		}
@@ -161,91 +202,87 @@ func TestShrunkFile(t *testing.T) {
 				return err
 			}
 		}
-		return errors.New("read what is not there")
-	})), Options{Jobs: 2})
-	want := []string{"build0: work: 002.ko: the file shrank while it was read (offset 0x0)"}
-	if err != nil || !slices.Equal(messages(r.Errors), want) {
-		t.Errorf("%v, errors %q, want %q", err, messages(r.Errors), want)
-	}
+		return errors.New("read symbols of an empty file")
+	}))
+	checkMessages(t, r, "build0: work: 002.ko: the file shrank while it was read (offset 0x0)")
 }
 
 func TestCancel(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var started atomic.Int32
-	after := Stage{"after", func(context.Context, *Build) error { t.Error("a stage after the cancelled one"); return nil }}
-	r, err := Run(ctx, tasks(t, 2, list(1000), work(func(context.Context, *Build, *Object) error {
+	two := tasks(t, 2, list(1000), work(func(*Build, *Object) error {
 		if started.Add(1) == 10 {
 			cancel()
 		}
-		return nil
-	}), after), Options{Jobs: 2})
-	if !errors.Is(err, context.Canceled) || len(r.Errors) != 0 {
-		t.Errorf("%v, errors %q", err, messages(r.Errors))
+		return errors.New("not reported if the run is cancelled")
+	}), after(func(*Build) error { t.Error("a stage ran after the cancelled one"); return nil }))
+	r, err := Run(ctx, two, Options{Jobs: 2})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	for _, e := range r.Errors {
+		if e.Object == "" {
+			t.Errorf("an error of a build: %v", e)
+		}
 	}
 	if n := started.Load(); n > 12 {
-		t.Errorf("%d objects begun, the last %d of them after the end", n, n-10)
+		t.Errorf("%d objects began after the end", n-10)
 	}
-	if _, err := Run(ctx, tasks(t, 2, list(3)), Options{}); !errors.Is(err, context.Canceled) {
-		t.Errorf("begun with a cancelled context: %v", err)
+	begun := Stage{"list", func(context.Context, *Build) error { t.Error("a build began"); return nil }}
+	if _, err := Run(ctx, tasks(t, 2, begun), Options{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v of a run that was cancelled before it began", err)
 	}
 }
 
-func TestOnErrorStop(t *testing.T) {
+func TestStopOnError(t *testing.T) {
 	var done atomic.Int32
-	var reported []string
-	r, err := Run(context.Background(), tasks(t, 3, list(500), work(func(_ context.Context, _ *Build, o *Object) error {
+	var events []string
+	fail := work(func(*Build, *Object) error {
 		if done.Add(1) == 20 {
 			return errors.New("broken")
 		}
 		return nil
-	})), Options{Jobs: 2, StopOnError: true, Events: Events{Error: func(e *Error) { reported = append(reported, e.Err.Error()) }}})
+	})
+	report := func(e *Error) { events = append(events, e.Err.Error()) }
+	r, err := Run(t.Context(), tasks(t, 3, list(500), fail),
+		Options{Jobs: 2, StopOnError: true, Events: Events{Error: report}})
 	var stopper *Error
 	if !errors.As(err, &stopper) || stopper.Stage != "work" || stopper.Object == "" {
 		t.Errorf("the error that stopped the run: %v", err)
 	}
-	if len(r.Errors) != 1 || !slices.Equal(reported, []string{"broken"}) {
-		t.Errorf("errors %q, reported %q", messages(r.Errors), reported)
+	if len(r.Errors) != 1 || !slices.Equal(events, []string{"broken"}) {
+		t.Errorf("errors %q, events %q", messages(r.Errors), events)
 	}
 	if n := done.Load(); n > 24 {
-		t.Errorf("%d objects done after the first problem", n-20)
+		t.Errorf("%d objects done after the first error", n-20)
 	}
 }
 
-// TestBudget counts what computes at the same time, over builds and objects, in stages and in Each.
+// TestBudget counts what computes at the same time, over builds and objects, in Each and outside.
 func TestBudget(t *testing.T) {
 	for _, jobs := range []int{1, 2, 5} {
 		var now, most, calls atomic.Int32
+		together := make(chan struct{}) // closed when as many compute as there are workers
 		busy := func() {
 			n := now.Add(1)
-			for {
-				m := most.Load()
-				if n <= m || most.CompareAndSwap(m, n) {
-					break
+			defer now.Add(-1)
+			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+			}
+			if calls.Add(1); int(n) == jobs {
+				select {
+				case <-together:
+				default:
+					close(together)
 				}
 			}
-			calls.Add(1)
-			time.Sleep(200 * time.Microsecond)
-			now.Add(-1)
+			<-together
 		}
-		alone := func(context.Context, *Build) error { busy(); return nil }
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			r, err := Run(context.Background(), tasks(t, 7, list(30), work(func(context.Context, *Build, *Object) error {
-				busy()
-				return nil
-			}), Stage{"after", alone}), Options{Jobs: jobs})
-			if err != nil || len(r.Errors) > 0 {
-				t.Errorf("%v %q", err, messages(r.Errors))
-			}
-		}()
-		select {
-		case <-done:
-		case <-time.After(20 * time.Second):
-			t.Fatalf("jobs %d: deadlock after %d calls", jobs, calls.Load())
-		}
-		if m := int(most.Load()); m > jobs || jobs > 1 && m < 2 {
+		r := finish(t, 7, Options{Jobs: jobs}, list(30),
+			work(func(*Build, *Object) error { busy(); return nil }),
+			after(func(*Build) error { busy(); return nil }))
+		checkMessages(t, r)
+		if m := int(most.Load()); m != jobs {
 			t.Errorf("jobs %d: %d at the same time", jobs, m)
 		}
 		if n := calls.Load(); n != 7*31 {
@@ -254,30 +291,34 @@ func TestBudget(t *testing.T) {
 	}
 }
 
-func TestErrorsAreSorted(t *testing.T) {
-	stages := []Stage{list(12), work(func(_ context.Context, b *Build, o *Object) error {
-		return fmt.Errorf("%s of %s", o.Name, b.Config.Name)
-	}), Stage{"after", func(ctx context.Context, b *Build) error {
-		b.Fail(ctx, &b.Objects[3], errors.New("late"))
-		return errors.New("last")
-	}}}
-	var first []string
+// TestErrorOrder: errors come sorted by build, by stage in the order of the build's task, and by
+// object, vmlinux first.
+func TestErrorOrder(t *testing.T) {
+	fail := func(stage string) Stage {
+		return Stage{stage, func(ctx context.Context, b *Build) error {
+			return b.Each(ctx, b.Every(all), func(*Object) error { return errors.New("broken") })
+		}}
+	}
+	last := Stage{"last", func(ctx context.Context, b *Build) error {
+		b.Fail(ctx, &b.Objects[2], errors.New("late"))
+		return errors.New("ends")
+	}}
+	two := tasks(t, 2)
+	two[0].Stages = []Stage{list(3), fail("b"), fail("a"), last}
+	two[1].Stages = []Stage{list(2), fail("a"), fail("b")}
+	want := []string{
+		"build0: b: vmlinux: broken", "build0: b: 001.ko: broken", "build0: b: 002.ko: broken",
+		"build0: a: vmlinux: broken", "build0: a: 001.ko: broken", "build0: a: 002.ko: broken",
+		"build0: last: ends", "build0: last: 002.ko: late",
+		"build1: a: vmlinux: broken", "build1: a: 001.ko: broken",
+		"build1: b: vmlinux: broken", "build1: b: 001.ko: broken",
+	}
 	for range 5 {
-		r, err := Run(context.Background(), tasks(t, 4, stages...), Options{Jobs: 8})
+		r, err := Run(t.Context(), two, Options{Jobs: 8})
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := messages(r.Errors)
-		if first == nil {
-			first = got
-		}
-		if !slices.Equal(got, first) {
-			t.Fatalf("another order:\n%s\n%s", strings.Join(got, "\n"), strings.Join(first, "\n"))
-		}
-	}
-	if len(first) != 4*14 || !strings.HasPrefix(first[0], "build0: work: vmlinux: ") || first[1] != "build0: work: 001.ko: 001.ko of build0" ||
-		first[12] != "build0: after: last" || first[13] != "build0: after: 003.ko: late" || !strings.HasPrefix(first[14], "build1: work: vmlinux: ") {
-		t.Errorf("order:\n%s", strings.Join(first, "\n"))
+		checkMessages(t, r, want...)
 	}
 }
 
@@ -289,15 +330,34 @@ func TestEvents(t *testing.T) {
 		defer mu.Unlock()
 		got = append(got, fmt.Sprintf(format, args...))
 	}
-	_, err := Run(context.Background(), tasks(t, 1, list(2), work(func(context.Context, *Build, *Object) error { return nil })),
-		Options{Jobs: 3, Events: Events{
-			Begin: func(build, stage string, n int) { note("begin %s %s %d", build, stage, n) },
-			Step:  func(build, stage string) { note("step %s %s", build, stage) },
-			End:   func(build, stage string, _ time.Duration) { note("end %s %s", build, stage) },
-		}})
-	want := []string{"end build0 list", "begin build0 work 2", "step build0 work", "step build0 work", "end build0 work"}
-	if err != nil || !slices.Equal(got, want) {
-		t.Errorf("%v\nhave %q\nwant %q", err, got, want)
+	finish(t, 1, Options{Jobs: 3, Events: Events{
+		Begin: func(build, stage string, n int) { note("begin %s %s %d", build, stage, n) },
+		Step:  func(build, stage string) { note("step %s %s", build, stage) },
+		End:   func(build, stage string, _ time.Duration) { note("end %s %s", build, stage) },
+	}}, list(2), work(nothing))
+	want := []string{
+		"end build0 list",
+		"begin build0 work 2", "step build0 work", "step build0 work", "end build0 work",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("have %q\nwant %q", got, want)
+	}
+}
+
+// TestScopeOfTask: a stage sees what its task says.
+func TestScopeOfTask(t *testing.T) {
+	all := tasks(t, 1, after(func(b *Build) error {
+		if !b.Scope.Takes("x") || b.Scope.Takes("y") || !slices.Equal(b.Scope.Roots, []string{"/src"}) {
+			t.Errorf("scope %+v", b.Scope)
+		}
+		if want := filepath.Join(b.Dir, "file"); b.Path("file") != want {
+			t.Errorf("path %s, want %s", b.Path("file"), want)
+		}
+		return nil
+	}))
+	all[0].Scope = Scope{Taken: func(name string) bool { return name == "x" }, Roots: []string{"/src"}}
+	if r, err := Run(t.Context(), all, Options{}); err != nil || len(r.Builds[0].Timings) != 1 {
+		t.Error(err)
 	}
 }
 
@@ -314,17 +374,44 @@ func TestParallel(t *testing.T) {
 	Parallel(2, 0, func(int) { t.Error("called for nothing") })
 }
 
-// within runs f as the one stage of a build.
-func within(t *testing.T, jobs int, f func(context.Context, *Build) error) *Result {
-	t.Helper()
-	r, err := Run(context.Background(), tasks(t, 1, Stage{"work", f}), Options{Jobs: jobs})
+// TestOneParallelLoop: one place in the package starts goroutines.
+func TestOneParallelLoop(t *testing.T) {
+	files, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r
+	var starts []string
+	set := token.NewFileSet()
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(set, name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range file.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			ast.Inspect(f, func(n ast.Node) bool {
+				if _, ok := n.(*ast.GoStmt); ok {
+					starts = append(starts, f.Name.Name)
+				}
+				if s, ok := n.(*ast.SelectorExpr); ok && (s.Sel.Name == "Go" || s.Sel.Name == "ForEach") {
+					starts = append(starts, f.Name.Name)
+				}
+				return true
+			})
+		}
+	}
+	if !slices.Equal(starts, []string{"spread"}) {
+		t.Errorf("goroutines start in %q, want one place in spread", starts)
+	}
 }
 
-// Split calls f once for each item, in parts that do not depend on the workers.
+// TestSplit: Split calls f once for each item, in parts that do not depend on the workers.
 func TestSplit(t *testing.T) {
 	for _, n := range []int{0, 1, 2, Parts - 1, Parts, Parts + 1, 1000} {
 		var want []string
@@ -332,7 +419,7 @@ func TestSplit(t *testing.T) {
 			var mu sync.Mutex
 			var parts []string
 			seen := make([]int, n)
-			r := within(t, jobs, func(ctx context.Context, b *Build) error {
+			split := Stage{"work", func(ctx context.Context, b *Build) error {
 				return b.Split(ctx, n, func(part, from, to int) {
 					for i := from; i < to; i++ {
 						seen[i]++
@@ -341,10 +428,8 @@ func TestSplit(t *testing.T) {
 					parts = append(parts, fmt.Sprintf("%02d %d-%d", part, from, to))
 					mu.Unlock()
 				})
-			})
-			if len(r.Errors) > 0 {
-				t.Fatal(messages(r.Errors))
-			}
+			}}
+			checkMessages(t, finish(t, 1, Options{Jobs: jobs}, split))
 			if i := slices.IndexFunc(seen, func(n int) bool { return n != 1 }); i >= 0 {
 				t.Errorf("%d items, %d workers: item %d was seen %d times", n, jobs, i, seen[i])
 			}
@@ -357,50 +442,76 @@ func TestSplit(t *testing.T) {
 			}
 		}
 	}
-	r := within(t, 3, func(ctx context.Context, b *Build) error {
+	fail := Stage{"work", func(ctx context.Context, b *Build) error {
 		return b.Split(ctx, 100, func(part, _, _ int) {
 			if part == 50 {
 				panic("a mistake")
 			}
 		})
-	})
-	if len(r.Errors) != 1 || !strings.Contains(r.Errors[0].Error(), "a mistake") {
-		t.Errorf("errors %q", messages(r.Errors))
-	}
+	}}
+	r := finish(t, 1, Options{Jobs: 3}, fail)
+	checkMessages(t, r, "build0: work: internal error, please report it: panic: a mistake")
 }
 
-// countingHead tells of the lines below it how many they are.
+// countingHead is the number of lines below it.
 type countingHead struct{ lines int }
 
 func (h *countingHead) Bytes() []byte { return fmt.Appendf(nil, "# %06d lines\n", h.lines) }
 func (h *countingHead) Add(b []byte)  { h.lines += bytes.Count(b, []byte("\n")) }
 
-// WriteLines writes what a loop over all items would, and nothing if a part of it fails.
+// lastLineHead is the last line below it, cut to six bytes.
+type lastLineHead struct{ line []byte }
+
+func (h *lastLineHead) Bytes() []byte { return fmt.Appendf(nil, "# %06.6s\n", h.line) }
+func (h *lastLineHead) Add(b []byte) {
+	all := bytes.Split(bytes.TrimSuffix(b, []byte("\n")), []byte("\n"))
+	h.line = bytes.Clone(all[len(all)-1])
+}
+
+// TestWriteLines: WriteLines writes what a loop over all items would write.
 func TestWriteLines(t *testing.T) {
-	for _, n := range []int{0, 1, 2047, 2048, 2049, 30_000} {
-		want := fmt.Sprintf("# %06d lines\n", n)
-		for i := range n {
-			want += fmt.Sprintf("line %d\n", i)
+	number := func(buf []byte, from, to int) []byte {
+		for i := from; i < to; i++ {
+			buf = fmt.Appendf(buf, "%05d\n", i)
 		}
-		for _, jobs := range []int{1, 2, 7} {
-			var path string
-			r := within(t, jobs, func(ctx context.Context, b *Build) error {
-				path = b.Path("table")
-				return b.WriteLines(ctx, "table", &countingHead{}, n, func(buf []byte, from, to int) []byte {
-					for i := from; i < to; i++ {
-						buf = fmt.Appendf(buf, "line %d\n", i)
-					}
-					return buf
-				})
-			})
-			got, err := os.ReadFile(path)
-			if err != nil || len(r.Errors) > 0 || string(got) != want {
-				t.Errorf("%d lines, %d workers: %v %v, %d bytes, want %d", n, jobs, err, messages(r.Errors), len(got), len(want))
+		return buf
+	}
+	for _, n := range []int{0, 1, linesAtOnce - 1, linesAtOnce, linesAtOnce + 1, 10_000} {
+		lines := string(number(nil, 0, n))
+		for _, c := range []struct {
+			head Head
+			want string
+		}{
+			{nil, lines},
+			{&countingHead{}, fmt.Sprintf("# %06d lines\n", n) + lines},
+			{&lastLineHead{}, fmt.Sprintf("# %06.6s\n", lines[max(0, len(lines)-6):max(0, len(lines)-1)]) + lines},
+		} {
+			for _, jobs := range []int{1, 7} {
+				switch c.head.(type) {
+				case *countingHead:
+					c.head = &countingHead{}
+				case *lastLineHead:
+					c.head = &lastLineHead{}
+				}
+				var path string
+				r := finish(t, 1, Options{Jobs: jobs}, Stage{"work", func(ctx context.Context, b *Build) error {
+					path = b.Path("table")
+					return b.WriteLines(ctx, "table", c.head, n, number)
+				}})
+				checkMessages(t, r)
+				if got, err := os.ReadFile(path); err != nil || string(got) != c.want {
+					t.Errorf("%d lines, %T, %d workers: %v, %d bytes, want %d",
+						n, c.head, jobs, err, len(got), len(c.want))
+				}
 			}
 		}
 	}
+}
+
+// TestWriteLinesFails: WriteLines writes no file if one of its parts fails.
+func TestWriteLinesFails(t *testing.T) {
 	var dir string
-	r := within(t, 3, func(ctx context.Context, b *Build) error {
+	fail := Stage{"work", func(ctx context.Context, b *Build) error {
 		dir = b.Dir
 		return b.WriteLines(ctx, "table", nil, 30_000, func(buf []byte, from, to int) []byte {
 			if from <= 9_000 && 9_000 < to {
@@ -408,33 +519,49 @@ func TestWriteLines(t *testing.T) {
 			}
 			return append(buf, "line\n"...)
 		})
-	})
-	if len(r.Errors) != 1 || !strings.Contains(r.Errors[0].Error(), "a mistake") {
-		t.Errorf("errors %q", messages(r.Errors))
-	}
+	}}
+	r := finish(t, 1, Options{Jobs: 3}, fail)
+	checkMessages(t, r, "build0: work: internal error, please report it: panic: a mistake")
 	if left := below(t, dir); len(left) != 0 {
 		t.Errorf("left: %q", left)
 	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := Run(ctx, tasks(t, 1, Stage{"work", func(ctx context.Context, b *Build) error {
+		dir = b.Dir
+		return b.WriteLines(ctx, "table", nil, 30_000, func(buf []byte, from, to int) []byte {
+			cancel()
+			return append(buf, "line\n"...)
+		})
+	}}), Options{Jobs: 2})
+	if left := below(t, dir); !errors.Is(err, context.Canceled) || len(left) != 0 {
+		t.Errorf("cancelled: %v, left: %q", err, left)
+	}
 }
 
-// No more builds are under way than keep the workers busy, and what they held is given back.
+// TestBuildsInFlight: no more builds are under way than keep the workers busy, and a build that is
+// done holds no symbols.
 func TestBuildsInFlight(t *testing.T) {
 	var running, most atomic.Int32
-	r, err := Run(context.Background(), tasks(t, 12, list(3), Stage{"work", func(_ context.Context, b *Build) error {
-		most.Store(max(most.Load(), running.Add(1)))
+	r := finish(t, 12, Options{Jobs: 2}, list(3), after(func(b *Build) error {
+		n := running.Add(1)
 		defer running.Add(-1)
-		b.Objects[0].Symbols = make([]Symbol, 10)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		o := &b.Objects[0]
+		o.Symbols, o.Duplicates, o.Files = make([]Symbol, 10), make([]Duplicate, 1), []string{""}
+		b.Names, b.Groups = Names{Ends: []int32{1}}, make([]Group, 1)
 		return nil
-	}}), Options{Jobs: 2})
-	if err != nil || len(r.Errors) > 0 {
-		t.Fatal(err, messages(r.Errors))
-	}
+	}))
+	checkMessages(t, r)
 	if most.Load() > 3 {
 		t.Errorf("%d builds at once with two workers", most.Load())
 	}
 	for _, b := range r.Builds {
-		if len(b.Objects) != 3 || b.Objects[0].Symbols != nil {
-			t.Errorf("%s: %d objects, %d symbols", b.Config.Name, len(b.Objects), len(b.Objects[0].Symbols))
+		o := &b.Objects[0]
+		if len(b.Objects) != 3 || o.Symbols != nil || o.Duplicates != nil || o.Files != nil ||
+			b.Names.Len() != 0 || b.Groups != nil {
+			t.Errorf("%s holds %+v", b.Config.Name, o)
 		}
 	}
 }
