@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draws what a command printed as an SVG picture of a terminal.
+"""Draws the output of a command as an SVG picture of a terminal.
 
     bin/kas demo 2>/dev/null | docs/picture.py 'kas demo' > docs/demo.svg
 """
@@ -28,7 +28,7 @@ for i, line in enumerate(lines):
     x = PAD
     for text, colour in spans:
         if text.strip():
-            # textLength keeps columns straight whatever font is there.
+            # textLength keeps the columns straight in any font.
             lead = len(text) - len(text.lstrip())
             body = text.strip()
             print(f'<text x="{x + lead * CHAR:g}" y="{y}" fill="{colour}" textLength="{len(body) * CHAR:g}" lengthAdjust="spacingAndGlyphs">{escape(body)}</text>')
