@@ -32,7 +32,7 @@ func (s *session) copied(object string) (bool, error) {
 		if s.tree.ext != "" {
 			where += " or " + order(s.tree.ext)
 		}
-		return false, fmt.Errorf("%s is not in %s: only the modules that are listed there get aliases",
+		return false, fmt.Errorf("%s is not in %s: only the modules listed there get aliases",
 			object, where)
 	}
 	return id != none, nil

@@ -2,7 +2,6 @@ package kbuild
 
 import (
 	"context"
-	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,15 +14,16 @@ import (
 	"kas/stages"
 )
 
-// externalKernel is a kernel whose modules are a, b, c and m1, its registry, and a folder as a distribution ships it for
-// modules out of the tree: the registry and no object.
+// externalKernel returns a kernel with the modules a, b, c and m1, its registry, and a headers
+// folder as a distribution ships it for out-of-tree modules: with the registry and without objects.
 func externalKernel(t *testing.T, alias string) (k *kernel, headers, symbols string) {
 	t.Helper()
 	k = newKernel(t, gnu)
 	k.order("drivers/a.o", "drivers/b.o", "drivers/c.o", "drivers/m1.o")
 	k.ok(k.run(k.ld, imageArgs("vmlinux")...))
 	config := filepath.Join(t.TempDir(), "kas.yaml")
-	text := "version: 1\nout: out\nalias: {" + alias + "}\nbuilds: [{name: k, vmlinux: " + k.path("vmlinux") + ", modules: " + k.path("modules.order") + "}]\n"
+	text := "version: 1\nout: out\nalias: {" + alias + "}\nbuilds: [{name: k, vmlinux: " +
+		k.path("vmlinux") + ", modules: " + k.path("modules.order") + "}]\n"
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,8 @@ func externalKernel(t *testing.T, alias string) (k *kernel, headers, symbols str
 		t.Fatal(err, r.Errors)
 	}
 	headers = filepath.Join(t.TempDir(), "headers")
-	if err := os.CopyFS(filepath.Join(headers, "scripts"), os.DirFS(k.path("scripts"))); err != nil {
+	err = os.CopyFS(filepath.Join(headers, "scripts"), os.DirFS(k.path("scripts")))
+	if err != nil {
 		t.Fatal(err)
 	}
 	symbols = filepath.Join(plan.Out, "k", "symbols.kas")
@@ -55,7 +56,7 @@ func copyFile(t *testing.T, from, to string) {
 	}
 }
 
-// external puts a module of these parts into a folder of its own and returns its path without the .o.
+// external makes an out-of-tree module of these parts and returns its path without the .o.
 func (k *kernel) external(name string, parts ...string) string {
 	k.Helper()
 	dir := filepath.Join(k.TempDir(), name)
@@ -65,20 +66,22 @@ func (k *kernel) external(name string, parts ...string) string {
 	path := filepath.Join(dir, name)
 	k.partial(path, parts...)
 	copyFile(k.T, k.path("drivers/m.mod.o"), filepath.Join(dir, "m.mod.o"))
-	if err := os.WriteFile(filepath.Join(dir, "modules.order"), []byte(path+".o\n"), 0o644); err != nil {
+	err := os.WriteFile(filepath.Join(dir, "modules.order"), []byte(path+".o\n"), 0o644)
+	if err != nil {
 		k.Fatal(err)
 	}
 	return path
 }
 
-// linkExternal is the module's final link in folder dir.
+// linkExternal runs the final link of a module in folder dir.
 func (k *kernel) linkExternal(dir, path string, env ...string) result {
 	k.Helper()
 	tree := k.dir
 	defer func() { k.dir = tree }()
 	k.dir = dir
-	args := append(slices.Clone(ldFlags), "-r", "-T", "scripts/module.lds", "-o", path+".ko", path+".o", filepath.Join(filepath.Dir(path), "m.mod.o"))
-	return k.runEnv(append(env, "KBUILD_EXTMOD="+filepath.Dir(path)), "kas", append([]string{"ld"}, args...)...)
+	args := append(slices.Clone(ldFlags), "-r", "-T", "scripts/module.lds", "-o", path+".ko",
+		path+".o", filepath.Join(filepath.Dir(path), "m.mod.o"))
+	return k.kasLD(args, append(env, "KBUILD_EXTMOD="+filepath.Dir(path))...)
 }
 
 func (k *kernel) aliasNames(path string) []string {
@@ -103,56 +106,67 @@ func (k *kernel) names(list ...string) []string {
 	return all
 }
 
-// A module of lib/more.c and drivers/m0.c: many_show and many_probe are drivers/m1's, too.
-var externalAliases = []string{"name_show lib/more.c", "common_scan lib/more.c", "many_show drivers/m0.c", "many_probe drivers/m0.c"}
+// externalAliases are those of a module of lib/more.c and drivers/m0.c. drivers/m1 has many_show
+// and many_probe, too.
+var externalAliases = []string{"name_show lib/more.c", "common_scan lib/more.c",
+	"many_show drivers/m0.c", "many_probe drivers/m0.c"}
 
-// Without the kernel's objects its registry tells the names; with them, they do.
+// Names are counted over the kernel's objects if they are there, else over its registry.
 func TestExternalRegistry(t *testing.T) {
 	k, headers, symbols := externalKernel(t, "")
 	m1 := k.names("many_show drivers/m1.c", "many_probe drivers/m1.c")
+	const noDebug = "was unique; now it is not, and it has no alias: " +
+		"the kernel's debugging information is not at hand"
+	withoutAlias := []string{
+		"many_probe of drivers/m1.o " + noDebug, "many_show of drivers/m1.o " + noDebug,
+	}
 	for _, c := range []struct {
 		name, dir string
 		env       []string
 		say       []string
 	}{
-		{"in the tree", k.dir, nil, []string{"many_probe of drivers/m1.o was unique; it is now also " + m1[0], "many_show of drivers/m1.o was unique; it is now also " + m1[1]}},
-		{"headers", headers, nil, []string{"many_probe of drivers/m1.o was unique; now it is not, and it has no alias: the kernel's debugging information is not at hand",
-			"many_show of drivers/m1.o was unique; now it is not, and it has no alias: the kernel's debugging information is not at hand"}},
-		{"named", k.dir, []string{"KAS_REGISTRY=" + symbols}, []string{"many_probe of drivers/m1.o was unique; now it is not, and it has no alias: the kernel's debugging information is not at hand",
-			"many_show of drivers/m1.o was unique; now it is not, and it has no alias: the kernel's debugging information is not at hand"}},
+		{"in the tree", k.dir, nil,
+			[]string{"many_probe of drivers/m1.o was unique; it is now also " + m1[0],
+				"many_show of drivers/m1.o was unique; it is now also " + m1[1]}},
+		{"headers", headers, nil, withoutAlias},
+		{"named", k.dir, []string{"KAS_REGISTRY=" + symbols}, withoutAlias},
 	} {
 		path := k.external("many", "drivers/m0", "lib/more")
 		r := k.linkExternal(c.dir, path, c.env...)
 		k.ok(r)
-		if have, want := k.aliasNames(path+".ko"), k.names(externalAliases...); !slices.Equal(have, want) {
+		have, want := k.aliasNames(path+".ko"), k.names(externalAliases...)
+		if !slices.Equal(have, want) {
 			t.Errorf("%s: aliases %q, want %q", c.name, have, want)
 		}
 		if want := "kas: " + strings.Join(c.say, "\nkas: ") + "\n"; r.stderr != want {
-			t.Errorf("%s: said\n%s, want\n%s", c.name, r.stderr, want)
+			t.Errorf("%s: printed\n%s, want\n%s", c.name, r.stderr, want)
 		}
 		if again := k.linkExternal(c.dir, path, c.env...); again.status != 0 || again.stderr != "" {
 			t.Errorf("%s: again: %+v", c.name, again)
 		}
 		if k.exists(filepath.Join(headers, ".kas")) {
-			t.Errorf("%s: the headers were written to", c.name)
+			t.Errorf("%s: the headers folder was written to", c.name)
 		}
 	}
 }
 
-// A vmlinux beside the registry, as some distributions ship one, tells places and not the names of modules.
+// A vmlinux beside the registry, as some distributions ship one, gives locations. The names come
+// from the registry.
 func TestExternalVmlinux(t *testing.T) {
 	k, headers, _ := externalKernel(t, "")
 	copyFile(t, k.path("vmlinux"), filepath.Join(headers, "vmlinux"))
 	r := k.linkExternal(headers, k.external("more", "init/main"))
 	k.ok(r)
-	// The module is of the same file, and has its alias first.
-	want := "kas: start_kernel of vmlinux was unique; it is now also " + k.names("start_kernel init/main.c")[0] + "_1\n"
+	// The module is made from the same file and has its alias already, so the late alias gets an
+	// ordinal.
+	want := "kas: start_kernel of vmlinux was unique; it is now also " +
+		k.names("start_kernel init/main.c")[0] + "_1\n"
 	if r.stderr != want {
-		t.Errorf("said %q, want %q", r.stderr, want)
+		t.Errorf("printed %q, want %q", r.stderr, want)
 	}
 }
 
-// What was registered before counts; a registry of names: all knows all places.
+// Modules that were registered before count. A registry with names: all knows all locations.
 func TestExternalOverlay(t *testing.T) {
 	k, headers, _ := externalKernel(t, "names: all")
 	r := openRegistry(t, filepath.Join(headers, "symbols.kas"))
@@ -173,7 +187,8 @@ func TestExternalOverlay(t *testing.T) {
 		t.Fatal(err)
 	}
 	both := openRegistry(t, filepath.Join(headers, "symbols.kas"), overlay)
-	for name, want := range map[string][]string{"many_show": {"drivers/m1.o", "first.ko"}, "many_probe": {"drivers/m1.o", "first.ko"}} {
+	for name, want := range map[string][]string{"many_show": {"drivers/m1.o", "first.ko"},
+		"many_probe": {"drivers/m1.o", "first.ko"}} {
 		var objects []string
 		for _, f := range both.Named(name) {
 			objects = append(objects, f.Object)
@@ -183,23 +198,24 @@ func TestExternalOverlay(t *testing.T) {
 		}
 		slices.Sort(objects)
 		if !slices.Equal(objects, want) {
-			t.Errorf("%s: of %q, want %q", name, objects, want)
+			t.Errorf("%s: in %q, want %q", name, objects, want)
 		}
 	}
 
-	// The second has the first's names, of the same source file: its aliases get numbers.
+	// The second module has the same names from the same source file: its aliases get ordinals.
 	second := k.external("second", "drivers/m0")
 	res := k.linkExternal(headers, second, "KAS_OVERLAY="+overlay)
 	k.ok(res)
-	if have := k.aliasNames(second + ".ko"); !slices.Equal(have, []string{want[0] + "_1", want[1] + "_1"}) {
+	have := k.aliasNames(second + ".ko")
+	if !slices.Equal(have, []string{want[0] + "_1", want[1] + "_1"}) {
 		t.Errorf("the second: %q", have)
 	}
 	if res.stderr != "" {
-		t.Errorf("said %q", res.stderr)
+		t.Errorf("printed %q", res.stderr)
 	}
 }
 
-// Many modules at once, which workers write at the same time.
+// Many modules are written in parallel.
 func TestExternalMany(t *testing.T) {
 	k, headers, _ := externalKernel(t, "")
 	r := openRegistry(t, filepath.Join(headers, "symbols.kas"))
@@ -215,7 +231,7 @@ func TestExternalMany(t *testing.T) {
 	for _, m := range e.Modules {
 		for _, alias := range k.aliasNames(m + ".kas") {
 			if seen[alias] {
-				t.Errorf("%s twice", alias)
+				t.Errorf("%s is not unique", alias)
 			}
 			seen[alias] = true
 		}
@@ -223,13 +239,16 @@ func TestExternalMany(t *testing.T) {
 	if len(seen) != 8*len(externalAliases) {
 		t.Errorf("%d aliases", len(seen))
 	}
-	e.Modules = append(e.Modules, k.external("other", "drivers/m0")+".o", filepath.Join(t.TempDir(), "e3.ko"))
-	if _, err := e.Run(context.Background()); err == nil || !strings.Contains(err.Error(), "are both module e3") {
+	e.Modules = append(e.Modules, k.external("other", "drivers/m0")+".o",
+		filepath.Join(t.TempDir(), "e3.ko"))
+	_, err = e.Run(context.Background())
+	if err == nil || !strings.Contains(err.Error(), "are both module e3") {
 		t.Error(err)
 	}
 }
 
-// A module of a file that the kernel has, too, as those of newer drivers for older kernels: late aliases stay unique.
+// A module may be made from a file that the kernel has, too, for example a newer driver. Late
+// aliases stay unique.
 func TestExternalSameFile(t *testing.T) {
 	k, headers, _ := externalKernel(t, "")
 	r := openRegistry(t, filepath.Join(headers, "symbols.kas"))
@@ -272,12 +291,17 @@ func TestExternalRefused(t *testing.T) {
 	k, headers, symbols := externalKernel(t, "")
 	path := k.external("many", "drivers/m0")
 	config := filepath.Join(t.TempDir(), "kas.yaml")
-	if err := os.WriteFile(config, []byte("version: 1\nalias: {line: none}\nbuilds: [{name: x, vmlinux: x}]\n"), 0o644); err != nil {
+	err := os.WriteFile(config,
+		[]byte("version: 1\nalias: {line: none}\nbuilds: [{name: x, vmlinux: x}]\n"), 0o644)
+	if err != nil {
 		t.Fatal(err)
 	}
-	k.refused(k.linkExternal(headers, path, "KAS_CONFIG="+config), `symbols\.kas has the policy separator=@ line=opening symbols=text names=duplicates, but KAS_CONFIG sets separator=@ line=none`)
+	k.refused(k.linkExternal(headers, path, "KAS_CONFIG="+config),
+		`symbols\.kas has the policy separator=@ line=opening symbols=text names=duplicates, `+
+			`but KAS_CONFIG sets separator=@ line=none`)
 	k.refused(k.linkExternal(headers, path, "KAS_REGISTRY="+config), `not a registry of kas`)
-	k.refused(k.linkExternal(headers, path, "KAS_REGISTRY="+symbols+":"+filepath.Join(headers, "symbols.kas")), `2 registries`)
+	k.refused(k.linkExternal(headers, path,
+		"KAS_REGISTRY="+symbols+":"+filepath.Join(headers, "symbols.kas")), `2 registries`)
 	damaged := filepath.Join(t.TempDir(), "symbols.kas")
 	data, err := os.ReadFile(symbols)
 	if err != nil {
@@ -286,32 +310,26 @@ func TestExternalRefused(t *testing.T) {
 	if err := os.WriteFile(damaged, data[:len(data)-1], 0o644); err != nil {
 		t.Fatal(err)
 	}
-	k.refused(k.linkExternal(headers, path, "KAS_REGISTRY="+damaged), `it was cut or edited`)
+	k.refused(k.linkExternal(headers, path, "KAS_REGISTRY="+damaged), `the file was cut or edited`)
 
-	// A registry of another release than the folder's modules will be loaded by.
+	// The registry is of another release than the headers.
 	other := filepath.Join(t.TempDir(), "symbols.kas")
 	r := openRegistry(t, symbols)
-	var lines []byte
-	for _, record := range r.Find(func(f *registry.File) iter.Seq[registry.Record] { return f.Prefixed("") }) {
-		lines = registry.AppendName(lines, []registry.Record{record})
-	}
 	h := r.Header
 	h.Release = "6.1.0-1"
-	head := registry.NewHead(h)
-	head.Add(lines)
-	if err := os.WriteFile(other, append(head.Bytes(), lines...), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	writeRegistry(t, other, h, nil)
 	release := filepath.Join(headers, "include", "generated", "utsrelease.h")
 	if err := os.MkdirAll(filepath.Dir(release), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(release, []byte("#define UTS_RELEASE \"6.1.0-2\"\n"), 0o644); err != nil {
+	err = os.WriteFile(release, []byte("#define UTS_RELEASE \"6.1.0-2\"\n"), 0o644)
+	if err != nil {
 		t.Fatal(err)
 	}
-	k.refused(k.linkExternal(headers, path, "KAS_REGISTRY="+other), `is the registry of 6\.1\.0-1, but modules in .*/headers are built for 6\.1\.0-2`)
+	k.refused(k.linkExternal(headers, path, "KAS_REGISTRY="+other),
+		`is the registry of 6\.1\.0-1, but modules in .*/headers are built for 6\.1\.0-2`)
 	if k.exists(path+".ko") || k.exists(path+".o.kas") {
-		t.Error("something was linked")
+		t.Error("a module or a copy was made")
 	}
-	k.ok(k.linkExternal(headers, path)) // this one does not say its release
+	k.ok(k.linkExternal(headers, path)) // this registry has no release
 }

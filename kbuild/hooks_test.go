@@ -10,23 +10,28 @@ import (
 	"testing"
 )
 
-// vmlinuxAliases are those of an image, by the sources of testdata/hooks.
+// vmlinuxAliases are the aliases of an image, for the sources in testdata/hooks: see expect.
 var vmlinuxAliases = []string{
 	"name_show init/main.c", "name_show kernel/irq.c", "name_show lib/text.c",
 	"setup init/main.c", "setup kernel/irq.c",
-	"probe kernel/irq.c",     // a module has one
+	"probe kernel/irq.c",     // a module has a probe, too
 	"text_length lib/text.c", // global; a module has a local one
 	"reset include/shared.h init/main.c", "reset include/shared.h kernel/irq.c",
 }
 
-// Aliases of modules. setup is in a section that is gone after load.
+// moduleAliases are the aliases of the modules. setup has none: its section is freed after load.
 var moduleAliases = map[string][]string{
-	"a": {"name_show drivers/a_main.c", "name_show drivers/a_util.c", "probe drivers/a_main.c", "reset include/shared.h drivers/a_main.c",
-		"common_probe drivers/a_main.c", "common_scan drivers/a_util.c", "common_weak drivers/a_main.c"},
-	"b": {"name_show drivers/b_main.c", "text_length drivers/b_util.c", "common_probe drivers/b_main.c", "common_scan drivers/b_util.c", "common_weak drivers/b_main.c"},
+	"a": {"name_show drivers/a_main.c", "name_show drivers/a_util.c", "probe drivers/a_main.c",
+		"reset include/shared.h drivers/a_main.c",
+		"common_probe drivers/a_main.c", "common_scan drivers/a_util.c",
+		"common_weak drivers/a_main.c"},
+	"b": {"name_show drivers/b_main.c", "text_length drivers/b_util.c",
+		"common_probe drivers/b_main.c", "common_scan drivers/b_util.c",
+		"common_weak drivers/b_main.c"},
 }
 
-// What is none of the hooks' business, and with KAS=0 everything, is byte for byte what the real tool does.
+// A call that the hooks pass through, and with KAS=0 every call, does byte for byte what the real
+// tool does.
 func TestPassThrough(t *testing.T) {
 	eachSuite(t, linkers, func(t *testing.T, s suite) {
 		k := newKernel(t, s)
@@ -48,15 +53,17 @@ func TestPassThrough(t *testing.T) {
 			kas := k.runEnv(env, "kas", append([]string{hook}, args...)...)
 			kasFile := written()
 			if kas.stdout != real.stdout || kas.stderr != real.stderr || kas.status != real.status {
-				t.Errorf("kas %s %q: exit %d\n%s%s\nwant exit %d\n%s%s", hook, args, kas.status, kas.stdout, kas.stderr, real.status, real.stdout, real.stderr)
+				t.Errorf("kas %s %q: exit %d\n%s%s\nwant exit %d\n%s%s", hook, args, kas.status,
+					kas.stdout, kas.stderr, real.status, real.stdout, real.stderr)
 			}
 			if realFile != kasFile {
-				t.Errorf("kas %s %q writes another %s", hook, args, out)
+				t.Errorf("kas %s %q writes a different %s", hook, args, out)
 			}
 		}
 		for _, args := range [][]string{
 			{"--help"}, {"--version"}, {"-V"}, {"--nonsense"}, {},
-			{"vmlinux"}, {".tmp_vmlinux1"}, {"-S", "vmlinux"}, {"-n", "-S", "vmlinux"}, {"vmlinux", "-n"},
+			{"vmlinux"}, {".tmp_vmlinux1"}, {"-S", "vmlinux"}, {"-n", "-S", "vmlinux"},
+			{"vmlinux", "-n"},
 			{"-n", "drivers/a.o"}, {"-n", "vmlinux.o"}, {"-n", "drivers/a.o", "vmlinux"},
 			{"-n", ".tmp_vmlinux8"}, {"-n", "nosuch.o"},
 		} {
@@ -66,10 +73,11 @@ func TestPassThrough(t *testing.T) {
 			{"--help"}, {"--version"}, {"-v"}, {"--nonsense"}, {},
 			{"-r", "-o", "part.o", "drivers/a_main.o", "drivers/a_util.o"},
 			{"-r", "-opart.o", "drivers/a_main.o"},
-			imageArgs("setup.elf"), imageArgs("vmlinux"), imageArgs(".tmp_vmlinux2", "--strip-debug", "kallsyms1.o"),
+			imageArgs("setup.elf"), imageArgs("vmlinux"),
+			imageArgs(".tmp_vmlinux2", "--strip-debug", "kallsyms1.o"),
 			imageArgs(".tmp_vmlinux.btf"),
-			{"-o", "whole", "drivers/b_main.o"},                          // what it calls is missing
-			{"-T", "scripts/nosuch.lds", "-r", "-o", "x.o", "vmlinux.o"}, // as is the script
+			{"-o", "whole", "drivers/b_main.o"},                          // undefined symbols
+			{"-T", "scripts/nosuch.lds", "-r", "-o", "x.o", "vmlinux.o"}, // no such script
 			{"-o", "drivers/a.ko", "drivers/nosuch.o"},
 		} {
 			same(nil, "ld", args...)
@@ -83,13 +91,13 @@ func TestPassThrough(t *testing.T) {
 		same(off, "ld", "-v")
 		for _, name := range []string{".kas", "drivers/a.o.kas"} {
 			if k.exists(name) {
-				t.Error("there is", name)
+				t.Error(name, "was made")
 			}
 		}
 	})
 }
 
-// entries are the lines of a list that bear an alias, and the list without them. Each stands after its original.
+// entries splits a list into its alias lines and the rest. Each alias must follow its original.
 func (k *kernel) entries(list string) (aliases []named, addresses []string, rest string) {
 	k.Helper()
 	var kept strings.Builder
@@ -102,7 +110,7 @@ func (k *kernel) entries(list string) (aliases []named, addresses []string, rest
 			continue
 		}
 		if c[0] != last[0] || c[1] != last[1] || !strings.HasPrefix(c[2], last[2]+"@") {
-			k.Errorf("alias %q stands after %q", c, last)
+			k.Errorf("alias %q follows %q", c, last)
 		}
 		aliases = append(aliases, named{last[2], c[2]})
 		addresses = append(addresses, c[0])
@@ -110,7 +118,7 @@ func (k *kernel) entries(list string) (aliases []named, addresses []string, rest
 	return aliases, addresses, kept.String()
 }
 
-// list takes the list of an image and holds it against the real tool's.
+// list returns the aliases in the list of an image, and checks the rest of it against the real nm.
 func (k *kernel) list(image string) (aliases []named, addresses []string) {
 	k.Helper()
 	aliases, addresses, rest := k.entries(k.ok(k.run("kas", "nm", "-n", image)))
@@ -120,46 +128,56 @@ func (k *kernel) list(image string) (aliases []named, addresses []string) {
 	return aliases, addresses
 }
 
+// checkLocations checks the locations in aliases of an image against llvm-addr2line.
+func (k *kernel) checkLocations(image string, aliases []named, addresses []string) {
+	k.Helper()
+	args := append([]string{"-e", image}, addresses...)
+	locations := strings.Fields(k.ok(k.run("llvm-addr2line-19", args...)))
+	for i, a := range aliases {
+		file, line, _ := strings.Cut(locations[i], ":")
+		if from, err := filepath.Rel(filepath.Join(shared, k.cc), file); err == nil {
+			file = from
+		}
+		if !strings.Contains(a.alias, "@"+underscored(file)+"_") ||
+			!strings.HasSuffix(a.alias, "_"+line) {
+			k.Errorf("%s: llvm-addr2line says %s", a.alias, locations[i])
+		}
+	}
+}
+
 func sorted(list []named) []named {
-	return slices.SortedFunc(slices.Values(list), func(a, b named) int { return strings.Compare(a.alias, b.alias) })
+	return slices.SortedFunc(slices.Values(list),
+		func(a, b named) int { return strings.Compare(a.alias, b.alias) })
 }
 
 func TestVmlinux(t *testing.T) {
 	eachSuite(t, append(linkers, clang), func(t *testing.T, s suite) {
 		for _, names := range [][]string{
-			{".tmp_vmlinux.kallsyms1", ".tmp_vmlinux.kallsyms2", ".tmp_vmlinux.kallsyms3", "vmlinux"}, // 6.1, which may need a third
+			// 6.1, which may need a third pass
+			{".tmp_vmlinux.kallsyms1", ".tmp_vmlinux.kallsyms2", ".tmp_vmlinux.kallsyms3",
+				"vmlinux"},
 			{".tmp_vmlinux1", ".tmp_vmlinux2", "vmlinux.unstripped"},
 		} {
 			k := newKernel(t, s)
 			first, last := names[0], names[len(names)-1]
-			k.ok(k.run("kas", append([]string{"ld"}, imageArgs(first, "--strip-debug")...)...))
+			k.ok(k.kasLD(imageArgs(first, "--strip-debug")))
 			plain := filepath.Join(t.TempDir(), "plain")
 			k.ok(k.run(k.ld, imageArgs(plain, "--strip-debug")...))
-			if have, want := k.ok(k.run("nm", "-n", first)), k.ok(k.run("nm", "-n", plain)); have != want {
+			have, want := k.ok(k.run("nm", "-n", first)), k.ok(k.run("nm", "-n", plain))
+			if have != want {
 				t.Errorf("%s has the symbols\n%s, without kas\n%s", first, have, want)
 			}
 			aliases, addresses := k.list(first)
-			if have, want := sorted(aliases), k.expect(vmlinuxAliases...); !slices.Equal(have, want) {
-				t.Errorf("%s: aliases\n%v, want\n%v", first, have, want)
-			}
-			// Another reader of debugging information says of each address where it is from.
-			places := strings.Fields(k.ok(k.run("llvm-addr2line-19", append([]string{"-e", first}, addresses...)...)))
-			for i, a := range aliases {
-				file, line, _ := strings.Cut(places[i], ":")
-				if from, err := filepath.Rel(filepath.Join(shared, k.cc), file); err == nil {
-					file = from
-				}
-				if !strings.Contains(a.alias, "@"+underscored(file)+"_") || !strings.HasSuffix(a.alias, "_"+line) {
-					t.Errorf("%s is said to be at %s", a.alias, places[i])
-				}
-			}
+			k.wantAliases(first, sorted(aliases), vmlinuxAliases)
+			k.checkLocations(first, aliases, addresses)
 			for i, image := range names[1:] {
 				args := imageArgs(image, fmt.Sprintf("kallsyms%d.o", min(i+1, 2)))
 				if image != last {
 					args = append(args, "--strip-debug")
 				}
-				k.ok(k.run("kas", append([]string{"ld"}, args...)...))
-				if have := strings.Contains(k.ok(k.run("readelf", "-SW", image)), ".debug_info"); have != (image == last) {
+				k.ok(k.kasLD(args))
+				have := strings.Contains(k.ok(k.run("readelf", "-SW", image)), ".debug_info")
+				if have != (image == last) {
 					t.Errorf("%s has debugging information: %t", image, have)
 				}
 				again, moved := k.list(image)
@@ -167,14 +185,14 @@ func TestVmlinux(t *testing.T) {
 					t.Errorf("%s: aliases\n%v, those of %s\n%v", image, again, first, aliases)
 				}
 				if slices.Equal(moved, addresses) {
-					t.Errorf("%s: no address moved, so the test is worth nothing", image)
+					t.Errorf("%s: no address moved, so the test proves nothing", image)
 				}
 			}
 		}
 	})
 }
 
-// Both tools make the same list, however they are chosen.
+// The real tools are found by --tool, LLVM and CROSS_COMPILE, and every nm gives the same list.
 func TestTools(t *testing.T) {
 	k := newKernel(t, gnu)
 	for _, link := range []struct {
@@ -188,14 +206,14 @@ func TestTools(t *testing.T) {
 		{[]string{"LLVM=-19"}, nil, "ld.lld-19"},
 		{[]string{"CROSS_COMPILE=x86_64-linux-gnu-"}, nil, "x86_64-linux-gnu-ld"},
 		{[]string{"LLVM=0", "CROSS_COMPILE=x86_64-linux-gnu-"}, nil, "x86_64-linux-gnu-ld"},
-		{[]string{"LLVM=-19", "CROSS_COMPILE=x86_64-linux-gnu-"}, nil, "ld.lld-19"}, // as kbuild has it
+		{[]string{"LLVM=-19", "CROSS_COMPILE=x86_64-linux-gnu-"}, nil, "ld.lld-19"}, // as in kbuild
 	} {
-		have := k.ok(k.runEnv(link.env, "kas", slices.Concat([]string{"ld"}, link.tool, []string{"--version"})...))
+		have := k.ok(k.kasLD(append(slices.Clone(link.tool), "--version"), link.env...))
 		if want := k.ok(k.run(link.real, "--version")); have != want {
 			t.Errorf("%v %q is %s, want %s", link.env, link.tool, have, want)
 		}
 	}
-	// A folder, and the names without a version, need tools of those names.
+	// LLVM=FOLDER/ and LLVM=1 need tools whose names have no version.
 	folder := filepath.Join(t.TempDir(), "llvm")
 	if err := os.Mkdir(folder, 0o755); err != nil {
 		t.Fatal(err)
@@ -206,7 +224,8 @@ func TestTools(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, env := range [][]string{{"LLVM=" + folder + "/"}, {"LLVM=1", "PATH=" + folder + ":" + os.Getenv("PATH")}} {
+	for _, env := range [][]string{{"LLVM=" + folder + "/"},
+		{"LLVM=1", "PATH=" + folder + ":" + os.Getenv("PATH")}} {
 		for hook, name := range map[string]string{"ld": "ld.lld", "nm": "llvm-nm"} {
 			r := k.runEnv(env, "kas", hook, "a  b", "--tool", "c")
 			if r.stdout != name+" of a folder: a  b --tool c\n" || r.stderr != "" || r.status != 5 {
@@ -215,7 +234,7 @@ func TestTools(t *testing.T) {
 		}
 	}
 
-	k.ok(k.run("kas", append([]string{"ld"}, imageArgs(".tmp_vmlinux1", "--strip-debug")...)...))
+	k.ok(k.kasLD(imageArgs(".tmp_vmlinux1", "--strip-debug")))
 	want, _ := k.list(".tmp_vmlinux1")
 	for _, tool := range []string{"nm", "llvm-nm-19", "x86_64-linux-gnu-nm"} {
 		have, _, rest := k.entries(k.ok(k.run("kas", "nm", "--tool", tool, "-n", ".tmp_vmlinux1")))
@@ -228,19 +247,21 @@ func TestTools(t *testing.T) {
 	}
 }
 
-// A link whose images do not belong together ends, with nothing printed that could be taken for a list.
+// Images that do not match fail the link, and nm prints nothing that could be used as a list.
 func TestVmlinuxRefused(t *testing.T) {
 	eachSuite(t, linkers, func(t *testing.T, s suite) {
 		k := newKernel(t, s)
 		ld := func(args []string) {
 			t.Helper()
-			k.ok(k.run("kas", append([]string{"ld"}, args...)...))
+			k.ok(k.kasLD(args))
 		}
 		nm := func(image string) result { return k.run("kas", "nm", "-n", image) }
-		first, second := imageArgs(".tmp_vmlinux1", "--strip-debug"), imageArgs(".tmp_vmlinux2", "--strip-debug", "kallsyms1.o")
+		first := imageArgs(".tmp_vmlinux1", "--strip-debug")
+		second := imageArgs(".tmp_vmlinux2", "--strip-debug", "kallsyms1.o")
 
 		ld(second)
-		k.refused(nm(".tmp_vmlinux2"), `no aliases from the first image: open \.kas/first: no such file`)
+		k.refused(nm(".tmp_vmlinux2"),
+			`no aliases from the first image: open \.kas/first: no such file`)
 
 		ld(first)
 		k.ok(nm(".tmp_vmlinux1"))
@@ -249,12 +270,12 @@ func TestVmlinuxRefused(t *testing.T) {
 		ld(more)
 		k.refused(nm(".tmp_vmlinux2"), "does not match the first image")
 
-		// One symbol fewer.
+		// It lacks a symbol.
 		k.partial("vmlinux", "init/main", "kernel/irq")
 		ld(second)
 		k.refused(nm(".tmp_vmlinux2"), "does not match the first image")
 
-		// As many, in another order.
+		// It has the same symbols in another order.
 		k.partial("vmlinux", "kernel/irq", "init/main", "lib/text")
 		ld(second)
 		k.refused(nm(".tmp_vmlinux2"), "does not match the first image")
@@ -271,7 +292,7 @@ func TestVmlinuxRefused(t *testing.T) {
 		k.refused(nm(".tmp_vmlinux1"), "has no debugging information, but its objects have")
 		k.refused(nm(".tmp_vmlinux2"), `open \.kas/first: no such file`)
 
-		// The last image is on its own.
+		// The last image does not depend on the first.
 		ld(imageArgs("vmlinux", "kallsyms1.o"))
 		k.ok(nm("vmlinux"))
 		k.ok(k.run(k.ld, imageArgs("vmlinux", "--strip-debug")...))
@@ -279,32 +300,31 @@ func TestVmlinuxRefused(t *testing.T) {
 
 		k.write(".tmp_vmlinux1", k.read(".tmp_vmlinux1")[:4000])
 		if r := nm(".tmp_vmlinux1"); r.status == 0 || r.stdout != "" {
-			t.Errorf("of a cut image: %+v", r)
+			t.Errorf("truncated image: %+v", r)
 		}
 		if left := k.leftovers(); left != nil {
-			t.Error("left:", left)
+			t.Error("temporary files left:", left)
 		}
 	})
 }
 
-// Of a tree without modules the names of vmlinux alone count.
+// In a tree without modules only the names of vmlinux count.
 func TestVmlinuxAlone(t *testing.T) {
 	k := newKernel(t, gnu)
 	if err := os.Remove(k.path("modules.order")); err != nil {
 		t.Fatal(err)
 	}
-	k.ok(k.run("kas", append([]string{"ld"}, imageArgs(".tmp_vmlinux1", "--strip-debug")...)...))
+	k.ok(k.kasLD(imageArgs(".tmp_vmlinux1", "--strip-debug")))
 	have, _ := k.list(".tmp_vmlinux1")
 	var want []string
 	for _, a := range vmlinuxAliases {
-		if !strings.HasPrefix(a, "probe ") && !strings.HasPrefix(a, "text_length ") { // which modules have
+		// only modules have these, too
+		if !strings.HasPrefix(a, "probe ") && !strings.HasPrefix(a, "text_length ") {
 			want = append(want, a)
 		}
 	}
-	if want := k.expect(want...); !slices.Equal(sorted(have), want) {
-		t.Errorf("aliases %v, want %v", sorted(have), want)
-	}
-	// A module that is listed and not built counts as little.
+	k.wantAliases("vmlinux", sorted(have), want)
+	// A module that is listed but not built does not count.
 	k.order("drivers/a.o", "drivers/b.o")
 	for _, name := range []string{"drivers/a.o", "drivers/b.o"} {
 		if err := os.Remove(k.path(name)); err != nil {
@@ -325,33 +345,31 @@ func TestModules(t *testing.T) {
 				path := "drivers/" + name
 				before, content := k.state(path+".o"), k.read(path+".o")
 				k.linkModule(path)
-				if have, want := k.aliased(path), k.expect(moduleAliases[name]...); !slices.Equal(have, want) {
-					t.Errorf("%s: aliases\n%v, want\n%v", path, have, want)
-				}
+				k.wantAliases(path, k.aliased(path), moduleAliases[name])
 				if k.state(path+".o") != before || k.read(path+".o") != content {
 					t.Errorf("%s.o was written", path)
 				}
 			}
 			for _, name := range []string{"a", "b"} {
 				if out := k.ok(k.run("readelf", "-sW", "drivers/"+name+".o.kas")); !isAlias(out) {
-					t.Errorf("drivers/%s.o.kas bears no aliases", name)
+					t.Errorf("drivers/%s.o.kas has no aliases", name)
 				}
 			}
 			if k.exists("drivers/c.o.kas") {
-				t.Error("there is a copy of a module without aliases")
+				t.Error("a module without aliases has a copy")
 			}
 			kas := k.read("drivers/c.ko")
-			if k.ok(k.runEnv([]string{"KAS=0"}, "kas", append([]string{"ld"}, module("drivers/c")...)...)); k.read("drivers/c.ko") != kas {
-				t.Error("a module without aliases is not what it is without kas")
+			if k.ok(k.kasLD(module("drivers/c"), "KAS=0")); k.read("drivers/c.ko") != kas {
+				t.Error("a module without aliases is not the same as without kas")
 			}
 			if left := k.leftovers(); left != nil {
-				t.Error("left:", left)
+				t.Error("temporary files left:", left)
 			}
 		}
 	})
 }
 
-// What changed is made anew, and nothing else.
+// A change makes the copies that depend on it again, and no others.
 func TestModulesAgain(t *testing.T) {
 	eachSuite(t, linkers, func(t *testing.T, s suite) {
 		k := newKernel(t, s)
@@ -367,14 +385,16 @@ func TestModulesAgain(t *testing.T) {
 		linked := k.read("drivers/a.ko")
 		k.linkModule("drivers/a")
 		k.linkModule("drivers/b")
-		if now := states("drivers/a.o.kas", "drivers/b.o.kas", ".kas/emitted"); !slices.Equal(now, copies) {
-			t.Errorf("nothing changed, but from\n%s\nto\n%s", strings.Join(copies, "\n"), strings.Join(now, "\n"))
+		now := states("drivers/a.o.kas", "drivers/b.o.kas", ".kas/emitted")
+		if !slices.Equal(now, copies) {
+			t.Errorf("no input changed, but files did, from\n%s\nto\n%s",
+				strings.Join(copies, "\n"), strings.Join(now, "\n"))
 		}
 		if k.read("drivers/a.ko") != linked {
-			t.Error("the second link is another")
+			t.Error("the second link is different")
 		}
 
-		// b was built again, with what c is made of in place of b_main.
+		// b is built again, from c's source instead of b_main.
 		k.partial("drivers/b", "drivers/b_util", "drivers/c")
 		k.order("drivers/a.o", "drivers/b.o", "drivers/c.o")
 		k.linkModule("drivers/b")
@@ -388,7 +408,7 @@ func TestModulesAgain(t *testing.T) {
 		k.linkModule("drivers/a")
 		for _, a := range k.aliased("drivers/a") {
 			if a.name == "common_probe" {
-				t.Error("common_probe is of one module alone, and has an alias")
+				t.Error("common_probe is only in one module now, and has an alias")
 			}
 		}
 		k.linkModule("drivers/c")
@@ -396,19 +416,17 @@ func TestModulesAgain(t *testing.T) {
 			t.Error("lonely is in two modules now, and has no alias")
 		}
 
-		// b is what it was: c shares no name again.
+		// b is as before: c shares no name again.
 		k.partial("drivers/b", moduleParts["b"]...)
 		k.order("drivers/a.o", "drivers/b.o", "drivers/c.o")
 		k.linkModule("drivers/c")
 		if have := k.aliased("drivers/c"); have != nil {
-			t.Errorf("lonely is alone again, and c has aliases %v", have)
+			t.Errorf("lonely is unique again, but c has aliases %v", have)
 		}
 		k.linkModule("drivers/b")
-		if have, want := k.aliased("drivers/b"), k.expect(moduleAliases["b"]...); !slices.Equal(have, want) {
-			t.Errorf("b again: aliases\n%v, want\n%v", have, want)
-		}
+		k.wantAliases("b again", k.aliased("drivers/b"), moduleAliases["b"])
 
-		// vmlinux.o was: without the other probe, the module's is alone.
+		// vmlinux.o is built again, without its probe: a's is unique.
 		k.partial("vmlinux", "init/main", "lib/text")
 		k.linkModule("drivers/a")
 		for _, a := range k.aliased("drivers/a") {
@@ -417,24 +435,24 @@ func TestModulesAgain(t *testing.T) {
 			}
 		}
 
-		// A copy that is gone, or is not what was written, is made again.
+		// A copy that was removed or changed is made again.
 		want := k.read("drivers/a.o.kas")
 		if err := os.Remove(k.path("drivers/a.o.kas")); err != nil {
 			t.Fatal(err)
 		}
 		k.linkModule("drivers/a")
 		if k.read("drivers/a.o.kas") != want {
-			t.Error("a copy that was gone is another")
+			t.Error("the copy made in place of a removed one is different")
 		}
 		k.write("drivers/a.o.kas", "nonsense")
 		k.linkModule("drivers/a")
 		if k.read("drivers/a.o.kas") != want {
-			t.Error("a copy that was written over stayed")
+			t.Error("a changed copy was kept")
 		}
 	})
 }
 
-// newMany is a tree whose modules are many that are alike.
+// newMany returns a tree with many modules of one source.
 func newMany(t *testing.T) *kernel {
 	t.Helper()
 	k := newKernel(t, gnu)
@@ -449,7 +467,7 @@ func (k *kernel) manyObjects() (all []string) {
 	return all
 }
 
-// checkMany asks for the aliases of one of them.
+// checkMany checks the aliases of module i of newMany.
 func (k *kernel) checkMany(i int) {
 	k.Helper()
 	path := fmt.Sprintf("drivers/m%d", i)
@@ -469,10 +487,10 @@ func (k *kernel) checkMany(i int) {
 	}
 }
 
-// Many links at once: one of them makes the copies, and all links find them.
+// Of many links at once, one makes the copies and all use them.
 func TestAtOnce(t *testing.T) {
 	k := newMany(t)
-	// Each link notes which writing of the list it finds when it comes to the real ld.
+	// The real ld of each link writes down which versions of the files it finds.
 	k.write("ld.sh", `#!/bin/sh
 stat -c '%i %.Y' .kas/emitted drivers/m[0-7].o.kas > $$.seen
 exec ld "$@"
@@ -484,7 +502,8 @@ exec ld "$@"
 	var all sync.WaitGroup
 	for i := range many {
 		all.Go(func() {
-			results[i] = k.run("kas", append([]string{"ld", "--tool", "./ld.sh"}, module(fmt.Sprintf("drivers/m%d", i))...)...)
+			args := append([]string{"--tool", "./ld.sh"}, module(fmt.Sprintf("drivers/m%d", i))...)
+			results[i] = k.kasLD(args)
 		})
 	}
 	all.Wait()
@@ -502,32 +521,48 @@ exec ld "$@"
 		}
 	}
 	if left := k.leftovers(); left != nil {
-		t.Error("left:", left)
+		t.Error("temporary files left:", left)
 	}
 }
 
-// What is wrong ends the call with one clear line, and leaves nothing that could be taken for a result.
+// A bad input fails the call with one line, and leaves nothing that looks like a result.
 func TestBadInput(t *testing.T) {
 	link := func(k *kernel, env ...string) result {
-		return k.runEnv(env, "kas", append([]string{"ld"}, module("drivers/a")...)...)
+		return k.kasLD(module("drivers/a"), env...)
 	}
+	write := func(name, text string) func(*kernel) {
+		return func(k *kernel) { k.write(name, text) }
+	}
+	truncate := func(name string) func(*kernel) {
+		return func(k *kernel) { k.write(name, k.read(name)[:1000]) }
+	}
+	const bitcode = "BC\xc0\xde5\x14\x00\x00\x05\x00\x00\x00"
+	const (
+		noYAML   = "alias: {separator: [\n"
+		badKey   = "alias:\n  seperator: '~'\n"
+		badValue = "alias: {line: some}\n"
+	)
 	for _, c := range []struct {
 		name   string
 		spoil  func(k *kernel)
 		env    string
 		reason string
 	}{
-		{"cut", func(k *kernel) { k.write("drivers/b.o", k.read("drivers/b.o")[:1000]) }, "", `drivers/b\.o`},
-		{"empty", func(k *kernel) { k.write("drivers/b.o", "") }, "", `drivers/b\.o`},
-		{"own", func(k *kernel) { k.write("drivers/a.o", k.read("drivers/a.o")[:1000]) }, "", `drivers/a\.o`},
-		{"text", func(k *kernel) { k.write("drivers/a.o", "#!/bin/sh\nexit 0\n") }, "", `drivers/a\.o.*ELF`},
-		{"bitcode", func(k *kernel) { k.write("drivers/a.o", "BC\xc0\xde5\x14\x00\x00\x05\x00\x00\x00") }, "", `drivers/a\.o.*ELF`},
-		{"vmlinux", func(k *kernel) { k.write("vmlinux.o", k.read("vmlinux.o")[:1000]) }, "", `vmlinux`},
-		{"not listed", func(k *kernel) { k.order("drivers/b.o") }, "", `drivers/a\.o is not in modules\.order`},
-		{"no configuration", func(k *kernel) {}, "KAS_CONFIG=nosuch.yaml", `nosuch\.yaml.*no such file`},
-		{"no YAML", func(k *kernel) { k.write("k.yaml", "version: 1\nalias: {separator: [\n") }, "KAS_CONFIG=k.yaml", `k\.yaml:\d+(:\d+)?: `},
-		{"key", func(k *kernel) { k.write("k.yaml", "version: 1\nalias:\n  seperator: '~'\n") }, "KAS_CONFIG=k.yaml", `k\.yaml:3:3: .*seperator`},
-		{"value", func(k *kernel) { k.write("k.yaml", "version: 1\nalias: {line: some}\n") }, "KAS_CONFIG=k.yaml", `k\.yaml:2:15: `},
+		{"truncated", truncate("drivers/b.o"), "", `drivers/b\.o`},
+		{"empty", write("drivers/b.o", ""), "", `drivers/b\.o`},
+		{"truncated itself", truncate("drivers/a.o"), "", `drivers/a\.o`},
+		{"text", write("drivers/a.o", "#!/bin/sh\nexit 0\n"), "", `drivers/a\.o.*ELF`},
+		{"bitcode", write("drivers/a.o", bitcode), "", `drivers/a\.o.*ELF`},
+		{"vmlinux", truncate("vmlinux.o"), "", `vmlinux`},
+		{"not listed", func(k *kernel) { k.order("drivers/b.o") }, "",
+			`drivers/a\.o is not in modules\.order`},
+		{"no configuration", func(k *kernel) {}, "KAS_CONFIG=nosuch.yaml",
+			`nosuch\.yaml.*no such file`},
+		{"no YAML", write("k.yaml", "version: 1\n"+noYAML), "KAS_CONFIG=k.yaml",
+			`k\.yaml:\d+(:\d+)?: `},
+		{"key", write("k.yaml", "version: 1\n"+badKey), "KAS_CONFIG=k.yaml",
+			`k\.yaml:3:3: .*seperator`},
+		{"value", write("k.yaml", "version: 1\n"+badValue), "KAS_CONFIG=k.yaml", `k\.yaml:2:15: `},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -535,21 +570,22 @@ func TestBadInput(t *testing.T) {
 			c.spoil(k)
 			k.refused(link(k, c.env), c.reason)
 			if k.exists("drivers/a.ko") {
-				t.Error("there is a module")
+				t.Error("a module was linked")
 			}
 			if left := k.leftovers(); left != nil {
-				t.Error("left:", left)
+				t.Error("temporary files left:", left)
 			}
 			copies, err := filepath.Glob(k.path("*/*.kas"))
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, path := range copies { // those of sound objects
+			for _, path := range copies { // those of intact objects may be there, and must be valid
 				k.symbols(path)
 			}
-			// Switched off, kas is not in the way.
+			// With KAS=0 the real tool decides.
 			off := link(k, c.env, "KAS=0")
-			if real := k.run("ld", module("drivers/a")...); off.status != real.status || off.stderr != real.stderr {
+			real := k.run("ld", module("drivers/a")...)
+			if off.status != real.status || off.stderr != real.stderr {
 				t.Errorf("with KAS=0: %+v", off)
 			}
 		})
@@ -559,55 +595,60 @@ func TestBadInput(t *testing.T) {
 		t.Parallel()
 		k := newKernel(t, gnu)
 		const none = `the real tool nosuch is not on the path: name it with --tool`
-		k.refused(k.run("kas", append([]string{"ld", "--tool", "nosuch"}, module("drivers/a")...)...), none)
+		k.refused(k.kasLD(append([]string{"--tool", "nosuch"}, module("drivers/a")...)), none)
 		k.refused(k.run("kas", "ld", "--tool=nosuch", "--version"), none)
 		k.refused(k.run("kas", "nm", "--tool", "nosuch", "-n", "vmlinux"), none)
 		k.refused(k.run("kas", "nm", "--tool", "nosuch", "vmlinux.o"), none)
 		k.refused(k.run("kas", "nm", "--tool", "./nosuch", "vmlinux.o"), `\./nosuch`)
 		k.refused(k.run("kas", "nm", "--tool", "", "vmlinux.o"), "--tool")
-		k.refused(k.runEnv([]string{"CROSS_COMPILE=nosuch-"}, "kas", "ld", "-v"), "nosuch-ld is not on the path")
+		k.refused(k.runEnv([]string{"CROSS_COMPILE=nosuch-"}, "kas", "ld", "-v"),
+			"nosuch-ld is not on the path")
 		k.refused(k.runEnv([]string{"LLVM=-1"}, "kas", "nm", "-V"), "llvm-nm-1 is not on the path")
 
-		// The real tool fails where kas waits for it.
-		if r := k.run("kas", append([]string{"ld", "--tool", "false"}, module("drivers/a")...)...); r.status != 1 || r.stdout+r.stderr != "" {
+		// The real tool fails while kas waits for it.
+		r := k.kasLD(append([]string{"--tool", "false"}, module("drivers/a")...))
+		if r.status != 1 || r.stdout+r.stderr != "" {
 			t.Errorf("%+v", r)
 		}
 		k.write("die.sh", "kill -KILL $$\n")
-		if r := k.run("kas", append([]string{"ld", "--tool", "sh die.sh"}, module("drivers/a")...)...); r.status != 128+9 {
+		r = k.kasLD(append([]string{"--tool", "sh die.sh"}, module("drivers/a")...))
+		if r.status != 128+9 {
 			t.Errorf("%+v", r)
 		}
 		bad := append(module("drivers/a"), "--nonsense")
-		kas, real := k.run("kas", append([]string{"ld"}, bad...)...), k.run("ld", bad...)
+		kas, real := k.kasLD(bad), k.run("ld", bad...)
 		if kas.status != real.status || kas.stdout != real.stdout || kas.stderr != real.stderr {
 			t.Errorf("%+v\nwant\n%+v", kas, real)
 		}
-		// A tool that succeeds and did not link what it was to.
+		// A tool that succeeds but links something else.
 		k.write("lie.sh", "cp drivers/c.o drivers/a.ko\n")
-		k.refused(k.run("kas", append([]string{"ld", "--tool", "sh lie.sh"}, module("drivers/a")...)...), `drivers/a\.ko`)
+		k.refused(k.kasLD(append([]string{"--tool", "sh lie.sh"}, module("drivers/a")...)),
+			`drivers/a\.ko`)
 		if k.exists("drivers/a.ko") {
-			t.Error("a module without its aliases was left")
+			t.Error("a module without its aliases is left")
 		}
 	})
 
-	// The list of vmlinux, too.
 	t.Run("nm", func(t *testing.T) {
 		t.Parallel()
 		k := newKernel(t, gnu)
-		k.ok(k.run("kas", append([]string{"ld"}, imageArgs(".tmp_vmlinux1", "--strip-debug")...)...))
-		k.refused(k.runEnv([]string{"KAS_CONFIG=nosuch.yaml"}, "kas", "nm", "-n", ".tmp_vmlinux1"), `nosuch\.yaml`)
+		k.ok(k.kasLD(imageArgs(".tmp_vmlinux1", "--strip-debug")))
+		k.refused(k.runEnv([]string{"KAS_CONFIG=nosuch.yaml"}, "kas", "nm", "-n", ".tmp_vmlinux1"),
+			`nosuch\.yaml`)
 		k.write("drivers/b.o", k.read("drivers/b.o")[:1000])
 		k.refused(k.run("kas", "nm", "-n", ".tmp_vmlinux1"), `drivers/b\.o`)
-		// A tool whose list lacks what has an alias.
+		// A tool whose list lacks symbols that have aliases.
 		k.partial("drivers/b", moduleParts["b"]...)
 		k.write("lie.sh", "nm -n \"$2\" | grep -v name_show\n")
 		r := k.run("kas", "nm", "--tool", "sh lie.sh", "-n", ".tmp_vmlinux1")
-		if r.status != 1 || !strings.Contains(r.stderr, "not in the list of the real nm") || strings.Count(r.stderr, "\n") != 1 {
+		if r.status != 1 || !strings.Contains(r.stderr, "not in the list of the real nm") ||
+			strings.Count(r.stderr, "\n") != 1 {
 			t.Errorf("%+v", r)
 		}
 	})
 }
 
-// The policy of KAS_CONFIG is taken, and another one makes other copies.
+// KAS_CONFIG sets the policy, and another policy makes other copies.
 func TestPolicy(t *testing.T) {
 	k := newKernel(t, gnu)
 	aliases := func(config, mark string) []string {
@@ -616,8 +657,8 @@ func TestPolicy(t *testing.T) {
 		if config != "" {
 			env = append(env, "KAS_CONFIG="+config)
 		}
-		k.ok(k.runEnv(env, "kas", append([]string{"ld"}, module("drivers/a")...)...))
-		k.ok(k.run("kas", append([]string{"ld"}, imageArgs(".tmp_vmlinux1", "--strip-debug")...)...))
+		k.ok(k.kasLD(module("drivers/a"), env...))
+		k.ok(k.kasLD(imageArgs(".tmp_vmlinux1", "--strip-debug")))
 		list := k.ok(k.runEnv(env, "kas", "nm", "-n", ".tmp_vmlinux1"))
 		var all []string
 		for _, s := range k.symbols("drivers/a.ko") {
@@ -653,35 +694,38 @@ func TestPolicy(t *testing.T) {
 		t.Errorf("with another separator\n%q, want\n%q", other, plain)
 	}
 	k.write("k.yaml", "version: 1\nalias: {line: none}\n")
-	want("without lines", aliases("k.yaml", "@"), "name_show@drivers_a_main_c", "name_show@init_main_c", "common_probe@drivers_a_main_c")
+	want("without lines", aliases("k.yaml", "@"), "name_show@drivers_a_main_c",
+		"name_show@init_main_c", "common_probe@drivers_a_main_c")
 	k.write("k.yaml", "version: 1\nalias: {symbols: all}\n")
 	data := aliases("k.yaml", "@")
 	want("with data", data, k.expect("name_show drivers/a_main.c")[0].alias)
 	if n := strings.Count(strings.Join(data, " "), "state@"); n != 3 {
-		t.Errorf("%d aliases of state, want that of a and two of vmlinux: %q", n, data)
+		t.Errorf("%d aliases of state, want one in a and two in vmlinux: %q", n, data)
 	}
-	// What the configuration says of a run of its own is nothing to the hooks.
-	k.write("k.yaml", "version: 1\nout: elsewhere\nalias: {separator: '~'}\nemit: {beside: false, unaliased: link}\nbuilds: [{name: x, vmlinux: nosuch}]\n")
+	// The hooks ignore everything in the configuration except the policy.
+	k.write("k.yaml", "version: 1\nout: elsewhere\nalias: {separator: '~'}\n"+
+		"emit: {beside: false, unaliased: link}\nbuilds: [{name: x, vmlinux: nosuch}]\n")
 	if again := aliases("k.yaml", "~"); !slices.Equal(again, plain) {
 		t.Errorf("with a whole configuration\n%q, want\n%q", again, plain)
 	}
 	if k.exists("elsewhere") || k.exists("drivers/c.o.kas") {
-		t.Error("the configuration's output was made")
+		t.Error("the hooks wrote the output that the configuration describes")
 	}
 	if again := aliases("", "@"); len(again) != len(plain) {
 		t.Errorf("without a configuration again: %q", again)
 	}
 }
 
-// make M=DIR: only the modules there are written; those of the tree and vmlinux count.
+// With make M=DIR only the modules there are written. The names of the tree count.
 func TestExternal(t *testing.T) {
-	for _, inside := range []bool{false, true} { // where make runs: in the tree, from 6.13 in DIR
+	for _, inside := range []bool{false, true} { // make runs in the tree, from 6.13 on in DIR
 		k := newKernel(t, gnu)
 		tree := k.dir
 		k.linkModule("drivers/a")
 		before := k.state("drivers/a.o.kas") + k.state(".kas/emitted")
 		ext := filepath.Join(t.TempDir(), "ext")
-		if err := os.CopyFS(filepath.Join(ext, "scripts"), os.DirFS(k.path("scripts"))); err != nil {
+		err := os.CopyFS(filepath.Join(ext, "scripts"), os.DirFS(k.path("scripts")))
+		if err != nil {
 			t.Fatal(err)
 		}
 		k.partial(filepath.Join(ext, "many"), "drivers/m0", "lib/more")
@@ -695,39 +739,44 @@ func TestExternal(t *testing.T) {
 			k.env = append(k.env, "objtree="+tree)
 			k.dir, name, listed = ext, "many", "many.o"
 		}
-		if err := os.WriteFile(filepath.Join(ext, "modules.order"), []byte(listed+"\n"), 0o644); err != nil {
+		err = os.WriteFile(filepath.Join(ext, "modules.order"), []byte(listed+"\n"), 0o644)
+		if err != nil {
 			t.Fatal(err)
 		}
-		args := append(slices.Clone(ldFlags), "-r", "-T", "scripts/module.lds", "-o", name+".ko", name+".o", filepath.Join(ext, "m.mod.o"))
-		k.ok(k.run("kas", append([]string{"ld"}, args...)...))
+		args := append(slices.Clone(ldFlags), "-r", "-T", "scripts/module.lds", "-o", name+".ko",
+			name+".o", filepath.Join(ext, "m.mod.o"))
+		k.ok(k.kasLD(args))
 		var have []string
 		for _, s := range k.symbols(name + ".ko") {
 			if isAlias(s.name) {
 				have = append(have, s.name)
 			}
 		}
-		// The tree has name_show and common_scan, too; many_show and many_probe are here alone.
+		// The tree has name_show and common_scan, too. many_show and many_probe are only here.
 		k.dir = tree
-		want := []string{k.expect("name_show lib/more.c")[0].alias, k.expect("common_scan lib/more.c")[0].alias}
+		want := []string{k.expect("name_show lib/more.c")[0].alias,
+			k.expect("common_scan lib/more.c")[0].alias}
 		if !slices.Equal(have, want) {
 			t.Errorf("inside %t: aliases %q, want %q", inside, have, want)
 		}
-		if k.state("drivers/a.o.kas")+k.state(".kas/emitted") != before || k.exists("drivers/b.ko") {
+		if k.state("drivers/a.o.kas")+k.state(".kas/emitted") != before ||
+			k.exists("drivers/b.ko") {
 			t.Errorf("inside %t: the tree was written to", inside)
 		}
-		if !k.exists(filepath.Join(ext, "many.o.kas")) || !k.exists(filepath.Join(ext, ".kas/emitted")) {
-			t.Errorf("inside %t: nothing of it lies in the module's folder", inside)
+		if !k.exists(filepath.Join(ext, "many.o.kas")) ||
+			!k.exists(filepath.Join(ext, ".kas/emitted")) {
+			t.Errorf("inside %t: the copy or .kas is not in the module's folder", inside)
 		}
 	}
 }
 
-// make M=drivers: a folder of the tree, whose modules are the tree's. Up to 6.12 its modules.order names them from where make
-// runs, as it does in a whole build.
+// make M=drivers builds modules of the tree itself. Up to 6.12 the modules.order in the folder
+// names them relative to where make runs, as in a whole build.
 func TestPartOfTree(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		absolute bool // M=$PWD/drivers
-		whole    bool // the whole tree was built before
+		whole    bool // after a build of the whole tree
 	}{
 		{"relative", false, true},
 		{"absolute", true, true},
@@ -747,28 +796,30 @@ func TestPartOfTree(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			args := append(slices.Clone(ldFlags), "-r", "--build-id=sha1", "-T", "scripts/module.lds", "-o", folder+"/a.ko", folder+"/a.o", folder+"/a.mod.o")
-			k.ok(k.runEnv([]string{"KBUILD_EXTMOD=" + folder}, "kas", append([]string{"ld"}, args...)...))
-			if have, want := k.aliased("drivers/a"), k.expect(moduleAliases["a"]...); !slices.Equal(have, want) {
-				t.Errorf("aliases\n%v, want\n%v", have, want)
-			}
+			args := append(slices.Clone(ldFlags), "-r", "--build-id=sha1", "-T",
+				"scripts/module.lds", "-o", folder+"/a.ko", folder+"/a.o", folder+"/a.mod.o")
+			k.ok(k.kasLD(args, "KBUILD_EXTMOD="+folder))
+			k.wantAliases("a", k.aliased("drivers/a"), moduleAliases["a"])
 		})
 	}
 }
 
-// A list that cannot be written is not a list.
+// An output that cannot be written fails the call.
 func TestFull(t *testing.T) {
 	k := newKernel(t, gnu)
-	k.ok(k.run("kas", append([]string{"ld"}, imageArgs("vmlinux")...)...))
-	if r := k.run("sh", "-c", "kas nm -n vmlinux >/dev/full"); r.status != 1 || !strings.Contains(r.stderr, "no space left") {
+	k.ok(k.kasLD(imageArgs("vmlinux")))
+	r := k.run("sh", "-c", "kas nm -n vmlinux >/dev/full")
+	if r.status != 1 || !strings.Contains(r.stderr, "no space left") {
 		t.Errorf("%+v", r)
 	}
 }
 
-// A kernel without debugging information: the file symbols tell its local symbols apart, in every pass in the same way.
+// In a kernel without debugging information the file symbols distinguish the local symbols, in
+// every pass alike.
 func TestNoDebug(t *testing.T) {
 	k := newKernel(t, gnu)
-	for _, part := range slices.Concat(vmlinuxParts, moduleParts["a"], moduleParts["b"], []string{"drivers/c"}) {
+	for _, part := range slices.Concat(vmlinuxParts, moduleParts["a"], moduleParts["b"],
+		[]string{"drivers/c"}) {
 		k.ok(k.run(k.cc, slices.Concat(cFlags, []string{part + ".o", part + ".c", "-g0"})...))
 	}
 	k.partial("vmlinux", vmlinuxParts...)
@@ -776,7 +827,7 @@ func TestNoDebug(t *testing.T) {
 	k.partial("drivers/b", moduleParts["b"]...)
 	var first []named
 	for i, image := range []string{".tmp_vmlinux1", ".tmp_vmlinux2", "vmlinux"} {
-		k.ok(k.run("kas", append([]string{"ld"}, imageArgs(image, fmt.Sprintf("kallsyms%d.o", min(i+1, 2)))...)...))
+		k.ok(k.kasLD(imageArgs(image, fmt.Sprintf("kallsyms%d.o", min(i+1, 2)))))
 		aliases, _ := k.list(image)
 		if first == nil {
 			first = aliases
@@ -792,24 +843,26 @@ func TestNoDebug(t *testing.T) {
 	}
 	for _, a := range first {
 		if all[a.alias] {
-			t.Errorf("%s is there twice", a.alias)
+			t.Errorf("%s is not unique", a.alias)
 		}
 		all[a.alias] = true
 	}
-	for _, alias := range []string{"name_show@main_c", "name_show@irq_c", "name_show@text_c", "name_show@a_main_c", "name_show@b_main_c"} {
+	for _, alias := range []string{"name_show@main_c", "name_show@irq_c", "name_show@text_c",
+		"name_show@a_main_c", "name_show@b_main_c"} {
 		if !all[alias] {
 			t.Errorf("no %s in %v", alias, all)
 		}
 	}
 }
 
-// The same file in vmlinux and in modules, from which each list and each module is made on its own: no alias is there twice.
+// With the same source file in vmlinux and in modules, which are made in separate calls, every
+// alias is unique.
 func TestSameSource(t *testing.T) {
 	k := newKernel(t, gnu)
 	k.partial("vmlinux", "init/main", "lib/more")
 	k.partial("drivers/a", "drivers/a_main", "lib/more")
 	k.partial("drivers/b", "drivers/b_main", "lib/more")
-	k.ok(k.run("kas", append([]string{"ld"}, imageArgs(".tmp_vmlinux1", "--strip-debug")...)...))
+	k.ok(k.kasLD(imageArgs(".tmp_vmlinux1", "--strip-debug")))
 	all, _ := k.list(".tmp_vmlinux1")
 	for _, name := range []string{"drivers/a", "drivers/b"} {
 		k.linkModule(name)
@@ -819,7 +872,7 @@ func TestSameSource(t *testing.T) {
 	more := 0
 	for _, a := range all {
 		if seen[a.alias] {
-			t.Errorf("%s is there twice", a.alias)
+			t.Errorf("%s is not unique", a.alias)
 		}
 		seen[a.alias] = true
 		if strings.HasPrefix(a.alias, "name_show@lib_more_c_") {

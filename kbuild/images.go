@@ -118,13 +118,13 @@ func (all duplicates) follow(first duplicates, file string) error {
 			f, locals = &locals[0], locals[1:]
 		}
 		if f == nil || f.name != d.name || f.section != d.section || f.size != d.size {
-			return fmt.Errorf("%s does not match the first image, which has no %s of %d bytes in %s here",
+			return fmt.Errorf("%s does not match the first image: no %s of %d bytes in %s there",
 				file, d.name, d.size, d.section)
 		}
 		d.alias = f.alias
 	}
 	if n := len(locals) + len(globals); n > 0 {
-		return fmt.Errorf("%s does not match the first image: %d of its duplicates are missing", file, n)
+		return fmt.Errorf("%s does not match the first image: %d duplicates are missing", file, n)
 	}
 	return nil
 }

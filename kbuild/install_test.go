@@ -28,7 +28,8 @@ func installTree(t *testing.T, version string) string {
 	return tree
 }
 
-// kernelTrees calls f with a copy of the build files of each kernel in KAS_KERNEL_SOURCES, a list of folders as in PATH.
+// kernelTrees calls f with a copy of the build files of each kernel in KAS_KERNEL_SOURCES, a list
+// of folders as in PATH.
 func kernelTrees(t *testing.T, f func(t *testing.T, tree string)) {
 	sources := filepath.SplitList(os.Getenv("KAS_KERNEL_SOURCES"))
 	if len(sources) == 0 {
@@ -41,7 +42,8 @@ func kernelTrees(t *testing.T, f func(t *testing.T, tree string)) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, name := range []string{"Makefile", "init/Kconfig", "scripts/link-vmlinux.sh", "scripts/mksysmap", "scripts/Kbuild.include"} {
+			for _, name := range []string{"Makefile", "init/Kconfig", "scripts/link-vmlinux.sh",
+				"scripts/mksysmap", "scripts/Kbuild.include"} {
 				files = append(files, filepath.Join(source, name))
 			}
 			for _, path := range files {
@@ -132,7 +134,9 @@ func thereAndBack(t *testing.T, tree string) {
 		t.Errorf("install added files:\n%s", cmp.Diff(before, with))
 	}
 	for name := range before {
-		if mode, was := strings.SplitN(with[name], "\n", 2)[0], strings.SplitN(before[name], "\n", 2)[0]; mode != was {
+		was, _, _ := strings.Cut(before[name], "\n")
+		mode, _, _ := strings.Cut(with[name], "\n")
+		if mode != was {
 			t.Errorf("%s: mode %s became %s", name, was, mode)
 		}
 	}
@@ -191,7 +195,9 @@ func TestInstallKernels(t *testing.T) {
 	kernelTrees(t, func(t *testing.T, tree string) {
 		thereAndBack(t, tree)
 		change(t, Install, tree)
-		if out, err := exec.Command("sh", "-n", filepath.Join(tree, "scripts/link-vmlinux.sh")).CombinedOutput(); err != nil {
+		out, err := exec.Command("sh", "-n",
+			filepath.Join(tree, "scripts/link-vmlinux.sh")).CombinedOutput()
+		if err != nil {
 			t.Errorf("link-vmlinux.sh: %v\n%s", err, out)
 		}
 	})
@@ -209,7 +215,8 @@ func TestInstallRefused(t *testing.T) {
 			if !strings.Contains(string(data), old) {
 				t.Fatalf("no %q in %s", old, file)
 			}
-			if err := os.WriteFile(path, []byte(strings.ReplaceAll(string(data), old, new)), 0o644); err != nil {
+			err = os.WriteFile(path, []byte(strings.ReplaceAll(string(data), old, new)), 0o644)
+			if err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -227,20 +234,25 @@ func TestInstallRefused(t *testing.T) {
 		plan   func(string) (Changes, error)
 		errors []string // one pattern for each line
 	}{
-		"no tree": {func(t *testing.T, tree string) { os.Remove(filepath.Join(tree, "Makefile")) }, Install,
+		"no tree": {func(t *testing.T, tree string) { os.Remove(filepath.Join(tree, "Makefile")) },
+			Install,
 			[]string{`^TREE is not a kernel source tree: .*TREE/Makefile: no such file`}},
 		"no kernel": {edit("Makefile", "PATCHLEVEL", "LEVEL"), Install,
-			[]string{`^TREE is not a kernel source tree: TREE/Makefile has no lines VERSION = and PATCHLEVEL =$`}},
+			[]string{`^TREE is not a kernel source tree: TREE/Makefile has no lines VERSION `}},
 		"old": {edit("Makefile", "VERSION = 6", "VERSION = 5"), Install,
 			[]string{`^TREE is Linux 5\.12: kas needs 6\.1 or later$`}},
-		"no anchors": {both(edit("init/Kconfig", "KALLSYMS_ALL", "KALLSYMS_EVERY"), edit("scripts/Makefile.modfinal", "%.o, $^", "%.o,$^")), Install,
+		"no anchors": {both(edit("init/Kconfig", "KALLSYMS_ALL", "KALLSYMS_EVERY"),
+			edit("scripts/Makefile.modfinal", "%.o, $^", "%.o,$^")), Install,
 			[]string{
-				`^TREE/init/Kconfig: "config KALLSYMS_ALL" not found: kas does not know where the option belongs in this version$`,
+				`^TREE/init/Kconfig: "config KALLSYMS_ALL" not found: kas does not know where `,
 				`^TREE/scripts/Makefile.modfinal: "-o \$@ \$\(filter %\.o, \$\^\)" not found: `,
 			}},
-		"two anchors": {edit("init/Kconfig", "config KALLSYMS\n", "\nconfig KALLSYMS_ALL\n"), Install,
+		"two anchors": {edit("init/Kconfig", "config KALLSYMS\n", "\nconfig KALLSYMS_ALL\n"),
+			Install,
 			[]string{`^TREE/init/Kconfig: "config KALLSYMS_ALL" found more than once: `}},
-		"no file": {func(t *testing.T, tree string) { os.Remove(filepath.Join(tree, "scripts/link-vmlinux.sh")) }, Install,
+		"no file": {func(t *testing.T, tree string) {
+			os.Remove(filepath.Join(tree, "scripts/link-vmlinux.sh"))
+		}, Install,
 			[]string{`TREE/scripts/link-vmlinux\.sh: no such file`}},
 		"a link": {func(t *testing.T, tree string) {
 			path := filepath.Join(tree, "init/Kconfig")
@@ -252,15 +264,20 @@ func TestInstallRefused(t *testing.T) {
 			}
 		}, Install, []string{`^TREE/init/Kconfig is not a regular file$`}},
 		"edited block": {both(install, edit("init/Kconfig", "by kas\"", "by Kas\"")), Remove,
-			[]string{`^TREE/init/Kconfig:5: this block was edited after kas wrote it: remove it by hand$`}},
-		"edited block, again": {both(install, edit("init/Kconfig", "by kas\"", "by Kas\"")), Install,
+			[]string{`^TREE/init/Kconfig:5: this block was edited after kas wrote it: `}},
+		"edited block, again": {both(install, edit("init/Kconfig", "by kas\"", "by Kas\"")),
+			Install,
 			[]string{`^TREE/init/Kconfig:5: this block was edited after`}},
-		"no end": {both(install, edit("scripts/link-vmlinux.sh", "# kas: end", "# kas end")), Remove,
-			[]string{`^TREE/scripts/link-vmlinux\.sh:17: this block has no end, "# kas: end": remove`}},
-		"edited line": {both(install, edit("scripts/Makefile.modfinal", "%.o$(kas-ext) %.mod.o", "%.o$(kas-ext)  %.mod.o")), Remove,
-			[]string{`^TREE/scripts/Makefile\.modfinal: "kas-ext" is not as kas wrote it: remove it by hand$`}},
-		"part gone": {both(install, edit("scripts/Makefile.modfinal", "%.o$(kas-ext) %.mod.o", "%.o %.mod.o")), Remove,
-			[]string{`^TREE/scripts/Makefile\.modfinal: 1 of the 3 parts of the option are missing: remove the others by hand$`}},
+		"no end": {both(install, edit("scripts/link-vmlinux.sh", "# kas: end", "# kas end")),
+			Remove,
+			[]string{`^TREE/scripts/link-vmlinux\.sh:17: this block has no end, "# kas: end": `}},
+		"edited line": {both(install,
+			edit("scripts/Makefile.modfinal", "%.o$(kas-ext) %.mod.o", "%.o$(kas-ext)  %.mod.o")),
+			Remove,
+			[]string{`^TREE/scripts/Makefile\.modfinal: "kas-ext" is not as kas wrote it: `}},
+		"part gone": {both(install,
+			edit("scripts/Makefile.modfinal", "%.o$(kas-ext) %.mod.o", "%.o %.mod.o")), Remove,
+			[]string{`^TREE/scripts/Makefile\.modfinal: 1 of the 3 parts of the option are `}},
 		"another's": {edit("init/Kconfig", "config KALLSYMS\n", "config KALLSYMS_ALIAS\n"), Install,
 			[]string{`^TREE/init/Kconfig: "KALLSYMS_ALIAS" is not as kas wrote it`}},
 	} {
@@ -274,7 +291,8 @@ func TestInstallRefused(t *testing.T) {
 			}
 			got := strings.Split(strings.ReplaceAll(err.Error(), tree, "TREE"), "\n")
 			if len(got) != len(c.errors) {
-				t.Fatalf("%d errors, want %d:\n%s", len(got), len(c.errors), strings.Join(got, "\n"))
+				t.Fatalf("%d errors, want %d:\n%s", len(got), len(c.errors),
+					strings.Join(got, "\n"))
 			}
 			for i, want := range c.errors {
 				if !regexp.MustCompile(want).MatchString(got[i]) {
@@ -350,7 +368,8 @@ func TestInstallAll(t *testing.T) {
 	}
 }
 
-// Install replaces, and Remove removes, blocks that another version of kas wrote: their digests prove them unedited.
+// Install replaces, and Remove removes, blocks that another version of kas wrote: their digests
+// prove them unedited.
 func TestInstallOlderText(t *testing.T) {
 	tree := installTree(t, "6.12")
 	before := listTree(t, tree)
@@ -381,8 +400,8 @@ func TestInstallOlderText(t *testing.T) {
 	}
 }
 
-// fakeTools adds kas, ld, nm, cc and fixdep to a tree. They write their arguments to the file calls. kas makes X.o.kas a
-// copy of X.copy if that exists, else a link.
+// fakeTools adds kas, ld, nm, cc and fixdep to a tree. They write their arguments to the file
+// calls. kas makes X.o.kas a copy of X.copy if that exists, else a link.
 func fakeTools(t *testing.T, tree string) {
 	t.Helper()
 	for name, script := range map[string]string{
@@ -406,11 +425,13 @@ esac`,
 	if err := os.MkdirAll(filepath.Join(tree, "scripts/basic"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink("../../tools/fixdep", filepath.Join(tree, "scripts/basic/fixdep")); err != nil {
+	err := os.Symlink("../../tools/fixdep", filepath.Join(tree, "scripts/basic/fixdep"))
+	if err != nil {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{
-		"a.o": "a", "b.o": "b", "a.mod.o": "", "b.mod.o": "", "a.mod.c": "", "b.mod.c": "", "scripts/module-common.c": "", "scripts/module.lds": "",
+		"a.o": "a", "b.o": "b", "a.mod.o": "", "b.mod.o": "", "a.mod.c": "", "b.mod.c": "",
+		"scripts/module-common.c": "", "scripts/module.lds": "",
 	} {
 		path := filepath.Join(tree, name)
 		writeTestFile(t, path, text, 0o644)
@@ -439,7 +460,8 @@ func turn(t *testing.T, tree string, on bool) {
 	writeTestFile(t, filepath.Join(tree, "include/config/auto.conf"), config, 0o644)
 }
 
-// calls runs a program in the tree and returns the calls of the fake tools, one per line, without linker options.
+// calls runs a program in the tree and returns the calls of the fake tools, one per line, without
+// linker options.
 func calls(t *testing.T, tree string, env []string, name string, args ...string) string {
 	t.Helper()
 	path := filepath.Join(tree, "calls")
@@ -449,7 +471,8 @@ func calls(t *testing.T, tree string, env []string, name string, args ...string)
 	c := exec.Command(name, args...)
 	c.Dir = tree
 	tools := filepath.Join(tree, "tools")
-	c.Env = append(os.Environ(), "PATH="+tools+":"+os.Getenv("PATH"), "MAKEFLAGS=", "MAKELEVEL=", "srctree=.", "objtree=.", "MAKE=true", "CONFIG_SHELL=sh")
+	c.Env = append(os.Environ(), "PATH="+tools+":"+os.Getenv("PATH"), "MAKEFLAGS=", "MAKELEVEL=",
+		"srctree=.", "objtree=.", "MAKE=true", "CONFIG_SHELL=sh")
 	c.Env = append(c.Env, env...)
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
@@ -458,7 +481,8 @@ func calls(t *testing.T, tree string, env []string, name string, args ...string)
 	if err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
 	}
-	return regexp.MustCompile(` -T \S+| \S*module-common\.o| -m \S+`).ReplaceAllString(string(data), "")
+	return regexp.MustCompile(` -T \S+| \S*module-common\.o| -m \S+`).ReplaceAllString(string(data),
+		"")
 }
 
 func wantCalls(t *testing.T, what, got string, want ...string) {
@@ -477,8 +501,10 @@ func modfinal(t *testing.T, tree string) string { return modfinalJobs(t, tree, "
 
 func modfinalJobs(t *testing.T, tree, jobs string) string {
 	t.Helper()
-	return calls(t, tree, nil, need.Tool(t, "make"), "-rR", "--no-print-directory", "-f", "scripts/Makefile.modfinal", jobs,
-		"MODORDER=modules.order", "LD=ld", "CC=cc", "srctree=.", "objtree=.", "VPATH=.", "SRCARCH=x86")
+	return calls(t, tree, nil, need.Tool(t, "make"), "-rR", "--no-print-directory", "-f",
+		"scripts/Makefile.modfinal", jobs,
+		"MODORDER=modules.order", "LD=ld", "CC=cc", "srctree=.", "objtree=.", "VPATH=.",
+		"SRCARCH=x86")
 }
 
 // With the option on, modules are linked from X.o.kas and finished. With it off, kas is not called.
@@ -490,14 +516,19 @@ func TestInstalledRules(t *testing.T) {
 			change(t, Install, tree)
 			off := []string{"ld -r -o a.ko a.o a.mod.o", "ld -r -o b.ko b.o b.mod.o"}
 			on := []string{
-				"kas kbuild object a.o", "ld -r -o a.ko a.o.kas a.mod.o", "kas kbuild finish a.ko a.o",
-				"kas kbuild object b.o", "ld -r -o b.ko b.o.kas b.mod.o", "kas kbuild finish b.ko b.o",
+				"kas kbuild object a.o",
+				"ld -r -o a.ko a.o.kas a.mod.o",
+				"kas kbuild finish a.ko a.o",
+				"kas kbuild object b.o",
+				"ld -r -o b.ko b.o.kas b.mod.o",
+				"kas kbuild finish b.ko b.o",
 			}
 			wantCalls(t, "off", modfinal(t, tree), off...)
 			turn(t, tree, true)
 			wantCalls(t, "on", modfinal(t, tree), on...)
 			for _, name := range []string{"a.o", "b.o"} {
-				if data, err := os.ReadFile(filepath.Join(tree, name)); err != nil || len(data) != 1 {
+				data, err := os.ReadFile(filepath.Join(tree, name))
+				if err != nil || len(data) != 1 {
 					t.Errorf("%s was changed: %q %v", name, data, err)
 				}
 			}
@@ -522,12 +553,16 @@ func TestInstalledRulesOfKernels(t *testing.T) {
 		writeTestFile(t, filepath.Join(tree, "a.copy"), "a with aliases", 0o644)
 		wantCalls(t, "a gets aliases", modfinal(t, tree), lookA, newA, endA, lookB)
 		wantCalls(t, "again", modfinal(t, tree), lookA, lookB)
-		if data, err := os.ReadFile(filepath.Join(tree, "a.ko")); err != nil || string(data) != "a with aliases" {
+		data, err := os.ReadFile(filepath.Join(tree, "a.ko"))
+		if err != nil || string(data) != "a with aliases" {
 			t.Errorf("a.ko is %q: %v", data, err)
 		}
 		os.Remove(filepath.Join(tree, "a.copy"))
-		// The link that replaces the copy is as old as a.o. With one job, make itself notices that the file is another one.
-		if got := modfinalJobs(t, tree, "-j2"); !strings.Contains(got, newA+"\n") || !strings.Contains(got, endA+"\n") || strings.Contains(got, newB) {
+		// The link that replaces the copy is as old as a.o. With one job, make itself notices that
+		// the file is another one.
+		got := modfinalJobs(t, tree, "-j2")
+		if !strings.Contains(got, newA+"\n") || !strings.Contains(got, endA+"\n") ||
+			strings.Contains(got, newB) {
 			t.Errorf("a loses its aliases: calls:\n%s", got)
 		}
 		wantCalls(t, "again", modfinal(t, tree), lookA, lookB)
@@ -554,7 +589,8 @@ func TestInstalledLink(t *testing.T) {
 			wantCalls(t, "off", link(), "ld -o vmlinux", "nm -n vmlinux")
 			turn(t, tree, true)
 			wantCalls(t, "on", link(), "kas ld --tool=ld -o vmlinux", "kas nm --tool=nm -n vmlinux")
-			wantCalls(t, "named", link("KAS_PROGRAM=./tools/kas"), "kas ld --tool=ld -o vmlinux", "kas nm --tool=nm -n vmlinux")
+			wantCalls(t, "named", link("KAS_PROGRAM=./tools/kas"), "kas ld --tool=ld -o vmlinux",
+				"kas nm --tool=nm -n vmlinux")
 		})
 	}
 }
@@ -563,7 +599,8 @@ func TestInstalledLink(t *testing.T) {
 func TestInstalledClean(t *testing.T) {
 	tree := installTree(t, "6.1")
 	change(t, Install, tree)
-	for _, name := range []string{"d/a.o", "d/b.o", "d/b.o.kas", ".kas/first", "d/x.kas", "d/.kas.c"} {
+	for _, name := range []string{"d/a.o", "d/b.o", "d/b.o.kas", ".kas/first", "d/x.kas",
+		"d/.kas.c"} {
 		writeTestFile(t, filepath.Join(tree, name), "", 0o644)
 	}
 	if err := os.Symlink("a.o", filepath.Join(tree, "d/a.o.kas")); err != nil {

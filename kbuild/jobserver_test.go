@@ -13,7 +13,7 @@ import (
 
 var pipeAuth = regexp.MustCompile(`--jobserver-(?:auth|fds)=(\d+),(\d+)`)
 
-// countTokens takes all tokens of the jobserver that make's recipes have, and gives them back.
+// countTokens takes all tokens of make's jobserver, returns them and reports their number.
 func countTokens() int {
 	m := pipeAuth.FindStringSubmatch(os.Getenv("MAKEFLAGS"))
 	if m == nil {
@@ -36,7 +36,7 @@ func countTokens() int {
 	return n
 }
 
-// take reads what is in a pipe.
+// take reads all tokens of a pipe that does not block.
 func take(t *testing.T, fd int) string {
 	t.Helper()
 	b := make([]byte, 100)
@@ -57,7 +57,7 @@ func put(t *testing.T, fd int, tokens string) {
 	}
 }
 
-// newFifo makes a fifo that this process holds open at both ends.
+// newFifo makes a fifo with these tokens. This process keeps both ends open.
 func newFifo(t *testing.T, tokens string) (path string, fd int) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "jobs fifo")
@@ -85,9 +85,10 @@ func TestJobs(t *testing.T) {
 	defer syscall.Close(pipe[0])
 	defer syscall.Close(pipe[1])
 	fds := fmt.Sprintf("%d,%d", pipe[0], pipe[1])
-	// drain is take of the pipe, whose reading end blocks, as make's does.
+	// drain is take for the pipe, whose reading end blocks like make's.
 	drain := func() string {
-		fd, err := syscall.Open(fmt.Sprintf("/proc/self/fd/%d", pipe[0]), syscall.O_RDONLY|syscall.O_NONBLOCK, 0)
+		fd, err := syscall.Open(fmt.Sprintf("/proc/self/fd/%d", pipe[0]),
+			syscall.O_RDONLY|syscall.O_NONBLOCK, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,9 +97,9 @@ func TestJobs(t *testing.T) {
 	}
 	for _, c := range []struct {
 		flags string
-		there string // tokens
+		there string // tokens before
 		want  int    // workers
-		rest  string // tokens meanwhile
+		rest  string // tokens left until release
 	}{
 		{"", "", 4, ""},
 		{"rR", "", 1, ""},
@@ -106,8 +107,9 @@ func TestJobs(t *testing.T) {
 		{" -j4 --jobserver-auth=fifo:" + fifo, "", 1, ""},
 		{" -j4 --jobserver-auth=fifo:" + fifo, "a", 2, ""},
 		{" -j4 --jobserver-auth=fifo:" + fifo, "abc", 4, ""},
-		{" -j9 --jobserver-auth=fifo:" + fifo, "abcde", 4, "de"}, // no more than cores
-		{"rR -j4 --jobserver-auth=fifo:" + fifo + " --no-print-directory -- NM=kas\\ nm", "ab", 3, ""},
+		{" -j9 --jobserver-auth=fifo:" + fifo, "abcde", 4, "de"}, // not more workers than cores
+		{"rR -j4 --jobserver-auth=fifo:" + fifo + " --no-print-directory -- NM=kas\\ nm", "ab", 3,
+			""},
 		{" -j4 --jobserver-auth=" + fds, "ab", 3, ""},
 		{" -j4 --jobserver-fds=" + fds, "ab", 3, ""}, // before make 4.2
 		{" -j4 --jobserver-auth=" + fds, "", 1, ""},
@@ -117,7 +119,7 @@ func TestJobs(t *testing.T) {
 		{" -j4 --jobserver-auth=fifo:" + fifo + "-is-gone", "ab", 1, "ab"},
 		{" -j4 --jobserver-auth=nonsense", "ab", 1, "ab"},
 		{" -j4 --jobserver-auth=", "ab", 1, "ab"},
-		// The last counts.
+		// The last one counts.
 		{" -j4 --jobserver-auth=fifo:" + other + " -j4 --jobserver-auth=fifo:" + fifo, "ab", 3, ""},
 	} {
 		usesPipe := strings.Contains(c.flags, fds)
@@ -141,23 +143,25 @@ func TestJobs(t *testing.T) {
 			put(t, fifoFd, meanwhile)
 		}
 		release()
-		// The tokens may come back in another order, but they are the same ones.
+		// All tokens come back, in any order.
 		after := read()
-		if n != c.want || meanwhile != c.rest || len(after) != len(c.there) || strings.Trim(after, c.there) != "" || strings.Trim(c.there, after) != "" {
-			t.Errorf("%q with %q: %d workers, want %d; left %q, want %q; afterwards %q", c.flags, c.there, n, c.want, meanwhile, c.rest, after)
+		if n != c.want || meanwhile != c.rest || len(after) != len(c.there) ||
+			strings.Trim(after, c.there) != "" || strings.Trim(c.there, after) != "" {
+			t.Errorf("%q with %q: %d workers, want %d; left %q, want %q; afterwards %q", c.flags,
+				c.there, n, c.want, meanwhile, c.rest, after)
 		}
 		if take(t, otherFd) != "other" {
-			t.Errorf("%q: took of another fifo", c.flags)
+			t.Errorf("%q: took tokens of another fifo", c.flags)
 		}
 	}
-	// What make handed down is shared with it and must go on to block.
+	// The inherited descriptor is shared with make and must keep blocking.
 	flags, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(pipe[0]), syscall.F_GETFL, 0)
 	if errno != 0 || flags&syscall.O_NONBLOCK != 0 {
-		t.Errorf("make's end of the pipe does not block any more: %x, %v", flags, errno)
+		t.Errorf("make's end of the pipe no longer blocks: %x, %v", flags, errno)
 	}
 }
 
-// Without `+` make closes what MAKEFLAGS names, and the numbers may be those of any files.
+// Without `+` in the recipe make closes the descriptors in MAKEFLAGS. These may then be any files.
 func TestJobsOfFiles(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
 	dir := t.TempDir()
@@ -174,16 +178,18 @@ func TestJobsOfFiles(t *testing.T) {
 		defer f.Close()
 		files[i] = f
 	}
-	for _, flags := range []string{fmt.Sprintf(" -j4 --jobserver-auth=%d,%d", files[0].Fd(), files[1].Fd()), " -j4 --jobserver-auth=fifo:" + files[1].Name()} {
+	for _, flags := range []string{fmt.Sprintf(" -j4 --jobserver-auth=%d,%d", files[0].Fd(),
+		files[1].Fd()), " -j4 --jobserver-auth=fifo:" + files[1].Name()} {
 		n, release := jobs(flags)
 		release()
-		if text, err := os.ReadFile(files[1].Name()); err != nil || n != 1 || string(text) != "out" {
-			t.Errorf("%q: %d workers, and the file holds %q, %v", flags, n, text, err)
+		text, err := os.ReadFile(files[1].Name())
+		if err != nil || n != 1 || string(text) != "out" {
+			t.Errorf("%q: %d workers, and the file has %q, %v", flags, n, text, err)
 		}
 	}
 }
 
-// Under a make with a jobserver: at the end of the links all tokens are there again.
+// Under make with a jobserver, all tokens are there again after the links.
 func TestMake(t *testing.T) {
 	k := newMany(t)
 	k.write("Makefile", `
@@ -202,7 +208,7 @@ bad: begin ; +@! kas ld -r -m elf_x86_64 -T scripts/module.lds -o drivers/x.ko d
 	for i := range many {
 		k.checkMany(i)
 	}
-	// Without `+` there is no jobserver, and no trouble.
+	// Without `+` the hooks work without the jobserver.
 	k.write("Makefile", strings.ReplaceAll(k.read("Makefile"), "+@kas", "@kas"))
 	if err := os.RemoveAll(k.path(".kas")); err != nil {
 		t.Fatal(err)
@@ -212,19 +218,19 @@ bad: begin ; +@! kas ld -r -m elf_x86_64 -T scripts/module.lds -o drivers/x.ko d
 	}
 }
 
-// The same with a fifo, which make has since 4.4. A call that fails gives its tokens back, too.
+// The same with a fifo, which make has since 4.4. A call that fails returns its tokens, too.
 func TestFifo(t *testing.T) {
 	k := newMany(t)
 	path, fd := newFifo(t, "+++")
 	env := []string{"MAKEFLAGS= -j4 --jobserver-auth=fifo:" + path}
-	k.ok(k.runEnv(env, "kas", append([]string{"ld"}, module("drivers/m0")...)...))
+	k.ok(k.kasLD(module("drivers/m0"), env...))
 	k.checkMany(0)
 	k.write("drivers/m1.o", "nonsense")
 	k.order(k.manyObjects()...)
-	k.refused(k.runEnv(env, "kas", append([]string{"ld"}, module("drivers/m0")...)...), `drivers/m1\.o`)
-	k.ok(k.runEnv(env, "kas", append([]string{"ld"}, imageArgs("vmlinux")...)...))
+	k.refused(k.kasLD(module("drivers/m0"), env...), `drivers/m1\.o`)
+	k.ok(k.kasLD(imageArgs("vmlinux"), env...))
 	k.runEnv(env, "kas", "nm", "-n", "vmlinux")
 	if left := take(t, fd); left != "+++" {
-		t.Errorf("of three tokens there are %q", left)
+		t.Errorf("of three tokens %q are left", left)
 	}
 }

@@ -90,7 +90,8 @@ func (s *session) imageAliases(file string) (duplicates, error) {
 	first, err := s.memory.recallFirst()
 	if err != nil {
 		return nil, fmt.Errorf(
-			"%s: no aliases from the first image: %w: remove .tmp_vmlinux* and run make again", file, err)
+			"%s: no aliases from the first image: %w: remove .tmp_vmlinux* and run make again",
+			file, err)
 	}
 	all, err := listDuplicates(file, first)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"kas/elf"
 )
 
-// object makes X.o.kas and returns which file it is; linked says whether it is X.o itself.
+// object makes X.o.kas and returns its identity. linked reports whether it is a link to X.o.
 func object(t *testing.T, name string, env ...string) (id elf.Identity, linked bool) {
 	t.Helper()
 	getenv := func(key string) string {
@@ -19,7 +19,7 @@ func object(t *testing.T, name string, env ...string) (id elf.Identity, linked b
 		}
 		return ""
 	}
-	if err := Object(Hook{Getenv: getenv, Kas: func() string { return "this one" }}, name); err != nil {
+	if err := Object(Hook{Getenv: getenv, Kas: func() string { return "test" }}, name); err != nil {
 		t.Fatal(err)
 	}
 	made := elf.Identify(name + ".kas")
@@ -30,24 +30,26 @@ func object(t *testing.T, name string, env ...string) (id elf.Identity, linked b
 	return made, info.Mode()&os.ModeSymlink != 0
 }
 
-// X.o.kas as a target of its own: always there, left alone when it is right, another when its module is to get other
-// aliases, also of global symbols, which are added to X.ko only after its link.
+// Object always makes X.o.kas. It leaves a right one alone, and makes a new one if the aliases of
+// the module change. That includes those of global symbols, which are not in X.o.kas: X.ko must be
+// linked again for them.
 func TestObject(t *testing.T) {
 	k := newKernel(t, gnu)
 	t.Chdir(k.dir)
-	if err := os.Rename("drivers/a.o", "kept.o"); err != nil { // b is alone with common_probe, a global function
+	// then only b has common_probe, a global function
+	if err := os.Rename("drivers/a.o", "kept.o"); err != nil {
 		t.Fatal(err)
 	}
 	k.order("drivers/b.o", "drivers/c.o")
 	if _, linked := object(t, "drivers/c.o"); !linked {
-		t.Error("c shares no name and has a copy")
+		t.Error("c shares no name, but has a copy")
 	}
 	before, linked := object(t, "drivers/b.o")
 	if linked {
-		t.Error("b has a name_show as vmlinux does, and no copy")
+		t.Error("b and vmlinux have name_show, but b has no copy")
 	}
 	if again, _ := object(t, "drivers/b.o"); again != before {
-		t.Error("nothing changed, and the copy is another")
+		t.Error("no input changed, but the copy did")
 	}
 
 	if err := os.Rename("kept.o", "drivers/a.o"); err != nil {
@@ -56,19 +58,21 @@ func TestObject(t *testing.T) {
 	k.order("drivers/a.o", "drivers/b.o", "drivers/c.o")
 	after, _ := object(t, "drivers/b.o")
 	if after == before {
-		t.Error("common_probe is ambiguous now, and the copy, by which X.ko is linked again, is the same")
+		t.Error("common_probe is ambiguous now, but the copy is the same: X.ko is not linked again")
 	}
 	if _, linked := object(t, "drivers/c.o"); !linked {
-		t.Error("c is as it was, and has a copy")
+		t.Error("c did not change, but has a copy")
 	}
 
 	if _, linked := object(t, "drivers/b.o", "KAS=0"); !linked {
 		t.Error("with KAS=0 there is a copy")
 	}
 	if _, linked := object(t, "drivers/b.o"); linked {
-		t.Error("without KAS=0 there is none")
+		t.Error("without KAS=0 there is no copy")
 	}
-	if err := Object(Hook{Getenv: func(string) string { return "" }, Kas: func() string { return "this one" }}, "drivers/nosuch.o"); err == nil || !strings.Contains(err.Error(), "is not in modules.order") {
-		t.Errorf("of an object that is not listed: %v", err)
+	err := Object(Hook{Getenv: func(string) string { return "" },
+		Kas: func() string { return "test" }}, "drivers/nosuch.o")
+	if err == nil || !strings.Contains(err.Error(), "is not in modules.order") {
+		t.Errorf("an object that is not listed: %v", err)
 	}
 }

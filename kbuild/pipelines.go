@@ -29,9 +29,11 @@ type spec struct {
 	collect func(context.Context, *pipeline.Build) error
 }
 
+const scanStage = "scan"
+
 // stages returns the stages of the run.
 func (s spec) stages() []pipeline.Stage {
-	all := []pipeline.Stage{{Name: "scan", Run: s.scan}}
+	all := []pipeline.Stage{{Name: scanStage, Run: s.scan}}
 	if !s.list {
 		all = append(all,
 			pipeline.Stage{Name: "dedupe", Run: stages.Dedupe},
@@ -42,7 +44,7 @@ func (s spec) stages() []pipeline.Stage {
 	if s.write {
 		all = append(all, pipeline.Stage{Name: "emit", Run: stages.EmitModules})
 	}
-	return append(all, pipeline.Stage{Name: "stats", Run: s.collect})
+	return append(all, pipeline.Stage{Name: "collect", Run: s.collect})
 }
 
 func (s spec) scan(ctx context.Context, b *pipeline.Build) error {
@@ -75,18 +77,19 @@ func (s spec) run(ctx context.Context) (*pipeline.Result, error) {
 	return pipeline.Run(ctx, []pipeline.Task{task}, s.options)
 }
 
-// firstProblem returns the first error of a run. An object without debugging information is no
+// firstProblem returns the first error of a run. That an object has no debugging information is no
 // problem: its aliases name its source file without the folder and the line, but they are still
 // true.
 func firstProblem(r *pipeline.Result) error {
-	without := map[string]bool{}
+	noDebug := map[string]bool{}
 	for _, b := range r.Builds {
 		for i := range b.Objects {
-			without[b.Objects[i].Name] = b.Objects[i].NoDebug
+			o := &b.Objects[i]
+			noDebug[o.Name] = o.NoDebug && o.Readable()
 		}
 	}
 	for _, e := range r.Errors {
-		if !without[e.Object] {
+		if e.Stage != scanStage || !noDebug[e.Object] {
 			return e
 		}
 	}

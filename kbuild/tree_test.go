@@ -19,13 +19,14 @@ import (
 	"kas/need"
 )
 
-// A call of the test binary by the name of kas is a call of a hook, as cmd/kas makes it; one by the name of tokens tells
-// how many tokens the jobserver of the make around it has.
+// The test binary called as kas runs a hook, as cmd/kas does. Called as tokens, it prints how many
+// tokens the jobserver of its make has.
 func TestMain(m *testing.M) {
 	switch filepath.Base(os.Args[0]) {
 	case "kas":
 		hook := map[string]func(Hook) (int, error){"nm": NM, "ld": LD}[os.Args[1]]
-		status, err := hook(Hook{Args: os.Args[2:], Getenv: os.Getenv, Kas: func() string { return "test" }})
+		status, err := hook(Hook{Args: os.Args[2:], Getenv: os.Getenv,
+			Kas: func() string { return "test" }})
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "kas: %s: %v\n", os.Args[1], err)
 			status = 1
@@ -38,7 +39,7 @@ func TestMain(m *testing.M) {
 	os.Exit(testMain(m))
 }
 
-// shared is a folder for what all tests use: bin, and the objects of each compiler.
+// shared is a folder that all tests use: it has bin, and the objects of each compiler.
 var shared string
 
 func testMain(m *testing.M) int {
@@ -62,18 +63,21 @@ func testMain(m *testing.M) int {
 	}
 	os.Setenv("PATH", bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
 	os.Setenv("LC_ALL", "C")
-	os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE")) // else each of some hundred calls would wait a second
-	// The tests may run below a make, even one of a kernel.
-	for _, name := range []string{"LLVM", "CROSS_COMPILE", "KAS", "KAS_CONFIG", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "objtree", "KBUILD_EXTMOD", "KBUILD_EXTMOD_OUTPUT", "KAS_REGISTRY", "KAS_OVERLAY", "srctree"} {
+	// With -race, each call of the test binary would wait a second at its end.
+	os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE"))
+	// The tests may run under make, even in a kernel's build.
+	for _, name := range []string{"LLVM", "CROSS_COMPILE", "KAS", "KAS_CONFIG", "MAKEFLAGS",
+		"MFLAGS", "MAKELEVEL", "objtree", "KBUILD_EXTMOD", "KBUILD_EXTMOD_OUTPUT",
+		"KAS_REGISTRY", "KAS_OVERLAY", "srctree"} {
 		os.Unsetenv(name)
 	}
 	return m.Run()
 }
 
-// suite is a set of tools that builds a kernel.
+// suite is a set of tools that build a kernel.
 type suite struct {
 	name, cc, ld, nm string
-	env              []string // by which the hooks take these tools
+	env              []string // makes the hooks select these tools
 }
 
 var (
@@ -96,21 +100,28 @@ func eachSuite(t *testing.T, suites []suite, test func(t *testing.T, s suite)) {
 
 var (
 	vmlinuxParts = []string{"init/main", "kernel/irq", "lib/text"}
-	moduleParts  = map[string][]string{"a": {"drivers/a_main", "drivers/a_util"}, "b": {"drivers/b_main", "drivers/b_util"}}
+	moduleParts  = map[string][]string{"a": {"drivers/a_main", "drivers/a_util"},
+		"b": {"drivers/b_main", "drivers/b_util"}}
 )
 
 const many = 8 // modules made of drivers/many.c
 
 var ldFlags = []string{"-m", "elf_x86_64", "-z", "noexecstack"}
 
-// objects are compiled once for all tests: a copy of testdata/hooks with an object beside each source.
+// objects compiles once for all tests and returns a copy of testdata/hooks with an object beside
+// each source.
 var objects = map[string]func() (string, error){
-	"gcc":      sync.OnceValues(func() (string, error) { return compileAll("gcc", "-fno-ipa-icf") }),
-	"clang-19": sync.OnceValues(func() (string, error) { return compileAll("clang-19", "--target=x86_64-linux-gnu") }),
+	"gcc":      compileOnce("gcc", "-fno-ipa-icf"),
+	"clang-19": compileOnce("clang-19", "--target=x86_64-linux-gnu"),
 }
 
-var cFlags = []string{"-g", "-O2", "-Iinclude", "-ffreestanding", "-fno-pic", "-fno-pie", "-mcmodel=kernel", "-fcf-protection=none", "-fno-stack-protector",
+var cFlags = []string{"-g", "-O2", "-Iinclude", "-ffreestanding", "-fno-pic", "-fno-pie",
+	"-mcmodel=kernel", "-fcf-protection=none", "-fno-stack-protector",
 	"-fno-asynchronous-unwind-tables", "-fno-common", "-fno-inline", "-c", "-o"}
+
+func compileOnce(cc string, flags ...string) func() (string, error) {
+	return sync.OnceValues(func() (string, error) { return compileAll(cc, flags...) })
+}
 
 func compileAll(cc string, flags ...string) (string, error) {
 	dir := filepath.Join(shared, cc)
@@ -125,7 +136,8 @@ func compileAll(cc string, flags ...string) (string, error) {
 		return "", err
 	}
 	for i := range many {
-		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("drivers/m%d.c", i)), source, 0o644); err != nil {
+		err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("drivers/m%d.c", i)), source, 0o644)
+		if err != nil {
 			return "", err
 		}
 	}
@@ -138,14 +150,18 @@ func compileAll(cc string, flags ...string) (string, error) {
 	for _, path := range sources {
 		path, _ = filepath.Rel(dir, path)
 		if path != "drivers/mod.c" {
-			calls = append(calls, append(slices.Clone(flags), strings.TrimSuffix(path, ".c")+".o", path))
+			calls = append(calls,
+				append(slices.Clone(flags), strings.TrimSuffix(path, ".c")+".o", path))
 		}
 	}
 	for _, name := range []string{"a", "b", "c", "m"} {
-		calls = append(calls, append(slices.Clone(flags), "drivers/"+name+".mod.o", "drivers/mod.c", "-DNAME="+name))
+		calls = append(calls,
+			append(slices.Clone(flags), "drivers/"+name+".mod.o", "drivers/mod.c", "-DNAME="+name))
 	}
 	for i, size := range []string{"4096", "8192"} {
-		calls = append(calls, append(slices.Clone(flags), fmt.Sprintf("kallsyms%d.o", i+1), "kallsyms.S", "-DSIZE="+size))
+		calls = append(calls,
+			append(slices.Clone(flags), fmt.Sprintf("kallsyms%d.o", i+1), "kallsyms.S",
+				"-DSIZE="+size))
 	}
 	errs := make([]error, len(calls))
 	var all sync.WaitGroup
@@ -165,7 +181,7 @@ func compileAll(cc string, flags ...string) (string, error) {
 	return dir, errors.Join(errs...)
 }
 
-// parts are linked once for all tests, too.
+// parts links vmlinux.o and the modules' objects once for all tests.
 var parts = map[string]func() (string, error){
 	gnu.name:   sync.OnceValues(func() (string, error) { return linkParts(gnu) }),
 	lld.name:   sync.OnceValues(func() (string, error) { return linkParts(lld) }),
@@ -181,8 +197,9 @@ func linkParts(s suite) (string, error) {
 	if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
 		return "", err
 	}
-	// kbuild compiles a module of one file, as c is, to its object.
-	for object, of := range map[string][]string{"vmlinux": vmlinuxParts, "drivers/a": moduleParts["a"], "drivers/b": moduleParts["b"]} {
+	// c is a module of one file, so its object is not linked.
+	for object, of := range map[string][]string{"vmlinux": vmlinuxParts,
+		"drivers/a": moduleParts["a"], "drivers/b": moduleParts["b"]} {
 		c := exec.Command(s.ld, partialArgs(object, of...)...)
 		c.Dir = dir
 		if out, err := c.CombinedOutput(); err != nil {
@@ -200,7 +217,7 @@ func partialArgs(object string, parts ...string) []string {
 	return args
 }
 
-// kernel is a small tree, built as far as kbuild is when the first image is linked.
+// kernel is a small tree, built up to the link of the first image.
 type kernel struct {
 	*testing.T
 	suite
@@ -222,13 +239,13 @@ func newKernel(t *testing.T, s suite) *kernel {
 	return k
 }
 
-// partial links parts to one object with the real ld.
+// partial links parts into one object with the real ld.
 func (k *kernel) partial(object string, parts ...string) {
 	k.Helper()
 	k.ok(k.run(k.ld, partialArgs(object, parts...)...))
 }
 
-// order writes modules.order anew, which kbuild does whenever a module changed.
+// order writes modules.order again, as kbuild does whenever a module changed.
 func (k *kernel) order(lines ...string) { k.write("modules.order", strings.Join(lines, "\n")+"\n") }
 
 func (k *kernel) path(name string) string {
@@ -240,7 +257,7 @@ func (k *kernel) path(name string) string {
 
 func (k *kernel) write(name, text string) {
 	k.Helper()
-	// Never the same file: within a tick of the clock, its times would tell nothing.
+	// A new file each time: the times of the same file would not change within a tick of the clock.
 	temp := k.path(name) + ".new"
 	if err := os.WriteFile(temp, []byte(text), 0o644); err != nil {
 		k.Fatal(err)
@@ -264,7 +281,7 @@ func (k *kernel) exists(name string) bool {
 	return err == nil
 }
 
-// state is what tells one writing of a file from another.
+// state returns what distinguishes two versions of a file.
 func (k *kernel) state(name string) string {
 	k.Helper()
 	var s syscall.Stat_t
@@ -274,7 +291,7 @@ func (k *kernel) state(name string) string {
 	return fmt.Sprint(s.Ino, s.Size, s.Mtim, s.Mode)
 }
 
-// result is how a call ended.
+// result is the outcome of a call.
 type result struct {
 	call, stdout, stderr string
 	status               int
@@ -299,7 +316,7 @@ func (k *kernel) runEnv(env []string, program string, args ...string) result {
 	return result{c.String(), stdout.String(), stderr.String(), c.ProcessState.ExitCode()}
 }
 
-// ok takes the standard output of a call that must succeed.
+// ok returns the standard output of a call that must succeed.
 func (k *kernel) ok(r result) string {
 	k.Helper()
 	if r.status != 0 {
@@ -308,15 +325,18 @@ func (k *kernel) ok(r result) string {
 	return r.stdout
 }
 
-// refused asks whether a hook ended a call with one line that matches the pattern, and printed nothing else.
+// refused checks that a hook failed with one line that matches the pattern, and printed nothing
+// else.
 func (k *kernel) refused(r result, pattern string) {
 	k.Helper()
-	if r.status != 1 || r.stdout != "" || !regexp.MustCompile(`^kas: (nm|ld): [^\n]*`+pattern+`[^\n]*\n$`).MatchString(r.stderr) {
-		k.Errorf("%s: exit %d, want 1 and one line with %q\nstdout: %s\nstderr: %s", r.call, r.status, pattern, r.stdout, r.stderr)
+	if r.status != 1 || r.stdout != "" ||
+		!regexp.MustCompile(`^kas: (nm|ld): [^\n]*`+pattern+`[^\n]*\n$`).MatchString(r.stderr) {
+		k.Errorf("%s: exit %d, want 1 and one line with %q\nstdout: %s\nstderr: %s", r.call,
+			r.status, pattern, r.stdout, r.stderr)
 	}
 }
 
-// imageArgs are the arguments with which link-vmlinux.sh links an image of vmlinux.
+// imageArgs returns the arguments with which link-vmlinux.sh links an image of vmlinux.
 func imageArgs(name string, more ...string) []string {
 	args := append(slices.Clone(ldFlags), "-z", "max-page-size=0x1000")
 	var objects []string
@@ -327,27 +347,35 @@ func imageArgs(name string, more ...string) []string {
 			args = append(args, m)
 		}
 	}
-	args = append(args, "--script=vmlinux.lds", "-o", name, "--whole-archive", "vmlinux.o", "--no-whole-archive", "--start-group", "--end-group")
+	args = append(args, "--script=vmlinux.lds", "-o", name, "--whole-archive", "vmlinux.o",
+		"--no-whole-archive", "--start-group", "--end-group")
 	return append(args, objects...)
 }
 
-// module are the arguments of a module's final link.
+// module returns the arguments of a module's final link.
 func module(name string) []string {
 	mod := name
 	if i := strings.LastIndex(name, "/m"); i >= 0 { // drivers/m0
 		mod = name[:i] + "/m"
 	}
-	return append(slices.Clone(ldFlags), "-r", "--build-id=sha1", "-T", "scripts/module.lds", "-o", name+".ko", name+".o", mod+".mod.o")
+	return append(slices.Clone(ldFlags), "-r", "--build-id=sha1", "-T", "scripts/module.lds", "-o",
+		name+".ko", name+".o", mod+".mod.o")
+}
+
+// kasLD runs the hook for ld.
+func (k *kernel) kasLD(args []string, env ...string) result {
+	k.Helper()
+	return k.runEnv(env, "kas", append([]string{"ld"}, args...)...)
 }
 
 func (k *kernel) linkModule(name string) {
 	k.Helper()
-	k.ok(k.run("kas", append([]string{"ld"}, module(name)...)...))
+	k.ok(k.kasLD(module(name)))
 }
 
 func isAlias(name string) bool { return strings.Contains(name, "@") }
 
-// elfSymbol is a row of readelf's symbol table.
+// elfSymbol is a row of the symbol table that readelf prints.
 type elfSymbol struct{ value, size, kind, bind, visibility, section, name string }
 
 func (k *kernel) symbols(path string) []elfSymbol {
@@ -367,7 +395,7 @@ func (k *kernel) symbols(path string) []elfSymbol {
 	return all
 }
 
-// relocations are readelf's, without the numbers of symbols.
+// relocations returns what readelf prints, without the indices of symbols.
 func (k *kernel) relocations(path string) []string {
 	k.Helper()
 	var all []string
@@ -382,7 +410,7 @@ func (k *kernel) relocations(path string) []string {
 	return all
 }
 
-// contents maps each section that holds no table of the linker's to what is in it.
+// contents returns the bytes of each section, except the tables that a linker writes.
 func (k *kernel) contents(path string) map[string]string {
 	k.Helper()
 	f, err := elf.Open(k.path(path))
@@ -403,10 +431,11 @@ func (k *kernel) contents(path string) map[string]string {
 	return all
 }
 
-// named is an alias with the name it stands for.
+// named is an alias with its original name.
 type named struct{ name, alias string }
 
-// aliased holds a linked module against the same link without kas, and returns its aliases.
+// aliased returns the aliases of a linked module, and checks the rest of it against the same link
+// without kas.
 func (k *kernel) aliased(name string) []named {
 	k.Helper()
 	linked := k.path(name + ".ko")
@@ -425,7 +454,7 @@ func (k *kernel) aliased(name string) []named {
 			continue
 		}
 		if len(rest) == 0 || !strings.HasPrefix(s.name, last+"@") {
-			k.Fatalf("%s: %s does not stand right after its original but after %s", linked, s.name, last)
+			k.Fatalf("%s: %s does not follow its original but %s", linked, s.name, last)
 		}
 		original := rest[len(rest)-1]
 		if original.name = s.name; original != s {
@@ -452,24 +481,36 @@ func (k *kernel) aliased(name string) []named {
 	return found
 }
 
-// expect spells aliases as they must be: "NAME FILE" each, or "NAME HEADER FILE", with the line that the source has for it.
+// expect returns the aliases that symbols must have, in order. Each is given as "NAME FILE" or
+// "NAME HEADER FILE"; the line is read from the source.
 func (k *kernel) expect(list ...string) []named {
 	k.Helper()
 	var all []named
 	for _, item := range list {
-		name, place, _ := strings.Cut(item, " ")
-		file, _, _ := strings.Cut(place, " ")
-		all = append(all, named{name, fmt.Sprintf("%s@%s_%d", name, underscored(place), k.opening(file, name))})
+		name, where, _ := strings.Cut(item, " ")
+		file, _, _ := strings.Cut(where, " ")
+		all = append(all, named{name,
+			fmt.Sprintf("%s@%s_%d", name, underscored(where), k.opening(file, name))})
 	}
 	slices.SortFunc(all, func(a, b named) int { return strings.Compare(a.alias, b.alias) })
 	return all
 }
 
-// opening is the line that defines a function. It is all on one line: compilers differ in what they take for its first.
+// wantAliases checks the aliases of a file against those of expect.
+func (k *kernel) wantAliases(what string, have []named, list []string) {
+	k.Helper()
+	if want := k.expect(list...); !slices.Equal(have, want) {
+		k.Errorf("%s: aliases\n%v, want\n%v", what, have, want)
+	}
+}
+
+// opening returns the line that defines a function. Functions are on one line: compilers differ in
+// the first line of longer ones.
 func (k *kernel) opening(file, name string) int {
 	k.Helper()
 	for i, line := range strings.Split(k.read(file), "\n") {
-		if strings.Contains(line, "int "+name+"(") && strings.HasSuffix(line, "}") || strings.Contains(line, " "+name+"(") && strings.Contains(line, "int __attribute__") {
+		if strings.Contains(line, "int "+name+"(") && strings.HasSuffix(line, "}") ||
+			strings.Contains(line, " "+name+"(") && strings.Contains(line, "int __attribute__") {
 			return i + 1
 		}
 	}
@@ -481,7 +522,7 @@ func underscored(path string) string {
 	return regexp.MustCompile(`[^A-Za-z0-9]`).ReplaceAllString(path, "_")
 }
 
-// leftovers are the files below the tree that a whole call does not leave.
+// leftovers returns the temporary files in the tree. A finished call leaves none.
 func (k *kernel) leftovers() []string {
 	k.Helper()
 	var all []string

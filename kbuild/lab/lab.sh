@@ -1,24 +1,30 @@
 #!/bin/sh
-# Builds small kernels with and without the hooks of kas, boots them under qemu and asserts what the running kernel shows:
+# Builds small kernels with and without the hooks of kas, boots them under qemu and checks what the
+# running kernel shows:
 #
-#   kbuild/lab/lab.sh all [KIND...]     everything below, in order, for these kernels or all
-#   kbuild/lab/lab.sh deps              install what is needed on Debian 12
+#   kbuild/lab/lab.sh all [KIND...]     all steps except fresh, in order, for these kernels or all
+#   kbuild/lab/lab.sh deps              install the tools on Debian 12
 #   kbuild/lab/lab.sh sources KIND...   unpack the kernel's sources
-#   kbuild/lab/lab.sh config KIND...
-#   kbuild/lab/lab.sh build KIND...     the whole build, without hooks
-#   kbuild/lab/lab.sh off KIND...       link it again with the hooks switched off: nothing may differ
-#   kbuild/lab/lab.sh kas KIND...       link it again with the hooks
-#   kbuild/lab/lab.sh fresh KIND...     the whole build again, with the hooks from its beginning; not part of all
-#   kbuild/lab/lab.sh initrd KIND...
-#   kbuild/lab/lab.sh boot KIND...      the kernel without aliases and the one with them
-#   kbuild/lab/lab.sh check KIND...     what must hold, of the files and of the logs of both
-#   kbuild/lab/lab.sh later KIND...     a module that is built later and takes a name of the kernel's: boot it in both, and probe
-#   kbuild/lab/lab.sh debian            likewise in Debian's own kernel, as it is installed, with its debug and headers packages
-#   kbuild/lab/lab.sh table [KIND...]   the results so far, in Markdown
+#   kbuild/lab/lab.sh config KIND...    configure the kernel
+#   kbuild/lab/lab.sh build KIND...     build everything without hooks
+#   kbuild/lab/lab.sh off KIND...       link again with the hooks switched off: nothing may differ
+#   kbuild/lab/lab.sh kas KIND...       link again with the hooks
+#   kbuild/lab/lab.sh fresh KIND...     build everything with the hooks, in a new tree
+#   kbuild/lab/lab.sh initrd KIND...    make the initial RAM disks
+#   kbuild/lab/lab.sh boot KIND...      boot the kernel without aliases and the one with aliases
+#   kbuild/lab/lab.sh check KIND...     check the files and the boot logs of both
+#   kbuild/lab/lab.sh later KIND...     build a module with a name of the kernel, boot it in both
+#                                       kernels, and probe
+#   kbuild/lab/lab.sh debian            do the same in Debian's installed kernel, with its debug and
+#                                       headers packages
+#   kbuild/lab/lab.sh table [KIND...]   print the results so far, in Markdown
 #
-# A KIND is VERSION-FLAVOUR, as 6.12-gcc or 6.1-arm64. A step begins with those before it that are not yet done, leaves
-# a stamp and is skipped from then on; to repeat one, remove its stamp. KAS_LAB is the folder of all that is made, 1 GB for
-# each kernel and 1.6 GB for the sources of a version; KAS_PROGRAM is the kas to test; JOBS how many jobs make may run.
+# A KIND is VERSION-FLAVOUR, for example 6.12-gcc or 6.1-arm64. A step first runs the steps before it
+# that are not done. It leaves a stamp and is skipped from then on; to repeat it, remove its stamp.
+#
+#   KAS_LAB      folder for everything: 1 GB per kernel, and 1.6 GB for the sources of a version
+#   KAS_PROGRAM  the kas to test
+#   JOBS         number of jobs for make
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -30,10 +36,10 @@ program=${KAS_PROGRAM:-$root/bin/kas}
 jobs=${JOBS:-$(nproc)}
 kinds='6.12-gcc 6.12-clang 6.12-thin 6.12-lto 6.12-arm64 6.1-gcc 6.1-clang 6.1-arm64'
 
-# Nothing of the builder and the hour may differ between two builds that are compared.
+# Two builds that are compared must not differ by builder or time.
 export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 2026' KBUILD_BUILD_USER=lab KBUILD_BUILD_HOST=lab KBUILD_BUILD_VERSION=1
 export LC_ALL=C
-# The hooks read these, and so would the builds that are to be without.
+# These change what the hooks and kbuild do.
 unset KAS KAS_CONFIG ARCH CROSS_COMPILE LLVM
 
 die() {
@@ -43,7 +49,7 @@ die() {
 
 say() { echo "lab: $*"; }
 
-# Sets what the name of a kernel implies: version, flavour, the tree it is built in, and what make and qemu are told.
+# kind KIND: sets version, flavour, the tree to build in, and the arguments for make and qemu.
 kind() {
 	kind=$1 version=${1%%-*} flavour=${1#*-}
 	tree=$lab/$kind src=$lab/src/$version
@@ -55,16 +61,16 @@ kind() {
 		make="ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu-" foreign=arm64
 		qemu="qemu-system-aarch64 -M virt" console=ttyAMA0 image=arch/arm64/boot/Image
 		;;
-	*) die "unknown flavour in $kind; there are gcc, clang, thin, lto, arm64" ;;
+	*) die "unknown flavour in $kind: use gcc, clang, thin, lto, arm64" ;;
 	esac
 	case $version in
 	6.1 | 6.12) ;;
-	*) die "unknown version in $kind; there are 6.1 and 6.12" ;;
+	*) die "unknown version in $kind: use 6.1 or 6.12" ;;
 	esac
 	mkdir -p "$tree.lab"
 }
 
-# once STEP: runs the step of the kernel at hand if its stamp is missing.
+# once STEP: runs a step of the current kernel, unless its stamp is there.
 once() {
 	[ -e "$tree.lab/$1.done" ] && return
 	say "$kind: $1"
@@ -72,18 +78,19 @@ once() {
 	: >"$tree.lab/$1.done"
 }
 
-# timed FILE COMMAND...: the command's output goes to FILE.log, its elapsed, user and system seconds to FILE.
+# timed FILE COMMAND...: writes the command's output to FILE.log, and its elapsed, user and system
+# seconds to FILE.
 timed() {
 	timed_file=$1
 	shift
 	/usr/bin/time -o "$timed_file.new" -f '%e %U %S' "$@" >"$timed_file.log" 2>&1 || {
 		tail -n 20 "$timed_file.log" >&2
-		die "$kind: failed; the whole output is in $timed_file.log"
+		die "$kind: failed: see $timed_file.log"
 	}
 	mv "$timed_file.new" "$timed_file"
 }
 
-# plain FILE TARGET...: make without hooks. $make is several words.
+# plain FILE TARGET...: runs make without hooks. $make has several words.
 plain() {
 	plain_file=$1
 	shift
@@ -91,7 +98,7 @@ plain() {
 	timed "$plain_file" make -C "$src" O="$tree" $make -j"$jobs" "$@"
 }
 
-# hooked FILE ON TARGET...: make with hooks, which ON=0 switches off.
+# hooked FILE ON TARGET...: runs make with hooks. ON=0 switches them off.
 hooked() {
 	hooked_file=$1 on=$2
 	shift 2
@@ -113,7 +120,7 @@ do_deps() {
 		qemu-system-x86 qemu-system-arm busybox-static
 }
 
-# The sources are unpacked once for all kernels of a version and made read-only: every build is one with O=.
+# All kernels of a version share the sources, which are read-only: every build uses O=.
 do_sources() {
 	[ -d "$src" ] && return
 	rm -rf "$src.unpacking"
@@ -141,22 +148,22 @@ do_config() {
 	# shellcheck disable=SC2086
 	make -C "$src" O="$tree" $make -s KCONFIG_ALLCONFIG="$tree.lab/config" allnoconfig >"$tree.lab/config.log" 2>&1 ||
 		die "$kind: see $tree.lab/config.log"
-	# An option that does not exist in this version, or that lacks what it depends on, falls away without a word.
+	# make drops an option silently if this version lacks it or something that it depends on.
 	grep -E '^CONFIG' "$tree.lab/config" | while read -r line; do
 		grep -qxF "$line" "$tree/.config" || echo "$line"
 	done >"$tree.lab/config.ignored"
-	[ ! -s "$tree.lab/config.ignored" ] || say "$kind: goes without" $(cat "$tree.lab/config.ignored")
+	[ ! -s "$tree.lab/config.ignored" ] || say "$kind: options dropped:" $(cat "$tree.lab/config.ignored")
 }
 
-# keep FOLDER MAKE...: what is compared and booted later: the kernel, its symbols, the installed modules and those of the
-# lab. MAKE is plain or hooked with what comes before the targets.
+# keep FOLDER MAKE...: keeps what is compared and booted later: the kernel, its symbols, the installed
+# modules and those of the lab. MAKE is plain or hooked with the arguments before the targets.
 keep() {
 	kept=$tree.lab/$1
 	shift
 	rm -rf "$kept"
 	mkdir -p "$kept/modules"
 	cp "$tree/vmlinux" "$tree/System.map" "$tree/$image" "$kept/"
-	# The last of the kallsyms objects is the one that is linked.
+	# The newest kallsyms object is the one in vmlinux.
 	cp "$(ls -t "$tree"/.tmp_vmlinux*kallsyms*.o | head -n 1)" "$kept/kallsyms.o"
 	cp "$here"/modules/* "$kept/modules/"
 	"$@" M="$kept/modules" modules
@@ -169,18 +176,19 @@ do_build() {
 	keep without plain "$tree.lab/install"
 }
 
-# What a link makes is made anew, and what is compiled stays.
+# Removes what links make. What is compiled stays.
 forget_links() {
 	find "$tree" \( -name '*.ko' -o -name '*.kas' -o -name 'vmlinux' -o -name '.tmp_vmlinux*' \) -type f -delete
 }
 
-# The first make with hooks links everything whose command names NM or LD; the second is the one to compare with kas.
+# The first make with hooks links everything whose command names NM or LD. The second is the one whose
+# time is compared with that of kas.
 do_off() {
 	hooked "$tree.lab/switch" 0 all
 	forget_links
 	hooked "$tree.lab/off" 0 all
 	for f in vmlinux System.map; do
-		cmp "$tree/$f" "$tree.lab/without/$f" || die "$kind: $f differs though the hooks are off"
+		cmp "$tree/$f" "$tree.lab/without/$f" || die "$kind: $f differs although the hooks are off"
 	done
 	say "$kind: vmlinux and System.map are the same bytes with the hooks switched off"
 }
@@ -191,8 +199,8 @@ do_kas() {
 	keep with hooked "$tree.lab/install" 1
 }
 
-# The whole build with the hooks from its beginning, in a tree of its own: how long that takes, and that it ends with the
-# same aliases as linking a finished tree again.
+# Builds everything with the hooks in a new tree, to measure its time and to check that the aliases are
+# the same as after linking a finished tree again.
 do_fresh() {
 	finished=$tree
 	tree=$lab/$kind.fresh
@@ -205,8 +213,8 @@ do_fresh() {
 	tree=$finished
 }
 
-# busybox for the kernel's machine, unpacked from the package and not installed. A foreign one comes through package
-# lists of its own, so that the machine's stay as they are.
+# static_busybox: prints the path of a busybox for the kernel's machine. A foreign one is unpacked from
+# its package, not installed, and uses package lists of its own: those of this machine do not change.
 static_busybox() {
 	[ -n "$foreign" ] || {
 		echo /bin/busybox
@@ -251,11 +259,11 @@ do_boot() {
 				-kernel "${image##*/}" -initrd initrd.gz -append "console=$console panic=-1 loglevel=3" </dev/null |
 				tr -d '\r' >boot.log
 			grep -q '^LAB: end' boot.log
-		) || die "$kind: did not come to its end: $tree.lab/$side/boot.log"
+		) || die "$kind: the boot did not finish: see $tree.lab/$side/boot.log"
 	done
 }
 
-# expect TEXT COMMAND...: notes whether the command succeeds.
+# expect TEXT COMMAND...: prints whether the command succeeds.
 expect() {
 	what=$1
 	shift
@@ -267,7 +275,7 @@ expect() {
 	fi
 }
 
-# value KEY SIDE: what the kernel said.
+# value KEY SIDE: prints the value that the kernel of that side printed.
 value() { sed -n "s/^LAB: $1 //p" "$tree.lab/$2/boot.log" | head -n 1; }
 said() { grep -qE "^LAB: $1" "$tree.lab/with/boot.log"; }
 same_lines() {
@@ -285,13 +293,13 @@ checks() {
 	sed 's/^[^ ]* //' "$w/System.map" >"$w/names"
 	grep -v @ "$k/System.map" | sed 's/^[^ ]* //' >"$k/names"
 	expect 'System.map: without aliases, the names and order of the build without kas' cmp "$w/names" "$k/names"
-	# What comes after kallsyms' tables may move with their size: .init.text.
+	# What follows the tables of kallsyms, .init.text, may move with their size.
 	for side in without with; do
 		awk '/ _etext$/ { exit } $3 !~ /@/' "$tree.lab/$side/System.map" >"$tree.lab/$side/names"
 	done
 	expect "System.map: none of the $(wc -l <"$w/names") symbols up to _etext moved" cmp "$w/names" "$k/names"
 
-	# The same question to another way of kas: a run over the final vmlinux and its own debugging information.
+	# kas run reads the final vmlinux and its own debugging information: it must find the same aliases.
 	sed 's/\.ko$/.o/' "$tree/modules.order" >"$tree/lab.order"
 	cat >"$tree.lab/run.yaml" <<-END
 		version: 1
@@ -312,14 +320,14 @@ checks() {
 	expect 'System.map: the two load_elf_binary of one line, by unit' grep -q ' load_elf_binary@fs_binfmt_elf_c_.*compat_binfmt_elf_c_' "$k/System.map"
 
 	expect 'boot: no error' no grep '^ERR:' "$k/boot.log"
-	expect 'boot: all that must not differ is as without kas' same_lines SAME:
-	expect 'boot: duplicates have their addresses and order' same_lines DUP:
+	expect 'boot: the lines that must not differ are as without kas' same_lines SAME:
+	expect 'boot: duplicates have the same addresses and order as without kas' same_lines DUP:
 	expect "kallsyms: aliases of vmlinux at their originals: $(value aliases_vmlinux with)" said 'aliases_vmlinux [1-9]'
 	expect "kallsyms: aliases of loaded modules: $(value aliases_modules with)" said 'aliases_modules [1-9]'
 	expect 'no alias without kas' grep -q '^LAB: aliases_vmlinux 0$' "$w/boot.log"
-	# 6.1 says EADDRNOTAVAIL, 6.12 EINVAL; both note the reason in error_log.
+	# 6.1 returns EADDRNOTAVAIL, 6.12 EINVAL. Both write the reason to error_log.
 	case $flavour in
-	lto) ;; # no two functions of vmlinux share a name there: the linker has numbered them
+	lto) ;; # the linker numbers the functions of vmlinux, so no two share a name
 	*) expect 'kprobe_events refuses name_show' said 'rtc name_show refused: .*not unique' ;;
 	esac
 	expect 'kprobe_events takes the alias' said 'rtc name_show@drivers_rtc[^ ]* accepted'
@@ -330,7 +338,7 @@ checks() {
 	expect 'a module: takes the alias' said 'led led_delay_on_show@drivers_leds_trigger_ledtrig_timer[^ ]* accepted'
 	expect 'a module: takes MODULE:ALIAS' said 'led ledtrig_timer:led_delay_on_show@drivers_leds_trigger_ledtrig_timer[^ ]* accepted'
 	expect 'a module: hit, original names' said 'led trace hit alias: \(led_delay_on_show\+0x[^ ]* \[ledtrig_timer\]'
-	# 6.1 does not count MODULE:NAME: it takes the first of the two without a word. Full LTO has numbered them.
+	# 6.1 does not count MODULE:NAME: it silently takes the first one. Full LTO numbers them.
 	[ "$version" = 6.1 ] || [ "$flavour" = lto ] || expect 'two in one module: refuses MODULE:NAME' said 'twin lab_twins:value_show refused: .*not unique'
 	expect 'two in one module: the alias is hit' said 'twin trace hit alias: \(value_show[.0-9]*\+0x'
 	expect 'no trace, list or filter shows an alias' no grep -E '^LAB: [a-z]+ (trace|list) .*@|^SAME:.*@' "$k/boot.log"
@@ -350,7 +358,7 @@ do_check() {
 	! grep -q ^FAIL "$tree.lab/result" || die "$kind: failed"
 }
 
-# registry SIDE FOLDER: what a run leaves of that side's kernel.
+# registry SIDE FOLDER: makes the registry of that side's kernel.
 registry() {
 	mkdir -p "$2"
 	sed 's/\.ko$/.o/' "$tree/modules.order" >"$tree/lab.order"
@@ -366,8 +374,8 @@ registry() {
 	"$program" run "$2/run.yaml" >"$2/run.log" 2>&1 || die "$kind: see $2/run.log"
 }
 
-# A module that is built after the kernel and has a function of one of its names; both are probed in the running kernel, and
-# others, by what kas says of them: in the kernel with aliases and in the one without.
+# Builds a module after the kernel, with a function of a name that the kernel has. Both functions and
+# some others are probed in the running kernel as kas probe says: with aliases and without.
 do_later() {
 	later=$tree.lab/later
 	rm -rf "$later"
@@ -383,7 +391,7 @@ do_later() {
 		other=with
 		[ $side = without ] || other=without
 		l=$later/$side
-		# One after the other; of the first they know when the second comes.
+		# One after the other: the overlay has the first when the second is registered.
 		for module in "$tree.lab/$side/modules/lab_twins.ko" "$l/module/lab_shadow.ko"; do
 			"$program" module "$module" -r "$l/registry/lab/symbols.kas" --update "$l/overlay.kas" \
 				--vmlinux "$tree.lab/$side/vmlinux" >"$l/module.log" 2>&1 || die "$kind: see $l/module.log"
@@ -395,8 +403,8 @@ do_later() {
 	! grep -q ^FAIL "$tree.lab/result.later" || die "$kind: failed"
 }
 
-# boot_later FOLDER KERNEL OTHER [MODULES]: boots a kernel with what lies in the folder: the module, registry, overlay; OTHER is the
-# registry of another kernel, MODULES the folder of this one's modules.
+# boot_later FOLDER KERNEL OTHER [MODULES]: boots a kernel with the module, registry and overlay in
+# FOLDER. OTHER is the registry of another kernel, MODULES the folder of this kernel's modules.
 boot_later() {
 	program_busybox=$(static_busybox)
 	tmp=$tree.lab/initrd
@@ -418,18 +426,18 @@ boot_later() {
 	timeout 300 $qemu -accel tcg -cpu max -m 1024 -smp 2 -nodefaults -display none -no-reboot -serial stdio \
 		-kernel "$2" -initrd "$1/initrd.gz" -append "console=$console panic=-1 loglevel=3" </dev/null |
 		tr -d '\r' >"$1/boot.log"
-	grep -q '^LAB: end' "$1/boot.log" || die "$kind: did not come to its end: $1/boot.log"
+	grep -q '^LAB: end' "$1/boot.log" || die "$kind: the boot did not finish: see $1/boot.log"
 }
 
-# static_kas: kas for the kernel's machine.
+# static_kas: builds kas for the kernel's machine.
 static_kas() {
 	goarch=amd64
 	[ "$foreign" != arm64 ] || goarch=arm64
 	(cd "$root" && CGO_ENABLED=0 GOARCH=$goarch go build -trimpath -ldflags='-s -w' -o "$later/kas" ./cmd/kas)
 }
 
-# Debian's own kernel, which has no aliases, with the registry that its debug package gives; the module is built with its headers
-# package. KASLR moves it.
+# Debian's own kernel, which has no aliases. Its registry is made from its debug package, the module is
+# built with its headers package, and KASLR moves it.
 debian() {
 	kind=debian tree=$lab/debian foreign= later=$lab/debian.lab/later
 	qemu="qemu-system-x86_64 -M pc" console=ttyS0
@@ -457,7 +465,7 @@ debian() {
 	l=$later/without
 	mkdir -p "$l/module"
 	cp "$here"/later/Makefile "$here"/later/*.c "$l/module/"
-	# Its Makefile names the common headers by where they would be installed.
+	# The Makefile of the headers names the common headers by their path when installed.
 	make -C "$corpus"/headers/usr/src/linux-headers-*-cloud-amd64 -f "$(echo "$corpus"/headers/usr/src/linux-headers-*-common)/Makefile" \
 		M="$l/module" modules >"$l/make.log" 2>&1 || die "debian: see $l/make.log"
 	"$program" module "$l/module/lab_shadow.ko" -r "$l/registry/lab/symbols.kas" --update "$l/overlay.kas" \
@@ -474,13 +482,13 @@ debian() {
 	! grep -q ^FAIL "$tree.lab/result" || die 'debian: failed'
 }
 
-# What holds in each kernel with the module.
+# checks_of_both: the checks of a kernel with the module.
 checks_of_both() {
 	was=$(sed -n 's/^kas: version_proc_show of vmlinux was unique; it is now also //p' "$l/module.log")
-	expect "$side: kas module tells that version_proc_show was unique: $was" \
+	expect "$side: kas module reports that version_proc_show was unique: $was" \
 		sh -c "echo '$was' | grep -q '^version_proc_show@fs_proc_version_c_[0-9]*\$'"
 	expect "$side: two functions of that name" test "$(grep -cE '^LAB: kallsyms .* version_proc_show(	|$)' "$log")" = 2
-	# 6.1 before its .60 took the first without a word.
+	# 6.1 before 6.1.60 takes the first one silently.
 	expect "$side: kprobe_events refuses the plain name" grep -q '^LAB: plain refused' "$log"
 	expect "$side: the late alias: vmlinux's function is hit" grep -qE '^LAB: old hit old: \(version_proc_show(\.[0-9]+)?\+0x0/0x[0-9a-f]+\)' "$log"
 	expect "$side: the late alias: its return" grep -qE '^LAB: return hit return: \([^ ]+ <- version_proc_show(\.[0-9]+)?\)' "$log"
@@ -502,17 +510,17 @@ checks_later() {
 		expect "$side: the second of two in one module is hit" grep -qE '^LAB: twin hit twin: \(value_show(\.[0-9]+)?\+0x0/0x[0-9a-f]+ \[lab_twins\]\)' "$log"
 	done
 	expect 'without: no name of the running kernel is an alias' no grep -E '^LAB: [a-z]+ event .*@' "$later/without/boot.log"
-	# Full LTO has numbered them.
-	[ "$flavour" = lto ] || expect 'without: of two in one module one is probed by its place' grep -qE '^LAB: twin event p:lab/twin (lab_twins:[a-z_]+\+[0-9]+|0x)' "$later/without/boot.log"
+	# Full LTO numbers them.
+	[ "$flavour" = lto ] || expect 'without: of two in one module one is probed by its address' grep -qE '^LAB: twin event p:lab/twin (lab_twins:[a-z_]+\+[0-9]+|0x)' "$later/without/boot.log"
 	expect 'with: aliases of the kernel are taken' grep -qE '^LAB: rtc event .*name_show@drivers_rtc_sysfs_c' "$later/with/boot.log"
 	expect 'with: aliases of the module are taken' grep -qE '^LAB: new event .*version_proc_show@lab_shadow_c' "$later/with/boot.log"
 }
 
-# The seconds of a step: elapsed, and of processors.
+# seconds STEP: prints the elapsed seconds of a step, and those of processors.
 seconds() { [ ! -e "$tree.lab/$1" ] || awk '{ printf "%.1f (%.1f)", $1, $2 + $3 }' "$tree.lab/$1"; }
 rodata() { size -A "$tree.lab/$1/kallsyms.o" | awk '$1 == ".rodata" { print $2 }'; }
 
-# change BEFORE AFTER: in thousands of bytes, and by how much.
+# change BEFORE AFTER: prints thousands of bytes, and the difference.
 change() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.1f, %+.1f", a / 1000, (b - a) / 1000 }'; }
 
 table() {
@@ -533,7 +541,7 @@ table() {
 
 steps='sources config build off kas initrd boot check later'
 
-# upto STEP: the step of the kernel at hand, after all before it.
+# upto STEP: runs the step for the current kernel, after all steps before it.
 upto() {
 	for each in $steps; do
 		once "$each"
@@ -565,7 +573,7 @@ fresh)
 	done
 	;;
 sources | config | build | off | kas | initrd | boot | check | later)
-	[ $# -gt 0 ] || die "which kernel? there are $kinds"
+	[ $# -gt 0 ] || die "name a kernel: $kinds"
 	for k in "$@"; do
 		kind "$k"
 		upto "$step"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Built after the kernel: version_proc_show was vmlinux's alone until now, and runs there when /proc/version is read; this
- * one runs when /sys/kernel/lab_shadow/show is.
+/* Built after the kernel. Until now only vmlinux had a version_proc_show, which runs when /proc/version
+ * is read. This one runs when /sys/kernel/lab_shadow/show is read.
  */
 #include <linux/init.h>
 #include <linux/kobject.h>
@@ -40,5 +40,5 @@ static void __exit shadow_exit(void)
 
 module_init(shadow_init);
 module_exit(shadow_exit);
-MODULE_DESCRIPTION("A function that has the name of one of the kernel's");
+MODULE_DESCRIPTION("A function with the name of a function of the kernel");
 MODULE_LICENSE("GPL");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Patches the show function of an attribute that is called NAME and is the POSITIONth of that name in the module OBJECT or,
- * without OBJECT, in vmlinux.
+/* Patches the show function of an attribute, given by its name and by its position among the symbols of
+ * that name, in the module "object" or, without it, in vmlinux.
  */
 #include <linux/device.h>
 #include <linux/livepatch.h>
@@ -31,7 +31,7 @@ static int __init klp_init(void)
 	return klp_enable_patch(&patch);
 }
 
-/* Runs only when the patch was disabled before. */
+/* Runs only after the patch is disabled. */
 static void __exit klp_exit(void)
 {
 }

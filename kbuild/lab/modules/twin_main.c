@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-/* One module with two functions of one name: /sys/kernel/lab_twins/one runs the first value_show, .../two the second. */
+/* One module with two functions of the same name: /sys/kernel/lab_twins/one runs the first value_show,
+ * /sys/kernel/lab_twins/two the second.
+ */
 #include <linux/init.h>
 #include <linux/module.h>
 #include "twins.h"
@@ -28,5 +30,5 @@ static void __exit twins_exit(void)
 
 module_init(twins_init);
 module_exit(twins_exit);
-MODULE_DESCRIPTION("Two functions of one name in one module");
+MODULE_DESCRIPTION("Two functions of the same name in one module");
 MODULE_LICENSE("GPL");

@@ -1,4 +1,4 @@
-/* Stands for the tables of kallsyms: what it holds moves what comes after. */
+/* In place of the tables of kallsyms: its size moves what follows. */
 	.section .rodata, "a"
 	.globl kallsyms_names
 kallsyms_names:

@@ -1,4 +1,4 @@
-/* One of many modules that are alike. */
+/* The source of many modules. */
 static int many_show(char *page) { return page[0] * 7; }
 
 int many_probe(int level) { return level + 11; }

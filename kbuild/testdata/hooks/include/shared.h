@@ -1,4 +1,4 @@
-/* A static function of a header: one for each file that includes it. */
+/* A static function in a header: every file that includes it has a copy. */
 static int reset(int level) { return level * 3 + 1; }
 
 #define keep(f) __attribute__((used)) static void *keep_##f = f

@@ -11,6 +11,6 @@ keep(reset);
 static int __attribute__((section(".init.text"))) setup(void) { return state + 8; }
 keep(setup);
 
-/* Unique in vmlinux: a module has one of this name. */
+/* Unique in vmlinux. A module has a function of this name, too. */
 static int probe(int level) { return level + state; }
 keep(probe);

@@ -1,4 +1,4 @@
-/* In no image but one that is not to be like the others, or in a module out of the tree. */
+/* Only in an image that must not match the others, or in an out-of-tree module. */
 #include "shared.h"
 
 static int name_show(char *page) { return page[0] * 9; }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Written for kas's tests: enough to tell what vmlinux would be linked and listed with in Linux 6.1.
+# Written for kas's tests: shows which tools Linux 6.1 would link and list vmlinux with.
 set -e
 LD="$1"
 
