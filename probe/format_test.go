@@ -121,6 +121,33 @@ func TestFormats(t *testing.T) {
 	}
 }
 
+// TestSourceName checks which functions debuggers find by name and file.
+func TestSourceName(t *testing.T) {
+	const ko = "m.ko"
+	reg := book(t, header, []registry.Record{
+		function("one", ko, ".text", 0x00, "one@a_c_1", "a.c", 1),
+		function("clone.isra.0", ko, ".text", 0x10, "clone.isra.0@a_c_2", "a.c", 2),
+		function("header", ko, ".text", 0x20, "header@h_h_a_c_1", "h.h", 1),
+		function("header", ko, ".text", 0x30, "header@h_h_b_c_1", "h.h", 1),
+		function("twice", ko, ".text", 0x40, "twice@a_c_3", "a.c", 3),
+		function("twice", ko, ".text", 0x50, "twice@b_c_3", "b.c", 3),
+		function("unknown", ko, ".text", 0x60, "unknown@a_c_4", "a.c", 4),
+		function("unknown", ko, ".text", 0x70, "", "", 0), // may be in a.c, too
+		function("nowhere", ko, ".text", 0x80, "", "", 0),
+	})
+	for pattern, want := range map[string]string{
+		"one": "one", "clone.isra.0": "", "header@h_h_a_c_1": "", "twice@b_c_3": "twice",
+		"unknown@a_c_4": "", "nowhere": "",
+	} {
+		target, err := find(reg, pattern, nil)
+		if err != nil {
+			t.Error(err)
+		} else if got := target.sourceName(); got != want {
+			t.Errorf("%s: %q, want %q", pattern, got, want)
+		}
+	}
+}
+
 func TestEventName(t *testing.T) {
 	long := strings.Repeat("very_long_name_", 8)
 	vmlinux := func(name string) registry.Record {

@@ -70,6 +70,8 @@ func TestFind(t *testing.T) {
 			"! percpu_thing of vmlinux is not code (type d): only functions are probed"},
 		{"init section", "boot", with,
 			"! boot is in .init.text, which the kernel frees after boot"},
+		{"exit section of vmlinux", "bye", with,
+			"! bye is in .exit.text, which the kernel frees after boot"},
 		{"init section, of a kernel that is not running", "boot", nil, "boot 0 unchecked"},
 		{"init section of a module", "driver_init", nil, "! driver_init is in .init.text of " +
 			"drivers/lab/lab-drv.ko, which the kernel frees after loading the module"},
@@ -103,6 +105,88 @@ func TestFindNotes(t *testing.T) {
 		target, err := find(reg, pattern, file)
 		if err != nil || strings.Join(target.Notes, "\n") != want {
 			t.Errorf("%s: %v %v, want %s", pattern, target, err, want)
+		} else if target.Live {
+			t.Errorf("%s: the addresses of a file are not those of the running kernel", pattern)
+		}
+	}
+	k := live(t, listing(records, false, false, vmlinuxOnly))
+	const want = "module lab_drv is not loaded in kallsyms"
+	target, err := find(reg, "twin@two_c_1", k)
+	if err != nil || strings.Join(target.Notes, "\n") != want {
+		t.Errorf("%v %v, want %s", target, err, want)
+	}
+}
+
+// TestFindBeforeText has a function of vmlinux that begins before _text, so no offset names it.
+func TestFindBeforeText(t *testing.T) {
+	reg := book(t, header, []registry.Record{
+		{Name: "_text", Object: "vmlinux", Section: ".text", Address: text, Type: 'T'},
+		function("entry", "vmlinux", ".head.text", text-0x100, "entry@a_c_1", "a.c", 1),
+		function("entry", "vmlinux", ".text", text+0x100, "entry@b_c_1", "b.c", 1),
+	})
+	const want = "! neither entry in .head.text of vmlinux nor a symbol before it has a unique " +
+		"name: only its address identifies it, and that is unknown (try --live)"
+	if got := answer(reg, "entry@a_c_1", nil); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// TestFindUnreadableAlias has an alias that kprobe_events would read as an offset.
+func TestFindUnreadableAlias(t *testing.T) {
+	h := header
+	h.Policy = "separator=+"
+	records := []registry.Record{
+		{Name: "_text", Object: "vmlinux", Section: ".text", Address: text, Type: 'T'},
+		function("foo", "vmlinux", ".text", text+0x10, "foo+a_c_3", "a.c", 3),
+		function("foo", "vmlinux", ".text", text+0x20, "foo+b_c_3", "b.c", 3),
+	}
+	const want = "_text+0x20 2 ffffffffa6800020"
+	if got := answer(book(t, h, records), "foo+b_c_3",
+		live(t, listing(records, true, true, nil))); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func TestNameable(t *testing.T) {
+	for name, want := range map[string]bool{
+		"foo": true, "foo.isra.0": true, "foo@a_c_3": true, "_9": true, "": false, "9foo": false,
+		"0x10": false, "a+b": false, "a-b": false, "a:b": false, "a#b": false, "a%b": false,
+		"a b": false, "a\tb": false,
+	} {
+		if got := nameable(name); got != want {
+			t.Errorf("%q: %t", name, got)
+		}
+	}
+}
+
+// TestLateAliasInKernel checks that a symbol with the name of a late alias changes nothing.
+func TestLateAliasInKernel(t *testing.T) {
+	records := late(lab())
+	reg := book(t, header, records)
+	const want = "_text+0x4000 0 ffffffffa6804000"
+	for _, address := range []string{"ffffffffa6804000", "ffffffffa6804444"} {
+		k := live(t, listing(records, true, true, func(lines []string) []string {
+			return append(lines, address+" t late_one@a_c_7")
+		}))
+		if got := answer(reg, "late_one@a_c_7", k); got != want {
+			t.Errorf("%s: %s, want %s", address, got, want)
+		}
+	}
+}
+
+// TestUnsortedList checks that the order of the kernel's list changes nothing in vmlinux.
+func TestUnsortedList(t *testing.T) {
+	records := lab()
+	reg := book(t, header, records)
+	sorted := live(t, listing(records, true, true, nil))
+	reversed := live(t, listing(records, true, true, func(lines []string) []string {
+		slices.Reverse(lines)
+		return lines
+	}))
+	for _, pattern := range []string{"alone", "name_show@a_c_3", "name_show@b_c_4", "mixed@a_c_9"} {
+		want := answer(reg, pattern, sorted)
+		if got := answer(reg, pattern, reversed); got != want {
+			t.Errorf("%s: %s, want %s", pattern, got, want)
 		}
 	}
 }
@@ -152,6 +236,11 @@ func TestFindSections(t *testing.T) {
 	if target.Where() != "0xffffffffc0000200" || !target.Live {
 		t.Errorf("%s", target.Where())
 	}
+	// The kernel hides an address by writing 0.
+	write(t, section, "0x0000000000000000\n")
+	if got := answer(reg, "part@two_c_2", k); !strings.Contains(got, "only the order") {
+		t.Error(got)
+	}
 	write(t, section, "0xffffffffc0000300\n")
 	_, err = find(reg, "part@two_c_2", k)
 	const moved = "section .text.part.2 of module lto is at 0xffffffffc0000300, by its symbols " +
@@ -162,6 +251,20 @@ func TestFindSections(t *testing.T) {
 	aliased := kallsyms + "ffffffffc0000200 t part@two_c_2\t[lto]\n"
 	const want = "lto:part@two_c_2 2 ffffffffc0000200"
 	if got := answer(reg, "part@two_c_2", live(t, aliased)); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// TestPositionOfSections has two functions of one name at one offset of two sections.
+func TestPositionOfSections(t *testing.T) {
+	const ko = "lto.ko"
+	reg := book(t, header, []registry.Record{
+		function("part", ko, ".text.part.1", 0, "part@one_c_2", "lab/one.c", 2),
+		function("part", ko, ".text.part.2", 0, "part@two_c_2", "lab/two.c", 2),
+		function("first", ko, ".text.part.2", 0, "", "", 0),
+	})
+	const want = "lto:first 2 unchecked"
+	if got := answer(reg, "part@two_c_2", nil); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
@@ -204,6 +307,10 @@ func TestContradictions(t *testing.T) {
 		{"more code", "alone", "ffffffffa6ff0000 T _etext", "ffffffffa6ff1000 T _etext",
 			"! kallsyms has _etext at 0xffffffffa6ff1000, the registry at 0xffffffffa6ff0000: " +
 				"not the same kernel"},
+		{"more init code", "alone",
+			"ffffffffa70f0000 T _einittext", "ffffffffa70f0010 T _einittext",
+			"! kallsyms has _einittext at 0xffffffffa70f0010, " +
+				"the registry at 0xffffffffa70f0000: not the same kernel"},
 		{"more code, of a module's symbol", "early",
 			"ffffffffa6ff0000 T _etext", "ffffffffa6ff1000 T _etext",
 			"! kallsyms has _etext at 0xffffffffa6ff1000, the registry at 0xffffffffa6ff0000: " +
@@ -301,9 +408,11 @@ func TestModuleNotLoaded(t *testing.T) {
 	records := lab()
 	reg := book(t, header, records)
 	other := func(lines []string) []string {
-		return append(lines, "ffffffffc0009000 t other\t[other]")
+		return append(lines,
+			"ffffffffc0009000 t other\t[other]", "ffffffffc0009010 t between\t[other]")
 	}
-	target, err := find(reg, "twin@two_c_1", live(t, listing(records, false, true, other)))
+	k := live(t, listing(records, false, true, other))
+	target, err := find(reg, "twin@two_c_1", k)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,6 +422,12 @@ func TestModuleNotLoaded(t *testing.T) {
 	}
 	if got := target.Where(); got != "lab_drv:between+0x20" {
 		t.Error(got)
+	}
+	// Another module has a function of that name.
+	if target, err = find(reg, "between", k); err != nil || target.Where() != "lab_drv:between" {
+		t.Error(target, err)
+	} else if line, err := target.Bpftrace(Naming{}); err == nil {
+		t.Errorf("bpftrace would probe the other function: %s", line)
 	}
 }
 
@@ -338,7 +453,7 @@ func TestOtherKernel(t *testing.T) {
 		if got := answer(reg, "alone", k); got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
-		if _, err := Find(reg, records[4], k); (err != nil) != (c.want != "") {
+		if _, err := Find(reg, reg.Named("alone")[0], k); (err != nil) != (c.want != "") {
 			t.Error(err)
 		}
 		// Choose takes the registry of the running kernel. Without a kernel it cannot decide.

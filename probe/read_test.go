@@ -2,6 +2,7 @@ package probe
 
 import (
 	"bytes"
+	stdelf "debug/elf"
 	"fmt"
 	"io/fs"
 	"os"
@@ -75,14 +76,49 @@ func TestReadVmlinux(t *testing.T) {
 		if k.HasModules() || k.Live || len(k.Named("name_show")) == 0 {
 			t.Errorf("%s: %d name_show", name, len(k.Named("name_show")))
 		}
+		if want := noteBuildID(t, data); k.BuildID != want {
+			t.Errorf("%s: build ID %q, want %q", name, k.BuildID, want)
+		}
 		write(t, path, string(data[:100]))
 		if _, err := ReadFile(path); err == nil {
 			t.Errorf("%s: a part of it was read", name)
 		}
 	}
+	modules, err := fs.Glob(demo.FS, "matrix/x86_64-gcc/modules/kernel/drivers/hwmon/lm75.ko")
+	if err != nil || len(modules) != 1 {
+		t.Fatal("no module in the demo", err)
+	}
+	data, err := demo.FS.ReadFile(modules[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "lm75.ko")
+	write(t, path, string(data))
+	want := path + ": a relocatable object, not a vmlinux"
+	if _, err := ReadFile(path); err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
 	if _, err := ReadFile(filepath.Join(t.TempDir(), "none")); err == nil {
 		t.Error("no file")
 	}
+}
+
+// noteBuildID returns the build ID of an ELF file as package debug/elf sees it, "" if it has none.
+func noteBuildID(t *testing.T, data []byte) string {
+	t.Helper()
+	f, err := stdelf.NewFile(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	section := f.Section(".note.gnu.build-id")
+	if section == nil {
+		return ""
+	}
+	note, err := section.Data()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%x", note[16:]) // after three words and "GNU\x00"
 }
 
 // TestReadFile reads lists of symbols and refuses other files.

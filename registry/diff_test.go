@@ -249,6 +249,14 @@ func TestDiffKinds(t *testing.T) {
 			"foo@a_c_10 -> - gone",
 			"foo@b_c_10 -> - gone",
 		}},
+		{"unique now, with its suffix, although others have its base name", `
+			foo.llvm.1 n.ko foo@n_c_10 n.c:10
+			foo.llvm.2 m.ko foo@m_c_10 m.c:10`, `
+			foo.llvm.8 n.ko
+			foo.llvm.9 m.ko`, []string{
+			"foo@m_c_10 -> foo.llvm.9 unique",
+			"foo@n_c_10 -> foo.llvm.8 unique",
+		}},
 		{"unique now, but two in vmlinux are equally likely", `
 			foo vmlinux foo@a_c_10 a.c:10
 			foo vmlinux foo@b_c_10 b.c:10`, `
@@ -329,6 +337,13 @@ func TestDiffKinds(t *testing.T) {
 			"- -> foo@m_c_5 new",
 			"foo -> foo@a_c_10 reused | m.ko foo@m_c_5",
 		}},
+		{"reused: an alias that is a plain name holds, but another symbol has it, too", `
+			foo.llvm.1 vmlinux foo a.c:10
+			bar vmlinux`, `
+			foo.llvm.2 vmlinux foo a.c:10
+			foo m.ko`, []string{
+			"foo -> foo reused | m.ko -",
+		}},
 		{"ordinals within one object follow the addresses", `
 			foo vmlinux foo@t_c_10_1 t.c:10
 			foo vmlinux foo@t_c_10_2 t.c:10`, `
@@ -348,6 +363,65 @@ func TestDiffKinds(t *testing.T) {
 			"foo@t_c_10_2 -> - undecided" +
 				" | vmlinux foo@t_c_10_1 | vmlinux foo@t_c_10_2 | vmlinux foo@t_c_10_3",
 		}},
+		{"undecided: two on one line are on two lines now", `
+			foo vmlinux foo@t_c_10_1 t.c:10
+			foo vmlinux foo@t_c_10_2 t.c:10`, `
+			foo vmlinux foo@t_c_10 t.c:10
+			foo vmlinux foo@t_c_20 t.c:20`, []string{
+			"foo@t_c_10_1 -> - undecided | vmlinux foo@t_c_10 | vmlinux foo@t_c_20",
+			"foo@t_c_10_2 -> - undecided | vmlinux foo@t_c_10 | vmlinux foo@t_c_20",
+		}},
+		{"a function may have moved within its folder, but another of its name is new", `
+			foo vmlinux foo@host_core_c_10 host/core.c:10
+			bar vmlinux bar@host_core_c_5 host/core.c:5`, `
+			foo vmlinux foo@host_sysfs_c_3 host/sysfs.c:3
+			foo vmlinux foo@other_x_c_1 other/x.c:1
+			bar vmlinux bar@host_core_c_5 host/core.c:5`, []string{
+			"bar@host_core_c_5 -> bar@host_core_c_5 same",
+			"- -> foo@other_x_c_1 new",
+			"foo@host_core_c_10 -> - undecided | vmlinux foo@host_sysfs_c_3",
+		}},
+		{"a file of the same name in a folder of another name", `
+			foo vmlinux foo@drivers_efi_map_c_20 drivers/efi/map.c:20`, `
+			foo vmlinux foo@platform_new_map_c_20 platform/new/map.c:20`, []string{
+			"foo@drivers_efi_map_c_20 -> - undecided | vmlinux foo@platform_new_map_c_20",
+		}},
+		{"code does not match data at the same location", `
+			foo m.ko foo@m_c_10 m.c:10`, `
+			foo m.ko foo@m_c_10_1 m.c:10 m.c data`, []string{
+			"- -> foo@m_c_10_1 new",
+			"foo@m_c_10 -> - gone",
+		}},
+		{"headers of one folder, but the unit is still there without the function", `
+			foo vmlinux foo@d_h_h_x_c_10 d/h.h:10 x.c
+			bar vmlinux bar@x_c_5 x.c:5`, `
+			foo vmlinux foo@d_k_h_y_c_10 d/k.h:10 y.c
+			bar vmlinux bar@x_c_5 x.c:5`, []string{
+			"bar@x_c_5 -> bar@x_c_5 same",
+			"- -> foo@d_k_h_y_c_10 new",
+			"foo@d_h_h_x_c_10 -> - gone",
+		}},
+		{"a header's function does not match that of a C file in its folder", `
+			foo vmlinux foo@d_h_h_x_c_10 d/h.h:10 x.c`, `
+			foo vmlinux foo@d_y_c_3 d/y.c:3`, []string{
+			"- -> foo@d_y_c_3 new",
+			"foo@d_h_h_x_c_10 -> - gone",
+		}},
+		{"a new module has one of two that were built in", `
+			foo vmlinux foo@a_c_10 a.c:10
+			foo vmlinux foo@b_c_10 b.c:10`, `
+			foo new.ko
+			other vmlinux`, []string{
+			"foo@a_c_10 -> - undecided | new.ko -",
+			"foo@b_c_10 -> - undecided | new.ko -",
+		}},
+		{"the module may have another name now", `
+			foo m.ko foo@m_c_10 m.c:10
+			other vmlinux`, `
+			foo n.ko
+			other vmlinux`, []string{
+			"foo@m_c_10 -> - undecided | n.ko -",
+		}},
 		{"local variables of several functions follow their lines", `
 			buf.2 vmlinux buf@t_c_10 t.c:10 t.c data
 			buf.1 vmlinux buf@t_c_30 t.c:30 t.c data`, `
@@ -361,6 +435,16 @@ func TestDiffKinds(t *testing.T) {
 			d := compareText(t, c.a, c.b)
 			if diff := cmp.Diff(c.want, aliasLines(d)); diff != "" {
 				t.Error(diff)
+			}
+			held := 0
+			for _, line := range c.want {
+				f := strings.Fields(line) // ALIAS_A -> TO KIND
+				if f[0] == f[2] && f[3] != "reused" {
+					held++
+				}
+			}
+			if d.Held() != held {
+				t.Errorf("%d aliases hold, want %d", d.Held(), held)
 			}
 		})
 	}
@@ -392,6 +476,14 @@ func TestDiffOtherBuild(t *testing.T) {
 			"foo@t_c_10 -> foo@t_c_10 same",
 			"foo@t_c_20 -> foo@t_c_20 same",
 		}},
+		{"a function may have moved within its folder, or each architecture has its own", `
+			foo vmlinux foo@host_core_c_10 host/core.c:10
+			bar vmlinux bar@host_core_c_5 host/core.c:5`, `
+			foo vmlinux foo@host_sysfs_c_3 host/sysfs.c:3
+			bar vmlinux bar@host_core_c_5 host/core.c:5`, arm, []string{
+			"bar@host_core_c_5 -> bar@host_core_c_5 same",
+			"foo@host_core_c_10 -> - undecided | vmlinux foo@host_sysfs_c_3",
+		}},
 		{"a file of one architecture", `
 			foo vmlinux foo@arch_x86_mm_ioremap_c_10 arch/x86/mm/ioremap.c:10
 			foo m.ko foo@m_c_10 m.c:10`, `
@@ -414,6 +506,33 @@ func TestDiffOtherBuild(t *testing.T) {
 		d := Compare(registryOf(t, diffHeader, symbols(c.a)), registryOf(t, c.other, symbols(c.b)))
 		if diff := cmp.Diff(c.want, aliasLines(d)); diff != "" {
 			t.Errorf("%s: %s", c.what, diff)
+		}
+	}
+}
+
+// TestDiffLocalVariables has two variables of one name in one unit whose lines move. Equal sizes
+// mean that they are the same; otherwise one may be gone and another new.
+func TestDiffLocalVariables(t *testing.T) {
+	a := symbols(`
+		buf.1 vmlinux buf@t_c_10 t.c:10 t.c data
+		buf.2 vmlinux buf@t_c_30 t.c:30 t.c data`)
+	b := symbols(`
+		buf.1 vmlinux buf@t_c_13 t.c:13 t.c data
+		buf.2 vmlinux buf@t_c_33 t.c:33 t.c data`)
+	for size, want := range map[uint64][]string{
+		a[0].Size: {
+			"buf@t_c_10 -> buf@t_c_13 line",
+			"buf@t_c_30 -> buf@t_c_33 line",
+		},
+		a[0].Size + 8: {
+			"buf@t_c_10 -> - undecided | vmlinux buf@t_c_13 | vmlinux buf@t_c_33",
+			"buf@t_c_30 -> - undecided | vmlinux buf@t_c_13 | vmlinux buf@t_c_33",
+		},
+	} {
+		b[1].Size = size
+		d := Compare(registryOf(t, diffHeader, a), registryOf(t, diffHeader, b))
+		if diff := cmp.Diff(want, aliasLines(d)); diff != "" {
+			t.Errorf("size %d: %s", size, diff)
 		}
 	}
 }

@@ -233,6 +233,7 @@ func TestOpenRefused(t *testing.T) {
 		{"ffffffff81000000 T _text\n", notKas},
 		{"#format\tkas symbols 1\nfoo\n", incomplete},
 		{redigest(edit("#symbols\t5\n", "")), incomplete},
+		{edit("#digest\tcrc32=81672737 bytes=000000000554\n", ""), incomplete},
 		{redigest(edit(" unit source\n", " unit\n")),
 			fmt.Sprintf("columns %q are not those of format 1", columns)},
 		{edit("crc32=81672737", "md5=0123456789"),
@@ -280,8 +281,8 @@ func TestInFolder(t *testing.T) {
 	if got := InFolder(dir); got != "" {
 		t.Errorf("%s in an empty folder", got)
 	}
-	packed, plain := filepath.Join(dir, FileName+".zst"), filepath.Join(dir, FileName)
-	for _, path := range []string{packed, plain} { // the uncompressed file is preferred
+	packed, text := filepath.Join(dir, FileName+".zst"), filepath.Join(dir, FileName)
+	for _, path := range []string{packed, text} { // the uncompressed file is preferred
 		if err := os.WriteFile(path, nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -289,10 +290,10 @@ func TestInFolder(t *testing.T) {
 			t.Errorf("%s, want %s", got, path)
 		}
 	}
-	if err := os.Remove(plain); err != nil {
+	if err := os.Remove(text); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(plain, 0o755); err != nil {
+	if err := os.Mkdir(text, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if got := InFolder(dir); got != packed {

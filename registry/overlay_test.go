@@ -64,6 +64,11 @@ func TestOverlayReplacesModule(t *testing.T) {
 	if got := briefly(found); err != nil || got != want || found[0].Count != 2 {
 		t.Errorf("%s %v", got, err)
 	}
+	for o := range r.Overlay.Named("name_show") {
+		if o.Count != 2 {
+			t.Errorf("the overlay's own count is %d", o.Count)
+		}
+	}
 	if found, _ := r.Lookup("size"); len(found) != 0 {
 		t.Errorf("the kernel's module is still found: %s", briefly(found))
 	}
@@ -111,12 +116,15 @@ func TestOpenAllRefuses(t *testing.T) {
 	}
 	overlay, second, registry := write(t, b.Bytes()), write(t, b.Bytes()), write(t, data)
 	other := write(t, file(Header{Release: "6.2", Symbols: 12}, queryNames))
+	sameRelease := write(t, file(Header{Release: "6.1", Arch: "arm64", Symbols: 12}, queryNames))
 	for _, c := range []struct {
 		paths []string
 		want  string
 	}{
 		{[]string{overlay, registry}, ""},
 		{[]string{other, overlay, registry}, ""},
+		{[]string{sameRelease, overlay}, overlay + ": overlay of another registry (6.1, " +
+			base.Digest + "): pass that registry, too"},
 		{[]string{other, overlay}, overlay + ": overlay of another registry (6.1, " + base.Digest +
 			"): pass that registry, too"},
 		{[]string{registry, overlay, second},

@@ -122,6 +122,7 @@ func TestLookup(t *testing.T) {
 		{"name_show@drivers*", led + ", " + card + ", " + lto},
 		{"name_show@drivers/pnp/*", card + ", " + lto},
 		{"*@*led-x*", led},
+		{"name_show@drivers_[m-q]*", card + ", " + lto},
 		{"*show*", led + ", " + card + ", " + lto},
 		{"[ac]*", "alone/vmlinux+1010, " + copyA + ", " + copyB},
 		{"?lone", "alone/vmlinux+1010"},
@@ -132,6 +133,7 @@ func TestLookup(t *testing.T) {
 		{"card.c:187", ""},
 		{"drivers/pnp/card.c", card + ", " + lto},
 		{"fs/a.c", copyA},
+		{"linux/x.h:5", copyA + ", " + copyB},
 		{"0x1015", "alone/vmlinux+1010"},
 		{"0000000000001010", "alone/vmlinux+1010"},
 		{"00001010", "alone/vmlinux+1010"},
@@ -149,6 +151,7 @@ func TestLookup(t *testing.T) {
 		{"nowhere+4", ""},
 		{"alone+x", ""},
 		{"name_show@led-x.c+0x1f", led},
+		{"name_show@led-x.c+8", led}, // not size, which has offset 8 in another section
 		{"name_show@led-x.c+0x20", ""},
 		{"size+4", "size/drivers/led-x.ko+8"},
 		{"led-x.ko", led + ", size/drivers/led-x.ko+8"},

@@ -88,7 +88,12 @@ func TestAtFarBegin(t *testing.T) {
 		{{Name: "inner", Object: Vmlinux, Section: ".text", Address: begin + 0x10020, Size: 16}},
 		{{Name: "large", Object: Vmlinux, Section: ".text", Address: begin, Size: 0x30000}},
 	}
-	f := open(t, file(Header{Symbols: 3}, names))
+	// The digits of these are as near, but an address without its section and object is nothing.
+	names = append([][]Record{
+		{{Name: "a_module", Object: "m.ko", Section: ".text", Address: begin + 0x10024, Size: 16}},
+		{{Name: "a_section", Object: Vmlinux, Section: ".x", Address: begin + 0x10024, Size: 16}},
+	}, names...)
+	f := open(t, file(Header{Symbols: 5}, names))
 	for offset, want := range map[uint64]string{
 		0: "large", 0xfff0: "large", 0x10020: "inner", 0x1002f: "inner", 0x10030: "large",
 		0x2ffff: "large", 0x30000: "after",
