@@ -84,13 +84,15 @@ func load(t *testing.T, file string) *Plan {
 
 func same(t *testing.T, want, got any) {
 	t.Helper()
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Plan{}, Build{}), cmpopts.EquateEmpty()); diff != "" {
+	options := []cmp.Option{cmpopts.IgnoreUnexported(Plan{}, Build{}), cmpopts.EquateEmpty()}
+	if diff := cmp.Diff(want, got, options...); diff != "" {
 		t.Error("-want +got:\n", diff)
 	}
 }
 
 func TestDefaults(t *testing.T) {
-	dir := write(t, "kas.yaml", "version: 1\nbuilds: [{name: a, vmlinux: vmlinux}]\n", "vmlinux", "")
+	const text = "version: 1\nbuilds: [{name: a, vmlinux: vmlinux}]\n"
+	dir := write(t, "kas.yaml", text, "vmlinux", "")
 	t.Chdir(dir)
 	same(t, &Plan{
 		File: "kas.yaml", Out: "out", OnError: "continue",
@@ -138,12 +140,14 @@ matrix:
 
 func fullTree(t *testing.T) string {
 	dir := write(t,
-		"conf/boot/vmlinux-1", "", "conf/a/b/c.ko", "", "conf/a/d.ko", "", "conf/weird[1]/e.ko", "", "conf/list", "x/f.ko\n",
-		"conf/trees/i686-thin/a.o", "", "conf/trees/loong64-thin/a.o", "", "conf/trees/loong64-full/a.o", "")
+		"conf/boot/vmlinux-1", "", "conf/a/b/c.ko", "", "conf/a/d.ko", "", "conf/weird[1]/e.ko", "",
+		"conf/list", "x/f.ko\n", "conf/trees/i686-thin/a.o", "", "conf/trees/loong64-thin/a.o", "",
+		"conf/trees/loong64-full/a.o", "")
 	if err := os.Symlink("vmlinux-1", filepath.Join(dir, "conf/boot/vmlinux-link")); err != nil {
 		t.Fatal(err)
 	}
-	put(t, filepath.Join(dir, "conf/kas.yaml"), strings.ReplaceAll(fullYAML, "$ABS", filepath.Join(dir, "conf")))
+	conf := filepath.Join(dir, "conf")
+	put(t, filepath.Join(conf, "kas.yaml"), strings.ReplaceAll(fullYAML, "$ABS", conf))
 	return dir
 }
 
@@ -151,7 +155,10 @@ func TestLoad(t *testing.T) {
 	dir := fullTree(t)
 	t.Chdir(dir)
 	base := Build{
-		Alias:  Alias{Separator: "~~", Line: "opening", Symbols: "data", Names: Names{Globs: []string{"a*", "b?"}}, Never: Never{Patterns: []string{"x.*"}}},
+		Alias: Alias{
+			Separator: "~~", Line: "opening", Symbols: "data",
+			Names: Names{Globs: []string{"a*", "b?"}}, Never: Never{Patterns: []string{"x.*"}},
+		},
 		Stages: []string{"scan", "dedupe", "normalize", "resolve", "stats"},
 		Emit:   Emit{Unaliased: "link"},
 	}
@@ -162,11 +169,13 @@ func TestLoad(t *testing.T) {
 	}
 	expanded := func(name, arch, lto, modules string) Build {
 		return with(func(b *Build) {
-			b.Name, b.Arch, b.LTO, b.Modules, b.Source = name, arch, lto, []string{modules}, []string{lto}
+			b.Name, b.Arch, b.LTO = name, arch, lto
+			b.Modules, b.Source = []string{modules}, []string{lto}
 		})
 	}
 	same(t, &Plan{
-		File: "conf/kas.yaml", Out: "conf/result/x", Jobs: 3, OnError: "stop", Skipped: []string{"absent"},
+		File: "conf/kas.yaml", Out: "conf/result/x", Jobs: 3, OnError: "stop",
+		Skipped: []string{"absent"},
 		Builds: []Build{
 			with(func(b *Build) {
 				b.Name, b.Arch, b.Toolchain, b.LTO = "one", "x86_64", "gcc", "none"
@@ -179,7 +188,10 @@ func TestLoad(t *testing.T) {
 				b.Vmlinux = dir + "/conf/boot/vmlinux-1"
 				b.Modules = []string{dir + "/conf/a"}
 				b.Source = []string{"src", "/usr/src/linux"}
-				b.Alias = Alias{Separator: "~~", Line: "none", Symbols: "data", Names: Names{All: true}, MaxLength: 100, Never: Never{Replace: true}}
+				b.Alias = Alias{
+					Separator: "~~", Line: "none", Symbols: "data", Names: Names{All: true},
+					MaxLength: 100, Never: Never{Replace: true},
+				}
 				b.Stages = []string{"scan"}
 				b.Emit = Emit{Beside: true, Unaliased: "link"}
 			}),
@@ -199,7 +211,10 @@ func TestEffective(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"# The effective configuration", "\nout: .\n", "vmlinux: ../../boot/vmlinux-1\n", "- ../../a/**/*.ko\n", "vmlinux: " + dir + "/conf/boot/vmlinux-1\n"} {
+	for _, want := range []string{
+		"# The effective configuration", "\nout: .\n", "vmlinux: ../../boot/vmlinux-1\n",
+		"- ../../a/**/*.ko\n", "vmlinux: " + dir + "/conf/boot/vmlinux-1\n",
+	} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("%q is missing in:\n%s", want, text)
 		}
@@ -216,11 +231,14 @@ func TestEffective(t *testing.T) {
 	same(t, p, again)
 }
 
-// The file says nothing of the host, unless the configuration does.
+// TestEffectiveAnywhere: the effective configuration does not depend on the host, unless the
+// configuration does.
 func TestEffectiveAnywhere(t *testing.T) {
 	var texts []string
 	for range 2 {
-		dir := write(t, "[odd] *folder/kas.yaml", "version: 1\nbuilds: [{name: a, vmlinux: v*, modules: ['m[ab]/*.ko', c]}, {name: b, vmlinux: v, stages: [scan]}]\n",
+		dir := write(t, "[odd] *folder/kas.yaml", "version: 1\nbuilds: "+
+			"[{name: a, vmlinux: v*, modules: ['m[ab]/*.ko', c]}, "+
+			"{name: b, vmlinux: v, stages: [scan]}]\n",
 			"[odd] *folder/v", "", "[odd] *folder/ma/x.ko", "", "[odd] *folder/c/y.ko", "")
 		p := load(t, filepath.Join(dir, "[odd] *folder/kas.yaml")) // by its absolute path
 		same(t, filepath.Join(dir, "[odd] *folder/v"), p.Builds[0].Vmlinux)
@@ -265,11 +283,12 @@ func TestAt(t *testing.T) {
 }
 
 func TestEnvironment(t *testing.T) {
-	dir := write(t, "kas.yaml", "version: 1\nout: ${KAS_TEST_DIR}/out\nbuilds:\n- name: a\n  vmlinux: ${KAS_TEST_DIR}/v*\n"+
+	dir := write(t, "kas.yaml", "version: 1\nout: ${KAS_TEST_DIR}/out\nbuilds:\n- name: a\n"+
+		"  vmlinux: ${KAS_TEST_DIR}/v*\n"+
 		"  modules: ['${KAS_TEST_EMPTY:-m}/*', '${KAS_TEST_DIR:-no}/n', '$HOME{}']\n",
 		"b*/v1", "", "bb/v1", "", "m/a.ko", "", "b*/n/b.ko", "", "$HOME{}/c.ko", "")
 	t.Chdir(dir)
-	t.Setenv("KAS_TEST_DIR", "b*") // no glob, though it looks like one
+	t.Setenv("KAS_TEST_DIR", "b*") // must not be read as a glob
 	t.Setenv("KAS_TEST_EMPTY", "")
 	p := load(t, "kas.yaml")
 	same(t, "b*/out", p.Out)
@@ -282,7 +301,9 @@ func TestShipped(t *testing.T) {
 	if err != nil || len(files) != 4 {
 		t.Fatal(files, err)
 	}
-	builds := map[string]int{"example.yaml": 2 + 4, "matrix.yaml": 10, "debian.yaml": 4, "kbuild.yaml": 1}
+	builds := map[string]int{
+		"example.yaml": 2 + 4, "matrix.yaml": 10, "debian.yaml": 4, "kbuild.yaml": 1,
+	}
 	for _, f := range files {
 		t.Run(f.Name(), func(t *testing.T) {
 			data, err := FS.ReadFile(f.Name())
@@ -319,17 +340,21 @@ func TestShipped(t *testing.T) {
 
 func TestNearest(t *testing.T) {
 	words := []string{"arch", "modules", "on_error", "lto"}
-	for got, want := range map[string]string{"acrh": "arch", "module": "modules", "ON-ERROR": "on_error", "x": "", "lot": "lto", "format": ""} {
+	for got, want := range map[string]string{
+		"acrh": "arch", "module": "modules", "ON-ERROR": "on_error", "x": "", "lot": "lto",
+		"format": "",
+	} {
 		if n := nearest(got, words); n != want {
 			t.Errorf("nearest(%q) = %q, want %q", got, n, want)
 		}
 	}
 }
 
-// An alias bomb is one error, not a full memory.
+// TestBomb: YAML aliases that expand to too many nodes are one error.
 func TestBomb(t *testing.T) {
 	var s strings.Builder
-	s.WriteString("version: 1\nmatrix:\n- arch: [arm]\n  build:\n    name: x\n    vmlinux: v\n    source:\n    - &a0 [x]\n")
+	s.WriteString("version: 1\nmatrix:\n- arch: [arm]\n  build:\n    name: x\n    vmlinux: v\n" +
+		"    source:\n    - &a0 [x]\n")
 	for i := range 30 {
 		fmt.Fprintf(&s, "    - &a%d [*a%d, *a%d]\n", i+1, i, i)
 	}

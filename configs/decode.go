@@ -17,8 +17,8 @@ import (
 
 // enums holds the valid values of each enumeration. The struct tag enum names one of them.
 var enums = map[string][]string{
-	"arch": {"x86_64", "i386", "arm64", "arm", "s390x", "powerpc64le", "powerpc64", "mips64", "mips",
-		"riscv64", "loongarch64"},
+	"arch": {"x86_64", "i386", "arm64", "arm", "s390x", "powerpc64le", "powerpc64", "mips64",
+		"mips", "riscv64", "loongarch64"},
 	"toolchain": {"gcc", "llvm"},
 	"lto":       {"none", "thin", "full"},
 	"on_error":  {"continue", "stop"},
@@ -237,7 +237,9 @@ func (l *loader) sequence(n *yaml.Node, name, enum string) (items []*yaml.Node) 
 		if !l.spend(item) {
 			break
 		}
-		same := func(o *yaml.Node) bool { return canonicalArch(o.Value) == canonicalArch(item.Value) }
+		same := func(o *yaml.Node) bool {
+			return canonicalArch(o.Value) == canonicalArch(item.Value)
+		}
 		if enum != "" {
 			if _, ok := l.text(item, name, enum); !ok {
 				continue

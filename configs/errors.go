@@ -89,7 +89,8 @@ func (l *loader) errors() Errors {
 				combos = append(combos, c)
 			}
 		}
-		errs = append(errs, Error{l.file, p.line, p.column, withCombo(p.msg, combos[0], len(combos)-1)})
+		msg := withCombo(p.msg, combos[0], len(combos)-1)
+		errs = append(errs, Error{l.file, p.line, p.column, msg})
 	}
 	return errs
 }

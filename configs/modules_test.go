@@ -11,21 +11,25 @@ import (
 
 func TestModuleFiles(t *testing.T) {
 	dir := write(t,
-		// An installed kernel, with compressed modules and a list that does not say so.
-		"lib/kernel/fs/ext4.ko.xz", "", "lib/kernel/fs/xfs.ko.zst", "", "lib/kernel/a.ko", "", "lib/kernel/b.ko.gz", "",
-		"lib/kernel/a.ko.kas", "", "lib/kernel/c.o", "", "lib/kernel/.tmp.ko", "", "lib/kernel/README", "",
+		// An installed kernel. Its list has no suffixes of compression.
+		"lib/kernel/fs/ext4.ko.xz", "", "lib/kernel/fs/xfs.ko.zst", "", "lib/kernel/a.ko", "",
+		"lib/kernel/b.ko.gz", "", "lib/kernel/a.ko.kas", "", "lib/kernel/c.o", "",
+		"lib/kernel/.tmp.ko", "", "lib/kernel/README", "",
 		"lib/modules.order", "kernel/fs/ext4.ko\nkernel/a.ko\n",
 		// A build tree after modpost.
 		"obj/x/m.o", "", "obj/x/m.mod.o", "", "obj/x/m.o.kas", "", "obj/n.o", "",
 		"obj/modules.order", "# made by hand\n\nx/m.ko\r\nn.o\n  gone.o\n../lib/kernel/a.ko\n",
 		// Two versions side by side.
-		"multi/6.1/kernel/p.ko", "", "multi/6.2/kernel/q.ko", "", "multi/6.2/kernel/deep/.git/r.ko", "", "multi/notes", "",
+		"multi/6.1/kernel/p.ko", "", "multi/6.2/kernel/q.ko", "", "multi/notes", "",
+		"multi/6.2/kernel/deep/.git/r.ko", "",
 		"clash/1/same.ko", "", "clash/2/same.ko", "",
 		"empty/README", "", "binary", "\x7fELF\x00",
 	)
-	put(t, filepath.Join(dir, "abs.list"), filepath.Join(dir, "obj/n.o")+"\n/no/where.ko\n../../up.o\n")
+	put(t, filepath.Join(dir, "abs.list"),
+		filepath.Join(dir, "obj/n.o")+"\n/no/where.ko\n../../up.o\n")
 	for link, target := range map[string]string{
-		"link": "lib/kernel", "lib/kernel/source": "../../obj", "lib/kernel/linked.ko": "../../multi/6.1/kernel/p.ko", "obj/folder.o": "x",
+		"link": "lib/kernel", "lib/kernel/source": "../../obj",
+		"lib/kernel/linked.ko": "../../multi/6.1/kernel/p.ko", "obj/folder.o": "x",
 	} {
 		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
 			t.Fatal(err)

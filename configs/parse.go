@@ -27,7 +27,10 @@ func (l *loader) parse(data []byte) *Plan {
 		Stages         []string `enum:"stages"`
 		Emit           Emit
 		Builds, Matrix []*yaml.Node
-	}{Version: 1, Out: "out", OnError: "continue", Alias: base.Alias, Stages: base.Stages, Emit: base.Emit}
+	}{
+		Version: 1, Out: "out", OnError: "continue",
+		Alias: base.Alias, Stages: base.Stages, Emit: base.Emit,
+	}
 	l.top = l.mapping(root, &file, "the configuration")
 	if l.top == nil || l.budget <= 0 {
 		return p

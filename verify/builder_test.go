@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// layoutOf is what distinguishes the objects of one architecture from another's.
+// layoutOf is the layout of the objects of an architecture.
 type layoutOf struct {
 	name    string
 	machine elf.Machine
@@ -26,7 +26,7 @@ var layouts = []layoutOf{
 	{"mips", elf.EM_MIPS, false, binary.BigEndian, true},
 }
 
-// symbolSpec is a symbol of a test object, with the place its alias names.
+// symbolSpec is a symbol of a test object, with its location.
 type symbolSpec struct {
 	name    string
 	section string // "" undefined
@@ -35,14 +35,14 @@ type symbolSpec struct {
 	typ     elf.SymType
 	bind    elf.SymBind
 	other   byte
-	wide    bool   // its section index stands in SHT_SYMTAB_SHNDX
-	file    string // an alias names file, unit and line
+	wide    bool   // its section index is in SHT_SYMTAB_SHNDX
+	file    string // "" if it has no alias
 	unit    string
 	line    int
 	reason  string // why it has no alias
 }
 
-// alias is what the test's symbols should be called, without the producer's code.
+// alias returns the alias that the symbol should have, computed without kas's code.
 func (s *symbolSpec) alias(name string) string {
 	at := s.file
 	if s.unit != s.file {
@@ -81,7 +81,7 @@ func (w *writer) put(vs ...any) {
 	}
 }
 
-// word is a value of 8 bytes in a 64-bit file and of 4 in a 32-bit one.
+// word is written with 8 bytes in a 64-bit file and with 4 in a 32-bit one.
 type word uint64
 
 func (l layoutOf) symbol(name uint32, s symbolSpec, shndx uint16) []byte {
@@ -95,7 +95,7 @@ func (l layoutOf) symbol(name uint32, s symbolSpec, shndx uint16) []byte {
 	return w.Bytes()
 }
 
-// reloc encodes an entry; typ fills what is not the symbol.
+// reloc encodes a relocation.
 func (l layoutOf) reloc(off uint64, sym, typ uint32, addend int64) []byte {
 	w := &writer{layoutOf: l}
 	w.put(word(off))
@@ -124,7 +124,7 @@ type sectionSpec struct {
 	data []byte
 }
 
-// link lays out sections and header table; sections[0] must be the null section.
+// link lays out sections and section headers. sections[0] must be the null section.
 func (l layoutOf) link(typ elf.Type, sections []sectionSpec) []byte {
 	names := []byte{0}
 	at := make([]uint32, len(sections))
@@ -162,8 +162,8 @@ func (l layoutOf) assemble(typ elf.Type, sections []sectionSpec, nameOff []uint3
 		if s.Name == ".shstrtab" {
 			strndx = uint16(i)
 		}
-		heads.put(nameOff[i], uint32(s.Type), word(s.Flags), word(s.Addr), word(s.Offset), word(s.Size),
-			s.Link, s.Info, word(s.Addralign), word(s.Entsize))
+		heads.put(nameOff[i], uint32(s.Type), word(s.Flags), word(s.Addr), word(s.Offset),
+			word(s.Size), s.Link, s.Info, word(s.Addralign), word(s.Entsize))
 	}
 	for len(body)%8 != 0 {
 		body = append(body, 0)
@@ -183,8 +183,8 @@ func (l layoutOf) assemble(typ elf.Type, sections []sectionSpec, nameOff []uint3
 	return append(body, heads.Bytes()...)
 }
 
-// object builds a file with .text, .init.text, .data, .bss, a group, an address
-// significance table, relocations and the given symbols, locals first.
+// object builds a file with .text, .init.text, .data, .bss, a group, an address significance table,
+// an old call graph profile, relocations and the given symbols, locals first.
 func (l layoutOf) object(typ elf.Type, symbols []symbolSpec) []byte {
 	reltype, relname, relsize := elf.SHT_RELA, ".rela", uint64(24)
 	switch {
@@ -206,12 +206,15 @@ func (l layoutOf) object(typ elf.Type, symbols []symbolSpec) []byte {
 	if typ == elf.ET_EXEC {
 		base = 0x10000
 	}
-	names := []string{"", ".group", ".text", ".init.text", ".data", ".bss", relname + ".text", ".llvm_addrsig", ".comment", ".symtab", ".symtab_shndx", ".strtab", ".shstrtab"}
+	names := []string{
+		"", ".group", ".text", ".init.text", ".data", ".bss", relname + ".text", ".llvm_addrsig",
+		".comment", ".symtab", ".symtab_shndx", ".strtab", ".profile", ".shstrtab",
+	}
 	idx := map[string]uint32{}
 	for i, n := range names {
 		idx[n] = uint32(i)
 	}
-	var strtab, symtab, wide, rels, sig []byte
+	var strtab, symtab, wide, rels, sig, profile []byte
 	strtab = []byte{0}
 	symtab = make([]byte, len(l.symbol(0, symbolSpec{}, 0)))
 	wide = make([]byte, 4)
@@ -240,35 +243,45 @@ func (l layoutOf) object(typ elf.Type, symbols []symbolSpec) []byte {
 		if s.typ != elf.STT_FILE {
 			rels = append(rels, l.reloc(uint64(i*4), uint32(i)+1, uint32(i)%7+1, int64(i)-4)...)
 			sig = binary.AppendUvarint(sig, uint64(i)+1)
+			profile = slices.Concat(profile, l.u32(uint32(i)+1), l.u32(local), l.u32(7), l.u32(8))
 		}
 	}
 	text := bytes.Repeat([]byte{0x90, 0x13, 0xc3, 0x77}, 64)
 	sections := make([]sectionSpec, len(names))
-	set := func(name string, typ elf.SectionType, flags elf.SectionFlag, link, info uint32, align, entsize uint64, data []byte) {
-		h := elf.SectionHeader{Name: name, Type: typ, Flags: flags, Link: link, Info: info, Addralign: align, Entsize: entsize}
+	set := func(
+		name string, typ elf.SectionType, flags elf.SectionFlag, link, info uint32,
+		align, entsize uint64, data []byte,
+	) {
+		h := elf.SectionHeader{
+			Name: name, Type: typ, Flags: flags, Link: link, Info: info, Addralign: align,
+			Entsize: entsize,
+		}
 		if flags&elf.SHF_ALLOC != 0 {
 			h.Addr = base
 		}
 		sections[idx[name]] = sectionSpec{h, data}
 	}
-	set(".group", elf.SHT_GROUP, 0, idx[".symtab"], local, 4, 4, append(l.u32(1), l.u32(idx[".text"])...))
+	set(".group", elf.SHT_GROUP, 0, idx[".symtab"], local, 4, 4,
+		append(l.u32(1), l.u32(idx[".text"])...))
 	set(".text", elf.SHT_PROGBITS, elf.SHF_ALLOC|elf.SHF_EXECINSTR, 0, 0, 16, 0, text)
 	set(".init.text", elf.SHT_PROGBITS, elf.SHF_ALLOC|elf.SHF_EXECINSTR, 0, 0, 16, 0, text[:64])
 	set(".data", elf.SHT_PROGBITS, elf.SHF_ALLOC|elf.SHF_WRITE, 0, 0, 32, 0, text[:80])
 	set(".bss", elf.SHT_NOBITS, elf.SHF_ALLOC|elf.SHF_WRITE, 0, 0, 32, 0, nil)
-	set(relname+".text", reltype, elf.SHF_INFO_LINK, idx[".symtab"], idx[".text"], align, relsize, rels)
+	set(relname+".text", reltype, elf.SHF_INFO_LINK, idx[".symtab"], idx[".text"], align, relsize,
+		rels)
 	set(".llvm_addrsig", shtAddrsig, 0, idx[".symtab"], 0, 1, 0, sig)
 	set(".comment", elf.SHT_PROGBITS, 0, 0, 0, 1, 0, []byte("made by hand\x00"))
-	set(".symtab", elf.SHT_SYMTAB, 0, idx[".strtab"], local, align, uint64(len(l.symbol(0, symbolSpec{}, 0))), symtab)
+	set(".symtab", elf.SHT_SYMTAB, 0, idx[".strtab"], local, align,
+		uint64(len(l.symbol(0, symbolSpec{}, 0))), symtab)
 	set(".symtab_shndx", elf.SHT_SYMTAB_SHNDX, 0, idx[".symtab"], 0, 4, 4, wide)
 	set(".strtab", elf.SHT_STRTAB, 0, 0, 0, 1, 0, strtab)
+	set(".profile", shtOldProfile, 0, idx[".symtab"], 0, 8, 16, profile)
 	set(".shstrtab", elf.SHT_STRTAB, 0, 0, 0, 1, 0, nil)
 	return l.link(typ, sections)
 }
 
-// rewrite is the plainest way to add aliases to an object, by symbol index. It
-// reads with debug/elf and knows what the test objects and common compilers
-// put into theirs.
+// rewrite adds aliases to an object, by symbol index. It reads the object with debug/elf and
+// supports only the sections of the test objects and of common compilers.
 func rewrite(t testing.TB, data []byte, aliases map[int]string) []byte {
 	f, err := elf.NewFile(bytes.NewReader(data))
 	if err != nil {
@@ -340,6 +353,12 @@ func rewrite(t testing.TB, data []byte, aliases map[int]string) []byte {
 				in = in[n:]
 			}
 			s.data = w
+		case shtOldProfile:
+			for k := 0; k < len(s.data); k += 4 {
+				if k%16 < 8 { // caller and callee
+					l.order.PutUint32(s.data[k:], moved[l.order.Uint32(s.data[k:])])
+				}
+			}
 		case elf.SHT_REL, elf.SHT_RELA:
 			for k := 0; k < len(s.data); k += int(s.Entsize) {
 				e := s.data[k:]
@@ -347,7 +366,7 @@ func rewrite(t testing.TB, data []byte, aliases map[int]string) []byte {
 				case !l.is64:
 					v := l.order.Uint32(e[4:])
 					l.order.PutUint32(e[4:], moved[v>>8]<<8|v&255)
-				case l.machine == elf.EM_MIPS && f.ByteOrder == binary.ByteOrder(binary.LittleEndian):
+				case l.machine == elf.EM_MIPS && f.Data == elf.ELFDATA2LSB:
 					l.order.PutUint32(e[8:], moved[l.order.Uint32(e[8:])])
 				default:
 					v := l.order.Uint64(e[8:])
@@ -357,13 +376,13 @@ func rewrite(t testing.TB, data []byte, aliases map[int]string) []byte {
 		}
 	}
 	out := l.assemble(f.Type, sections, nameOff)
-	// The header as it was, but for the place of the section headers.
+	// The ELF header is the original's except for e_shoff.
 	head, at, n := 52, 32, 4
 	if l.is64 {
 		head, at, n = 64, 40, 8
 	}
-	place := slices.Clone(out[at : at+n])
+	newOffset := slices.Clone(out[at : at+n])
 	copy(out[:head], data)
-	copy(out[at:], place)
+	copy(out[at:], newOffset)
 	return out
 }

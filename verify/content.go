@@ -44,7 +44,8 @@ func (c *comparison) section(i int, whole bool) {
 		}
 	case ofSymbols && o.typ == shtCrel && c.first < len(c.o.symbols):
 		// kas does not rewrite compact relocations, so their symbol indices are stale.
-		c.add("section %d %s: symbols have moved, which compact relocations do not support", i, o.name)
+		c.add("section %d %s: symbols have moved, which compact relocations do not support",
+			i, o.name)
 	default:
 		if ofSymbols && o.typ == shtGroup && whole {
 			if want := c.index(o.info); e.info != want {

@@ -41,7 +41,7 @@ func TestCompactRelocations(t *testing.T) {
 		return string(text)
 	}
 	// targets are the symbols of the relocations of .text, in order.
-	entry := regexp.MustCompile(`(?m)^[0-9a-f]{16}  [0-9a-f]{16} R_X86_64_PLT32 +[0-9a-f]{16} (\S+)`)
+	entry := regexp.MustCompile(`(?m)^\w{16}  \w{16} R_X86_64_PLT32 +\w{16} (\S+)`)
 	targets := func(text string) (names []string) {
 		for _, m := range entry.FindAllStringSubmatch(text, -1) {
 			names = append(names, m[1])

@@ -44,7 +44,7 @@ const (
 
 	stbLocal, stbGlobal, stbWeak, stbUnique = 0, 1, 2, 10
 
-	sttObject, sttFunc, sttSection, sttFile, sttCommon, sttIfunc, sttARMTFunc = 1, 2, 3, 4, 5, 10, 13
+	sttObject, sttFunc, sttSection, sttFile, sttCommon, sttIfunc = 1, 2, 3, 4, 5, 10
 )
 
 // image is a parsed ELF file. It refers to the caller's data; names are copies.
@@ -97,8 +97,8 @@ func (s *symbol) inSection() bool {
 // span returns size bytes at off. what names them in the error.
 func (m *image) span(off, size uint64, what string) ([]byte, error) {
 	if end, carry := bits.Add64(off, size, 0); carry != 0 || end > uint64(len(m.data)) {
-		return nil, fmt.Errorf("offset %#x: %s of %d bytes runs past the end of the file (%d bytes)",
-			off, what, size, len(m.data))
+		return nil, fmt.Errorf("offset %#x: %s of %d bytes runs past the end of the file "+
+			"(%d bytes)", off, what, size, len(m.data))
 	}
 	return m.data[off : off+size], nil
 }
@@ -325,12 +325,14 @@ func (m *image) readSymbols() error {
 		s.sec = uint32(s.raw)
 		if s.raw == shnXindex {
 			if wide == nil {
-				return fmt.Errorf("offset %#x: symbol %d is SHN_XINDEX without a SHT_SYMTAB_SHNDX", at, i)
+				return fmt.Errorf("offset %#x: symbol %d is SHN_XINDEX without a SHT_SYMTAB_SHNDX",
+					at, i)
 			}
 			s.sec = m.order.Uint32(wide[4*i:])
 		}
 		if s.inSection() && uint64(s.sec) >= uint64(len(m.sections)) {
-			return fmt.Errorf("offset %#x: symbol %d is in section %d of %d", at, i, s.sec, len(m.sections))
+			return fmt.Errorf("offset %#x: symbol %d is in section %d of %d",
+				at, i, s.sec, len(m.sections))
 		}
 	}
 	return nil
@@ -346,7 +348,8 @@ func (m *image) readShndx(n int) ([]byte, error) {
 		}
 		wide, err := m.content(i)
 		if err == nil && len(wide) != 4*n {
-			err = fmt.Errorf("offset %#x: %s has %d bytes for %d symbols", s.off, s.name, len(wide), n)
+			err = fmt.Errorf("offset %#x: %s has %d bytes for %d symbols",
+				s.off, s.name, len(wide), n)
 		}
 		m.shndx = i
 		return wide, err

@@ -12,9 +12,10 @@ import (
 	"kas/need"
 )
 
-// Every kind of symbol a C file and its assembler can make.
+// source has every kind of symbol that a C file and inline assembly can have.
 const source = `
-int com; static int sb; int b2 = 0; static int d1 = 3; const int ro = 4; static const int sro[4] = {1, 2, 3, 4};
+int com; static int sb; int b2 = 0; static int d1 = 3; const int ro = 4;
+static const int sro[4] = {1, 2, 3, 4};
 __attribute__((weak)) int wd = 3; __attribute__((weak)) int wf(void) { return 1; }
 extern int u(void); extern int wu(void) __attribute__((weak)); extern int wo __attribute__((weak));
 static __thread int tl; __thread int tl2 = 4;
@@ -32,7 +33,7 @@ __asm__(".section .foo,\"\"\n.globl foo_g\nfoo_g:\nfoo_l: .long 1\n"
 	".text\nabs1=5\n.globl abs2\nabs2=6\n");
 `
 
-// The toolchains a machine may have: prefix of nm and objcopy, compiler, flags.
+// toolchains has the prefix of nm and objcopy, the compiler and its flags.
 var toolchains = []struct{ prefix, cc, flags string }{
 	{"", "gcc", "-O2 -g"},
 	{"", "gcc", "-O0 -g -fcommon"},
@@ -50,7 +51,7 @@ var toolchains = []struct{ prefix, cc, flags string }{
 	{"mips64el-linux-gnuabi64-", "mips64el-linux-gnuabi64-gcc", "-O2 -g"},
 }
 
-// compiled runs f on the test source as each toolchain here compiles it.
+// compiled runs f on the object that each toolchain makes of source.
 func compiled(t *testing.T, f func(t *testing.T, prefix, object string)) {
 	for _, c := range toolchains {
 		t.Run(c.cc+" "+c.flags, func(t *testing.T) {
@@ -58,7 +59,8 @@ func compiled(t *testing.T, f func(t *testing.T, prefix, object string)) {
 			dir := t.TempDir()
 			in, out := filepath.Join(dir, "a.c"), filepath.Join(dir, "a.o")
 			write(t, in, []byte(source))
-			if msg, err := exec.Command(c.cc, append(strings.Fields(c.flags), "-c", in, "-o", out)...).CombinedOutput(); err != nil {
+			args := append(strings.Fields(c.flags), "-c", in, "-o", out)
+			if msg, err := exec.Command(c.cc, args...).CombinedOutput(); err != nil {
 				t.Fatalf("%s cannot compile this: %s", c.cc, msg)
 			}
 			f(t, c.prefix, out)
@@ -98,8 +100,8 @@ func TestAgreesWithNm(t *testing.T) {
 	})
 }
 
-// A plain rewrite of what compilers make is accepted; what objcopy makes of the
-// same aliases is not, for it puts them last and without a size.
+// TestCompiledObjects: a correct rewrite of a compiled object is accepted. That of objcopy is not:
+// it puts aliases last and gives them no size.
 func TestCompiledObjects(t *testing.T) {
 	compiled(t, func(t *testing.T, prefix, object string) {
 		m := load(t, object)
@@ -124,7 +126,8 @@ func TestCompiledObjects(t *testing.T) {
 			t.Errorf("%d relocations, problems: %s", sum.Relocations, strings.Join(p.list, "\n"))
 		}
 		out := object + ".kas"
-		if msg, err := exec.Command(prefix+"objcopy", append(add, object, out)...).CombinedOutput(); err != nil {
+		objcopy := exec.Command(prefix+"objcopy", append(add, object, out)...)
+		if msg, err := objcopy.CombinedOutput(); err != nil {
 			t.Fatalf("objcopy: %s", msg)
 		}
 		p = &problems{}
@@ -135,7 +138,7 @@ func TestCompiledObjects(t *testing.T) {
 	})
 }
 
-// Damage gives errors and problems, never a panic.
+// TestDamaged: damage leads to errors and problems, never to a panic.
 func TestDamaged(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, l := range layouts {
@@ -165,7 +168,7 @@ func TestDamaged(t *testing.T) {
 		for range 5000 {
 			data := slices.Clone(rewritten)
 			for range 1 + r.IntN(3) {
-				// Mostly where it hurts: the header and the section headers behind the rest.
+				// Half of the damage is in the section headers at the end.
 				at := r.IntN(len(data))
 				if r.IntN(2) == 0 {
 					at = len(data) - 1 - r.IntN(600)

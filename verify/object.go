@@ -82,7 +82,8 @@ func (b *build) gather(o *object, m *image, aliased, unaliased []int32) {
 	for i := range m.symbols {
 		s := &m.symbols[i]
 		if aliased[i] != 0 && unaliased[i] != 0 {
-			o.add("%q at %s+%#x is in aliases.tsv and in unaliased.tsv", s.name, m.sectionName(s), s.value)
+			o.add("%q at %s+%#x is in aliases.tsv and in unaliased.tsv",
+				s.name, m.sectionName(s), s.value)
 		}
 		if strings.Contains(s.name, b.Separator) {
 			if k, ok := b.byAlias[s.name]; ok {
@@ -190,7 +191,8 @@ func mapFile(name string) (data []byte, unmap func(), err error) {
 	case info.Size() == 0:
 		return nil, func() {}, nil
 	}
-	data, err = syscall.Mmap(int(f.Fd()), 0, int(info.Size()), syscall.PROT_READ, syscall.MAP_SHARED)
+	data, err = syscall.Mmap(int(f.Fd()), 0, int(info.Size()), syscall.PROT_READ,
+		syscall.MAP_SHARED)
 	if err != nil {
 		return nil, nil, &fs.PathError{Op: "mmap", Path: name, Err: err}
 	}

@@ -16,20 +16,18 @@ type entry struct {
 	letter                                 string
 }
 
-// splitRegistry checks the columns and the order of symbols.kas. It returns the offsets of the lines
-// of each object.
-func splitRegistry(p *problems, data string, objects map[string]int) [][]int {
-	lines := make([][]int, len(objects))
+// splitRegistry checks the columns and the order of symbols.kas. It returns the offsets of the
+// lines of each of the n objects, whose indices are in objects by name.
+func splitRegistry(p *problems, data string, objects map[string]int, n int) [][]int {
+	lines := make([][]int, n)
 	last, header := "", true
 	for off := 0; off < len(data); {
-		n := strings.IndexByte(data[off:], '\n')
-		if n < 0 {
+		line, _, ended := strings.Cut(data[off:], "\n")
+		if !ended {
 			p.add("symbols.kas: the last line has no newline")
-			n = len(data) - off
 		}
-		line := data[off : off+n]
 		start := off
-		off += n + 1
+		off += len(line) + 1
 		if header && strings.HasPrefix(line, "#") {
 			continue
 		}
@@ -160,7 +158,8 @@ func (b *build) checkRegistry(o *object, data string, starts []int) {
 		}
 		if i, ok := b.byAlias[e.name]; ok {
 			r := &b.aliases[i]
-			if r.object != o.name || r.section != e.section || r.addr != addr || r.letter != e.letter {
+			if r.object != o.name || r.section != e.section || r.addr != addr ||
+				r.letter != e.letter {
 				o.add("symbols.kas: alias %q is not where aliases.tsv has it", e.name)
 			}
 			if found[e.name]&own != 0 {

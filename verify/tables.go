@@ -115,8 +115,9 @@ func checkRows(p *problems, rows []row, sep, line string, byAlias map[string]int
 	}
 }
 
-// matchRows finds the symbol of each row of the object m; mine holds their indices. It sets taken of
-// that symbol to the index of the row + 1. Rows are in symbol table order, so one walk is enough.
+// matchRows finds the symbol of each row of the object m; mine holds their indices. It sets taken
+// of that symbol to the index of the row + 1. Rows are in symbol table order, so one walk is
+// enough.
 func matchRows(p *problems, file string, m *image, rows []row, mine, taken []int32) {
 	fits := func(i int, r *row) bool {
 		s := &m.symbols[i]

@@ -219,7 +219,8 @@ func (b *build) assign(file string, rows []row) {
 			continue
 		}
 		if k < last {
-			b.add("%s:%d: object %q should come before that of the line above", file, r.at, r.object)
+			b.add("%s:%d: object %q should come before that of the line above",
+				file, r.at, r.object)
 		}
 		last = k
 		o := &b.objects[k]
@@ -268,7 +269,7 @@ func (b *build) check(ctx context.Context, each func(int, func(int)) error) erro
 	var lines [][]int
 	if ok {
 		checkDigest(&b.problems, registry)
-		lines = splitRegistry(&b.problems, registry, b.index)
+		lines = splitRegistry(&b.problems, registry, b.index, len(b.objects))
 	}
 	return loop(func(o *object, i int) {
 		for k := range o.visible {

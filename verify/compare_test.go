@@ -1,0 +1,302 @@
+package verify
+
+import (
+	"bytes"
+	"debug/elf"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestBrokenModule(t *testing.T) {
+	// poke changes the module from a place on.
+	poke := func(at func(*image) int, f func(b []byte)) func(*testing.T, *emission) {
+		return func(t *testing.T, e *emission) {
+			e.module(t, func(data []byte, m *image) []byte {
+				f(data[at(m):])
+				return data
+			})
+		}
+	}
+	symbolAt := func(name string) func(*image) int {
+		return func(m *image) int { return m.entry(name) }
+	}
+	inSection := func(name string, off int) func(*image) int {
+		return func(m *image) int { return int(m.sections[m.find(name)].off) + off }
+	}
+	header := func(name string, off int) func(*image) int {
+		return func(m *image) int { return int(m.shoff) + 64*m.find(name) + off }
+	}
+	flip := func(b []byte) { b[0] ^= 1 }
+	broken(t, []spoiled{
+		{"not ELF", func(t *testing.T, e *emission) {
+			write(t, filepath.Join(e.Dir, "modules/drivers/a.ko.kas"), []byte("MZ"))
+		}, "a.ko.kas: offset 0x0"},
+		{"the original", func(t *testing.T, e *emission) {
+			b, _ := os.ReadFile(e.Modules[0].Path)
+			write(t, filepath.Join(e.Dir, "modules/drivers/a.ko.kas"), b)
+		}, "does not follow its original"},
+		{"signature", func(t *testing.T, e *emission) {
+			e.module(t, func(b []byte, _ *image) []byte { return append(b, signatureTrailer...) })
+		}, "~Module signature appended~"},
+		{"ELF header", poke(func(*image) int { return 48 }, flip), "ELF header differs"},
+		{"section byte", poke(inSection(".text", 5), flip),
+			"section 2 .text: content differs from its original's at 0x5"},
+		{"string table", poke(inSection(".strtab", 3), flip), "symbol 2 "},
+		{"section name", poke(inSection(".shstrtab", 3), flip), "is named"},
+		{"section flags", poke(header(".data", 8), flip), "sh_flags is"},
+		{"section size", poke(header(".bss", 32), flip), "sh_size is"},
+		{"section moved into another",
+			poke(header(".comment", 24), func(b []byte) { copy(b, []byte{0x50, 0}) }),
+			"overlap in the file"},
+		{"section alignment", poke(header(".data", 24), flip), "not a multiple of its alignment"},
+		{"outside the file", poke(header(".text", 26), flip), "runs past the end of the file"},
+		{"alias size", poke(symbolAt(alias), func(b []byte) { b[16]++ }),
+			"st_size is 0x11, that of its original 0x10"},
+		{"alias value", poke(symbolAt(alias), func(b []byte) { b[8]++ }), "st_value is 0x11"},
+		{"alias bind", poke(symbolAt(alias), func(b []byte) { b[4] |= 0x10 }), "st_info is 0x12"},
+		{"alias type", poke(symbolAt(alias), func(b []byte) { b[4] = 0 }), "st_info is 0x0"},
+		{"alias section", poke(symbolAt(alias), func(b []byte) { b[6]++ }), "st_shndx is 0x3"},
+		{"alias visibility",
+			poke(symbolAt("arch_hook@drivers_a_c_44"), func(b []byte) { b[5] = 0 }),
+			"st_other is 0x0"},
+		{"section type", poke(header(".data", 4), func(b []byte) { b[0] = 7 }),
+			".data: sh_type is 0x7"},
+		{"section address", poke(header(".data", 16), flip), ".data: sh_addr is 0x1"},
+		{"section link", poke(header(".data", 40), flip), ".data: sh_link is 0x1"},
+		{"section info", poke(header(".data", 44), flip), ".data: sh_info is 0x1"},
+		{"weaker alignment", poke(header(".data", 48), func(b []byte) { b[0] = 16 }),
+			".data: sh_addralign is 0x10"},
+		{"section entry size", poke(header(".data", 56), flip), ".data: sh_entsize is 0x1"},
+		{"section name elsewhere", func(t *testing.T, e *emission) {
+			e.module(t, func(data []byte, m *image) []byte {
+				// .text is also the end of .init.text.
+				at := m.sections[m.find(".init.text")].nameOff + uint32(len(".init"))
+				m.order.PutUint32(data[header(".text", 0)(m):], at)
+				return data
+			})
+		}, ".text: sh_name is"},
+		{"one section more", func(t *testing.T, e *emission) {
+			e.module(t, func(data []byte, m *image) []byte {
+				data[60]++ // e_shnum
+				return append(data, make([]byte, 64)...)
+			})
+		}, "15 sections, its original has 14"},
+		{"section headers out of line", func(t *testing.T, e *emission) {
+			e.module(t, func(data []byte, m *image) []byte {
+				table := slices.Clone(data[m.shoff:])
+				m.order.PutUint64(data[40:], m.shoff+4)
+				return append(data[:m.shoff+4], table...)
+			})
+		}, "the section header table at"},
+		{"section in the ELF header",
+			poke(header(".comment", 24), func(b []byte) { b[0], b[1] = 16, 0 }),
+			"the ELF header and section .comment overlap in the file"},
+		{"local symbol made global", poke(symbolAt("name_show"), func(b []byte) { b[4] |= 0x10 }),
+			`symbol 3 "name_show" is on the wrong side of the last local symbol`},
+		{"symbols cut off", func(t *testing.T, e *emission) {
+			e.module(t, func(data []byte, m *image) []byte {
+				data[header(".symtab", 32)(m)] -= 24
+				data[header(".symtab_shndx", 32)(m)] -= 4
+				return data
+			})
+		}, "the symbol table ends before symbol 10"},
+		{"wide index of a narrow alias", func(t *testing.T, e *emission) {
+			e.module(t, func(data []byte, m *image) []byte {
+				i := (m.entry(alias) - int(m.sections[m.symtab].off)) / 24
+				data[inSection(".symtab_shndx", 4*i)(m)] = 5
+				return data
+			})
+		}, ".symtab_shndx: entry 4 is 5, 0 expected"},
+		{"wide indices too short", poke(header(".symtab_shndx", 32), func(b []byte) { b[0] -= 4 }),
+			"symbols"},
+		{"profile, caller", poke(inSection(".profile", 16), flip), ".profile: edge 1 differs"},
+		{"profile, callee", poke(inSection(".profile", 16+4), flip), ".profile: edge 1 differs"},
+		{"profile, weight", poke(inSection(".profile", 16+8), flip), ".profile: edge 1 differs"},
+		{"string table content", poke(inSection(".strtab", 3), flip),
+			".strtab: does not begin with the bytes of its original"},
+		{"added symbol at the end", func(t *testing.T, e *emission) {
+			e.edit(t, "aliases.tsv", drop("arch_hook@"))
+			e.edit(t, "unaliased.tsv", func(l []string) []string {
+				return slices.Insert(l, 5, "arch_hook\tdrivers/a.ko\t.text\t60\tW\tnever")
+			})
+			e.module(t, func(data []byte, m *image) []byte {
+				// The alias becomes the last symbol, and _printk, which follows it, the last but one.
+				at := m.entry("arch_hook@drivers_a_c_44")
+				x := slices.Clone(data[at : at+24])
+				copy(data[at:], data[at+24:at+48])
+				copy(data[at+24:], x)
+				return data
+			})
+		}, `"arch_hook@drivers_a_c_44" is added here without a row in aliases.tsv`},
+		{"original size", poke(symbolAt("a_open"), func(b []byte) { b[16]++ }),
+			`"a_open": st_size is 0x11, that of the original`},
+		{"symbols swapped", poke(symbolAt("name_show"), func(b []byte) {
+			x := slices.Clone(b[:24])
+			copy(b, b[24:48])
+			copy(b[24:], x)
+		}), "is added here without a row in aliases.tsv"},
+		{"sh_info", poke(header(".symtab", 44), func(b []byte) { b[0]++ }),
+			"sh_info is 12, 11 expected"},
+		{"group signature", poke(header(".group", 44), flip), "the group's signature is symbol"},
+		{"wide index", poke(inSection(".symtab_shndx", 7*4), func(b []byte) { b[0] ^= 5 }),
+			"section 10 .symtab_shndx: entry 7 is"},
+		{"alias's wide index", poke(inSection(".symtab_shndx", 8*4), func(b []byte) { b[0] ^= 1 }),
+			"the extended section index is 0x2"},
+		{"relocation symbol", poke(inSection(".rela.text", 24*6+12), flip), "has symbol"},
+		{"relocation type", poke(inSection(".rela.text", 24*6+8), flip),
+			"differs from its original in more than the symbol index"},
+		{"relocation offset", poke(inSection(".rela.text", 24*6), flip),
+			"differs from its original in more than the symbol index"},
+		{"relocation addend", poke(inSection(".rela.text", 24*6+16), flip),
+			"differs from its original in more than the symbol index"},
+		{"relocations not moved", func(t *testing.T, e *emission) {
+			e.module(t, func(data []byte, m *image) []byte {
+				o, _ := os.ReadFile(e.Modules[0].Path)
+				i, _ := parse(o)
+				b, _ := i.content(i.find(".rela.text"))
+				copy(data[m.sections[m.find(".rela.text")].off:], b)
+				return data
+			})
+		}, "has symbol"},
+		{"address significance", poke(inSection(".llvm_addrsig", 4), flip),
+			"section 7 .llvm_addrsig: entry"},
+		{"alias at the end of the locals", func(t *testing.T, e *emission) {
+			e.module(t, func(data []byte, m *image) []byte {
+				// Turn the alias and all locals behind it by one place.
+				symtab := m.sections[m.symtab]
+				from, to := m.entry(alias), int(symtab.off)+24*int(symtab.info)
+				x := slices.Clone(data[from : from+24])
+				copy(data[from:], data[from+24:to])
+				copy(data[to-24:], x)
+				return data
+			})
+		}, "does not follow its original"},
+		{"alias dropped", func(t *testing.T, e *emission) {
+			in, _ := os.ReadFile(e.Modules[0].Path)
+			in = in[:bytes.Index(in, []byte("signature"+signatureTrailer))]
+			write(t, filepath.Join(e.Dir, "modules/drivers/a.ko.kas"),
+				rewrite(t, in, map[int]string{3: alias}))
+		}, "does not follow its original"},
+		{"alias too many", func(t *testing.T, e *emission) {
+			e.edit(t, "aliases.tsv", drop(alias))
+			e.edit(t, "unaliased.tsv", func(l []string) []string {
+				return slices.Insert(l, 2, "name_show\tdrivers/a.ko\t.text\t10\tt\tnever")
+			})
+		}, "is added here without a row in aliases.tsv"},
+	})
+}
+
+// TestBroken32 has what is different in 32-bit objects.
+func TestBroken32(t *testing.T) {
+	arm := layouts[3]
+	for _, c := range []struct {
+		name  string
+		spoil func(data []byte, m *image) []byte
+		want  string
+	}{
+		{"relocation type", func(data []byte, m *image) []byte {
+			data[m.sections[m.find(".rel.text")].off+4]++ // of r_info, which is SYMBOL<<8 | TYPE
+			return data
+		}, "differs from its original in more than the symbol index"},
+		{"section headers out of line", func(data []byte, m *image) []byte {
+			table := slices.Clone(data[m.shoff:])
+			m.order.PutUint32(data[32:], uint32(m.shoff)+2)
+			return append(data[:m.shoff+2], table...)
+		}, "the section header table at"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := emit(t, arm, false)
+			e.module(t, c.spoil)
+			if _, problems := verify(t, e.Target); !strings.Contains(problems, c.want) {
+				t.Errorf("want %q in:\n%s", c.want, problems)
+			}
+		})
+	}
+}
+
+// TestExtendedNumbering parses a file whose number of sections and string table index are in
+// section header 0, as the gABI requires for more than 65,279 sections.
+func TestExtendedNumbering(t *testing.T) {
+	for _, l := range layouts {
+		data := l.object(elf.ET_REL, members()[1].symbols)
+		want, err := parse(slices.Clone(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, size, link := 48, 20, 24
+		if l.is64 {
+			at, size, link = 60, 32, 40
+		}
+		zero := data[want.shoff:]
+		n, strndx := l.order.Uint16(data[at:]), l.order.Uint16(data[at+2:])
+		if l.is64 {
+			l.order.PutUint64(zero[size:], uint64(n))
+		} else {
+			l.order.PutUint32(zero[size:], uint32(n))
+		}
+		l.order.PutUint32(zero[link:], uint32(strndx))
+		l.order.PutUint16(data[at:], 0)
+		l.order.PutUint16(data[at+2:], 0xffff)
+		got, err := parse(data)
+		if err != nil {
+			t.Fatal(l.name, err)
+		}
+		if len(got.sections) != int(n) || got.sections[2].name != ".text" ||
+			!slices.Equal(got.symbols, want.symbols) {
+			t.Errorf("%s: %d sections, %v", l.name, len(got.sections), got.sections)
+		}
+	}
+}
+
+// TestSpanOverflow: offset and size that add up to more than 64 bits are an error.
+func TestSpanOverflow(t *testing.T) {
+	m := &image{data: make([]byte, 100)}
+	const most = 1<<64 - 1
+	for _, c := range [][2]uint64{{most, 2}, {2, most}, {most, most}, {99, 2}, {101, 0}} {
+		if _, err := m.span(c[0], c[1], "part"); err == nil {
+			t.Errorf("span(%#x, %#x): no error", c[0], c[1])
+		}
+	}
+	if b, err := m.span(98, 2, "part"); err != nil || len(b) != 2 {
+		t.Error(b, err)
+	}
+}
+
+// TestVisible: what kallsyms shows. Mapping symbols are those of the ABI supplement of each
+// architecture.
+func TestVisible(t *testing.T) {
+	m := &image{sections: []section{{}, {flags: shfAlloc}, {}}}
+	for _, c := range []struct {
+		machine uint16
+		s       symbol
+		want    bool
+	}{
+		{62, symbol{name: "f", raw: 1, sec: 1, info: sttFunc}, true},
+		{62, symbol{name: "f", raw: 2, sec: 2, info: sttFunc}, false}, // not loaded
+		{62, symbol{name: "f", raw: shnUndef}, false},
+		{62, symbol{name: "f", raw: shnAbs}, false},
+		{62, symbol{name: "f", raw: shnCommon}, false},
+		{62, symbol{name: "", raw: 1, sec: 1}, false},
+		{62, symbol{name: "f.c", raw: 1, sec: 1, info: sttFile}, false},
+		{62, symbol{name: ".text", raw: 1, sec: 1, info: sttSection}, false},
+		{62, symbol{name: "$d", raw: 1, sec: 1}, true},
+		{emARM, symbol{name: "$a", raw: 1, sec: 1}, false},
+		{emARM, symbol{name: "$t.1", raw: 1, sec: 1}, false},
+		{emARM, symbol{name: "$add", raw: 1, sec: 1}, true},
+		{emAArch64, symbol{name: "$x", raw: 1, sec: 1}, false},
+		{emAArch64, symbol{name: "$d.12", raw: 1, sec: 1}, false},
+		{emAArch64, symbol{name: "$data", raw: 1, sec: 1}, true},
+		{emRISCV, symbol{name: "$x", raw: 1, sec: 1}, false},
+		{emRISCV, symbol{name: "$d", raw: 1, sec: 1}, false},
+		{emRISCV, symbol{name: "$xrv64i2p1", raw: 1, sec: 1}, false},
+		{emRISCV, symbol{name: "$s", raw: 1, sec: 1}, true},
+	} {
+		m.machine = c.machine
+		if got := visible(m, &c.s); got != c.want {
+			t.Errorf("machine %d, %+v: %t", c.machine, c.s, got)
+		}
+	}
+}
