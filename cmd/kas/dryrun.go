@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"io"
 	"slices"
@@ -26,7 +25,7 @@ func dryRun(ctx context.Context, plan *configs.Plan, f runFlags, stdout, stderr 
 			}
 			progress := newProgress(stderr)
 			options := pipeline.Options{
-				Jobs: cmp.Or(f.jobs, plan.Jobs), StopOnError: plan.OnError == "stop",
+				Jobs: f.workers(plan), StopOnError: plan.OnError == "stop",
 				Events: progress.events(), All: true,
 			}
 			if !cost.Own {

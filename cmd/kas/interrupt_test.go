@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -303,6 +304,35 @@ func TestLockedOutput(t *testing.T) {
 	}
 	unlock()
 	undisturbed(t, dir, "out")
+}
+
+// TestModuleWaits holds the lock of a folder, which kas module takes to update an overlay there: the
+// command waits and then updates the overlay.
+func TestModuleWaits(t *testing.T) {
+	out := demoRegistries(t)
+	dir := t.TempDir()
+	unlock, err := pipeline.Lock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	module := filepath.Join(out, "..", "matrix/x86_64-gcc/modules/kernel/fs/fat/fat.ko")
+	c := kasCommand(t, dir, "module", module, "-r", filepath.Join(out, "x86_64-clang"), "--update", "over.kas")
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, c, "lock", func() bool {
+		// A waiting process is in a line of its own: "1: -> FLOCK ADVISORY WRITE PID ...".
+		waits := regexp.MustCompile(fmt.Sprintf(`-> FLOCK .* %d `, c.Process.Pid))
+		return waits.Match(readFile(t, "/proc/locks"))
+	})
+	if _, err := os.Stat(filepath.Join(dir, "over.kas")); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("the overlay was written without the lock:", err)
+	}
+	unlock()
+	if err := c.Wait(); err != nil {
+		t.Error(err)
+	}
+	readFile(t, filepath.Join(dir, "over.kas"))
 }
 
 // TestTerminal runs kas on a terminal of 80 columns: a bar is drawn and erased, and nothing is

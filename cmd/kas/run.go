@@ -113,6 +113,9 @@ func load(path string, f runFlags) (*configs.Plan, error) {
 	return plan, nil
 }
 
+// workers returns the number of workers of a run; 0 means all cores.
+func (f *runFlags) workers(plan *configs.Plan) int { return cmp.Or(f.jobs, plan.Jobs) }
+
 func buildNames(plan *configs.Plan) []string {
 	var names []string
 	for _, b := range plan.Builds {
@@ -146,7 +149,7 @@ func runConfig(ctx context.Context, path string, f runFlags, stdout, stderr io.W
 	}
 	if f.profile.bench != "" {
 		if _, err := pipeline.WriteFile(f.profile.bench, func(w io.Writer) error {
-			return writeBench(w, result, cmp.Or(f.jobs, plan.Jobs), took)
+			return writeBench(w, result, f.workers(plan), took)
 		}); err != nil {
 			return failure{err}
 		}
@@ -209,7 +212,7 @@ func runStages(
 	kas := programID()
 	progress := newProgress(stderr)
 	result, err := pipeline.Run(ctx, stages.Tasks(plan), pipeline.Options{
-		Jobs: cmp.Or(f.jobs, plan.Jobs), StopOnError: plan.OnError == "stop",
+		Jobs: f.workers(plan), StopOnError: plan.OnError == "stop",
 		Events: progress.events(), Cache: stateCache(kas), Kas: kas, Fresh: f.fresh,
 	})
 	progress.finish()
