@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # One build of the demo: make -f build.mk BUILD=x86_64-gcc MATRIX=matrix OBJ=obj
 #
-# Folders of the machine never enter an object: sources are named as kbuild
-# names them, and the compile folder is mapped to /build.
+# No object has a path of this machine: sources are named as kbuild names them,
+# and the compilation folder is mapped to /build.
 
 S := $(abspath src)
 O := $(abspath $(OBJ))/$(BUILD)
@@ -18,7 +18,7 @@ CLANG = $(COMMON) --target=x86_64-linux-gnu
 X86 := -m64 -mcmodel=kernel -mno-red-zone -mno-sse -fcf-protection=none
 X86_START := 0xffffffff81000000
 
-# An in-tree build: relative names, compiled in the source folder.
+# A build in the source folder, with relative names.
 CWD := $(S)
 MAP := -ffile-prefix-map=$(S)=/build/linux
 SRC :=
@@ -34,7 +34,7 @@ START := $(X86_START)
 PACK := lib/test_quiet.ko.gz
 endif
 
-# Control flow integrity brings __cfi_ symbols, as distributions have them.
+# Control flow integrity adds __cfi_ symbols, as in distributions.
 ifeq ($(BUILD),x86_64-clang)
 ARCH := x86
 CC := clang-19
@@ -44,7 +44,7 @@ START := $(X86_START)
 PACK := drivers/hwmon/lm75.ko.zst
 endif
 
-# Monolithic LTO: C code is bitcode until the link, where statics are renamed.
+# Monolithic LTO: C code is bitcode until the link, which renames static symbols.
 ifeq ($(BUILD),x86_64-clang-lto)
 ARCH := x86
 CC := clang-19
@@ -54,8 +54,8 @@ LTO := --lto-O2
 START := $(X86_START)
 endif
 
-# A build in a folder of its own (make O=...): absolute names of sources.
-# Symbols stand 8 bytes before the function (call-ops); vmlinux is ET_DYN.
+# A build in another folder (make O=...): absolute names of sources.
+# Symbols are 8 bytes before the function (call-ops); vmlinux is ET_DYN.
 ifeq ($(BUILD),arm64-gcc)
 ARCH := arm64
 CC := aarch64-linux-gnu-gcc-12
@@ -69,7 +69,7 @@ MAP := -ffile-prefix-map=$(S)=/build/linux -ffile-prefix-map=$(O)=/build/arm64
 SRC := $(S)/
 endif
 
-# Big-endian; the thunks are COMDAT groups; every module is compressed.
+# Big-endian. Thunks are in COMDAT groups, and every module is compressed.
 ifeq ($(BUILD),s390x-gcc)
 ARCH := s390
 CC := s390x-linux-gnu-gcc-12
@@ -123,7 +123,7 @@ $(O)/%.o: src/%.c $(HEADERS)
 $(O)/%.o: src/%.S $(HEADERS)
 	$(compile) -c -o $@ $(SRC)$*.S
 
-# What modpost adds to a module: never bitcode, and without debug info here.
+# What modpost adds to a module: never bitcode, and here without debug info.
 $(O)/%.mod.o: src/scripts/module.mod.c $(HEADERS)
 	$(compile) -fno-lto -g0 -fpatchable-function-entry=0 \
 		-DKBUILD_MODNAME=$(subst -,_,$(notdir $*)) -c -o $@ $(SRC)scripts/module.mod.c

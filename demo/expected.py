@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The truth about the demo's duplicates, from tools that are not kas.
+"""The expected duplicates of the demo, by tools that are not kas.
 
     expected.py matrix/BUILD > expected/BUILD.tsv
 
@@ -14,8 +14,8 @@ in the symbol table. address is virtual in vmlinux, an offset in the section
 in a module. file, line, unit: where the subprogram that owns the symbol is
 declared and what compiled it, relative to the source root; line 0 for
 assembly. opening is the first line-table row at the subprogram's start if it
-lies in the file and not before the declaration. "-" if no subprogram starts
-in [address, address + size). Which of them get an alias is not asked here.
+is in the file and not before the declaration. "-" if no subprogram starts in
+[address, address + size). Whether a symbol gets an alias is not considered.
 """
 import gzip
 import lzma
