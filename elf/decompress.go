@@ -47,7 +47,7 @@ func expandXZ(b []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return readAll(r, maxObject)
+	return readAll(r)
 }
 
 func expandZstd(b []byte) ([]byte, error) {
@@ -56,7 +56,7 @@ func expandZstd(b []byte) ([]byte, error) {
 		return nil, err
 	}
 	defer r.Close()
-	return readAll(r, maxObject)
+	return readAll(r)
 }
 
 func expandGzip(b []byte) ([]byte, error) {
@@ -64,16 +64,28 @@ func expandGzip(b []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return readAll(r, maxObject)
+	return readAll(r)
 }
 
-func readAll(r io.Reader, limit int64) ([]byte, error) {
+func readAll(r io.Reader) ([]byte, error) {
 	var out bytes.Buffer
-	n, err := io.Copy(&out, io.LimitReader(r, limit+1))
-	if err == nil && n > limit {
-		err = fmt.Errorf("expands to more than %d bytes", limit)
-	}
+	_, err := io.Copy(&out, &limited{r: r, left: maxObject})
 	return out.Bytes(), err
+}
+
+// limited is a reader that fails after a number of bytes.
+type limited struct {
+	r    io.Reader
+	left int64
+}
+
+func (l *limited) Read(b []byte) (int, error) {
+	b = b[:min(int64(len(b)), l.left+1)] // one more than allowed shows that there are more
+	n, err := l.r.Read(b)
+	if l.left -= int64(n); l.left < 0 {
+		return 0, fmt.Errorf("expands to more than %d bytes", int64(maxObject))
+	}
+	return n, err
 }
 
 // zstdReader decompresses b, whose content has at most size bytes. A frame's header gives the

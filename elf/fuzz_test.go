@@ -10,9 +10,10 @@ import (
 	"kas/elf"
 )
 
-// fuzzSize bounds the inputs of fuzzing: what damage can do to an object shows in small ones.
+// fuzzSize is the largest input: small objects show what damage can do.
 const fuzzSize = 64 << 10
 
+// addFixtures adds the small fixtures to the corpus.
 func addFixtures(f *testing.F, add func([]byte)) {
 	f.Helper()
 	for _, path := range fixtures(f) {
@@ -26,20 +27,20 @@ func addFixtures(f *testing.F, add func([]byte)) {
 	}
 }
 
-// allocated fails the test if do takes memory out of proportion to an input of size bytes.
+// allocated fails the test if do allocates too much memory for an input of size bytes.
 func allocated(t *testing.T, size int, do func()) {
 	t.Helper()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	do()
 	runtime.ReadMemStats(&after)
-	// Each of a few compressed sections may ask for a window of 8 MiB.
+	// A zstd section may need a window of 8 MiB, and there may be a few of them.
 	if n := after.TotalAlloc - before.TotalAlloc; n > 32<<20+100*uint64(size) {
 		t.Errorf("%d bytes allocated for an input of %d", n, size)
 	}
 }
 
-// expanded is the input's size with what its compressed sections can become.
+// expanded returns the size of the input with its compressed sections at their largest.
 func expanded(o *elf.File, size int) int {
 	for i := range o.Sections {
 		if s := &o.Sections[i]; s.Flags&0x800 != 0 || strings.HasPrefix(s.Name, ".zdebug") {
@@ -53,7 +54,7 @@ func FuzzOpen(f *testing.F) {
 	addFixtures(f, func(data []byte) { f.Add(data) })
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > fuzzSize {
-			t.Skip("longer than fuzzed")
+			t.Skip("input too large")
 		}
 		want := bytes.Clone(data)
 		o, err := elf.New(data)
@@ -67,7 +68,7 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
-// readEverything calls whatever reads the object; that it may fail is fine.
+// readEverything calls every function that reads the object. Errors are fine.
 func readEverything(o *elf.File) {
 	o.Arch()
 	o.Modinfo("vermagic")
@@ -108,7 +109,7 @@ func FuzzRewrite(f *testing.F) {
 	addFixtures(f, func(data []byte) { f.Add(data, uint32(7), "name@file_c_1") })
 	f.Fuzz(func(t *testing.T, data []byte, pick uint32, name string) {
 		if len(data) > fuzzSize || len(name) > 600 || strings.Contains(name, "\x00") {
-			t.Skip("no alias, or longer than fuzzed")
+			t.Skip("not an alias, or input too large")
 		}
 		in, err := elf.New(data)
 		if err != nil {
@@ -134,7 +135,8 @@ func FuzzRewrite(f *testing.F) {
 	})
 }
 
-// checkReopened reads the rewritten object with kas again: sections and symbols of the original, and the aliases.
+// checkReopened reads a rewritten object with this package. It must have the sections and symbols of
+// the original, and the aliases.
 func checkReopened(t *testing.T, in *elf.File, out []byte, aliases []elf.Alias) {
 	t.Helper()
 	got, err := elf.New(out)
@@ -166,7 +168,7 @@ func checkReopened(t *testing.T, in *elf.File, out []byte, aliases []elf.Alias) 
 			t.Errorf("section %d %s changed: %v", i, a.Name, err)
 		}
 	}
-	// Each original, then the aliases that name it.
+	// Each original comes right before its aliases.
 	var id elf.SymID
 	next := func(want elf.Symbol, name []byte) {
 		s, err := syms.At(id)

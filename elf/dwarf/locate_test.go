@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -18,7 +17,6 @@ import (
 
 	"kas/elf"
 	"kas/elf/dwarf"
-	"kas/need"
 )
 
 // different says where the listing of a fixture cannot equal its decl.txt, and why.
@@ -247,157 +245,5 @@ func TestUnsortedRelocations(t *testing.T) {
 		if d := cmp.Diff(want, locations(t, path, 0)); d != "" {
 			t.Errorf("%s (-sorted +turned around):\n%s", name, d)
 		}
-	}
-}
-
-// rowsAndUnits is DWARF 4 by hand. Unit one.c declares first, second, third and other; unit two.c declares same at the
-// address of other, as after the folding of identical code, and functions without code of their own. Of several units
-// named three.c none can be told by its name. Unit four.S was assembled.
-const rowsAndUnits = `
-	.file 1 "one.c"
-	.text
-first:			# two rows that are no statements
-	.loc 1 12 0 is_stmt 0
-	.loc 1 11 0 is_stmt 0
-	nop
-second:			# the last row of first, then two statements
-	.loc 1 13 0 is_stmt 0
-	.loc 1 22 0 is_stmt 1
-	.loc 1 24 0 is_stmt 1
-	nop
-third:			# a statement above the declaration, then one below
-	.loc 1 25 0 is_stmt 1
-	.loc 1 33 0 is_stmt 1
-	nop
-same:
-	.loc 1 42 0 is_stmt 1
-	nop
-end:
-	.section .debug_abbrev, "", @progbits
-	.uleb128 1, 0x11	# a unit: name, language, ranges, line table
-	.byte 1
-	.uleb128 0x03, 0x08, 0x13, 0x0b, 0x11, 0x01, 0x12, 0x07, 0x10, 0x17, 0, 0
-	.uleb128 2, 0x2e	# a function: name, file, line, range
-	.byte 0
-	.uleb128 0x03, 0x08, 0x3a, 0x0b, 0x3b, 0x0b, 0x11, 0x01, 0x12, 0x07, 0, 0
-	.uleb128 3, 0x2e	# a function without code
-	.byte 0
-	.uleb128 0x03, 0x08, 0x3a, 0x0b, 0x3b, 0x0b, 0, 0
-	.uleb128 4, 0x2e	# a declaration
-	.byte 0
-	.uleb128 0x03, 0x08, 0x3a, 0x0b, 0x3b, 0x0b, 0x3c, 0x19, 0, 0
-	.uleb128 0
-	.macro unit name, from, language=12
-	.4byte 2f - 1f
-1:	.2byte 4
-	.4byte 0
-	.byte 8
-	.uleb128 1
-	.asciz "\name"
-	.byte \language
-	.8byte \from, end - \from
-	.4byte .debug_line
-	.endm
-	.macro function name, line, from, size
-	.uleb128 2
-	.asciz "\name"
-	.byte 1, \line
-	.8byte \from, \size
-	.endm
-	.macro folded name, line, abbreviation=3
-	.uleb128 \abbreviation
-	.asciz "\name"
-	.byte 1, \line
-	.endm
-	.section .debug_info, "", @progbits
-	unit one.c, first
-	function first, 10, first, 1
-	function second, 20, second, 1
-	function third, 30, third, 1
-	function other, 40, same, 1
-	.byte 0
-2:
-	unit two.c, same
-	function same, 41, same, 1
-	folded lone, 51
-	folded twice, 52
-	folded twice, 53
-	folded declared, 54, 4
-	folded declared, 55
-	folded elsewhere, 56, 4
-	.byte 0
-2:
-	unit a/three.c, end
-	folded ambiguous, 61
-	.byte 0
-2:
-	unit b/three.c, end
-	folded ambiguous, 62
-	.byte 0
-2:
-	unit dir/four.S, end, 0x31
-	.byte 0
-2:
-	.section .debug_line, "", @progbits
-`
-
-// TestRowsAndUnits holds the choice between rows of one address, and between functions of one address.
-func TestRowsAndUnits(t *testing.T) {
-	dir := t.TempDir()
-	object := filepath.Join(dir, "rows.o")
-	cmd := exec.Command(need.Tool(t, "as"), "--64", "-o", object, "-")
-	cmd.Stdin = strings.NewReader(rowsAndUnits)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	f, err := elf.Open(object)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	d, err := dwarf.New(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := uint32(f.Section(".text"))
-	var targets []dwarf.Target
-	for i, name := range []string{"first", "second", "third", "same"} {
-		targets = append(targets, dwarf.Target{Name: name, Address: f.Address(text, uint64(i)), Size: 1})
-	}
-	nowhere := f.Address(text, 0x1000)
-	targets = append(targets,
-		dwarf.Target{Name: "lone.cold", Address: nowhere, Size: 1, File: "two.c"},
-		dwarf.Target{Name: "lone", Address: nowhere, Size: 1},
-		dwarf.Target{Name: "lone", Address: nowhere, Size: 1, File: "one.c"},
-		dwarf.Target{Name: "lone", Address: nowhere, Size: 1, File: "two.c", Data: true},
-		dwarf.Target{Name: "twice", Address: nowhere, Size: 1, File: "two.c"},
-		dwarf.Target{Name: "declared", Address: nowhere, Size: 1, File: "two.c"},
-		dwarf.Target{Name: "elsewhere", Address: nowhere, Size: 1, File: "two.c"},
-		dwarf.Target{Name: "ambiguous", Address: nowhere, Size: 1, File: "three.c"},
-		dwarf.Target{Name: "table", Address: nowhere, Size: 1, File: "four.S", Data: true},
-		dwarf.Target{Name: "same", Address: f.Address(text, 3), Size: 1, File: "one.c"},
-	)
-	got, err := d.Locate(context.Background(), targets)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []dwarf.Location{
-		{Method: dwarf.Subprogram, File: "one.c", Line: 10, Opening: 12, Unit: "one.c"},
-		{Method: dwarf.Subprogram, File: "one.c", Line: 20, Opening: 22, Unit: "one.c"},
-		{Method: dwarf.Subprogram, File: "one.c", Line: 30, Unit: "one.c"},
-		{Method: dwarf.Subprogram, File: "one.c", Line: 41, Opening: 42, Unit: "two.c"},
-		{Method: dwarf.ByName, File: "one.c", Line: 51, Unit: "two.c"},
-		{}, // under no file
-		{}, // under another file
-		{}, // data of C
-		{}, // two functions of one name
-		{Method: dwarf.ByName, File: "one.c", Line: 55, Unit: "two.c"},
-		{}, // declared only
-		{}, // two units of one name
-		{Method: dwarf.ByFile, File: "dir/four.S", Unit: "dir/four.S"},
-		{Method: dwarf.Subprogram, File: "one.c", Line: 41, Opening: 42, Unit: "two.c"}, // the address comes first
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

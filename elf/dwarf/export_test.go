@@ -1,0 +1,5 @@
+package dwarf
+
+// Work returns how much work was done so far: bytes of debug sections read, and comparisons with
+// targets.
+func (d *Data) Work() uint64 { return d.work }
