@@ -28,13 +28,13 @@ func fixtures(t testing.TB) []string {
 	return append(objects, linked...)
 }
 
-// fixtureName is CASE-TOOLCHAIN-ARCH of a fixture's path.
+// fixtureName returns CASE-TOOLCHAIN-ARCH of a fixture's path.
 func fixtureName(path string) string {
 	base := filepath.Base(path)
 	return strings.TrimSuffix(base, filepath.Ext(base))
 }
 
-// arch is the last part of a fixture's name.
+// arch returns the last part of a fixture's name.
 func arch(path string) string {
 	name := fixtureName(path)
 	return name[strings.LastIndexByte(name, '-')+1:]
@@ -61,7 +61,7 @@ func run(t testing.TB, tool string, args ...string) (stdout, stderr string, err 
 	return out.String(), errs.String(), err
 }
 
-// must runs a tool that has to succeed.
+// must runs a tool and fails the test if the tool fails.
 func must(t testing.TB, tool string, args ...string) string {
 	t.Helper()
 	out, errs, err := run(t, tool, args...)

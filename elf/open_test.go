@@ -20,7 +20,8 @@ import (
 	"kas/elf"
 )
 
-// TestOpenCompressed opens a module in every form that distributions ship: the same object each time.
+// TestOpenCompressed opens a module in every form that distributions ship. It is the same object
+// each time.
 func TestOpenCompressed(t *testing.T) {
 	const path = "testdata/ko-gcc-x86_64.o"
 	plain := open(t, path)
@@ -82,7 +83,8 @@ func TestOpenCompressed(t *testing.T) {
 	}
 }
 
-// checkFormatError opens a damaged file, reads all of it, and wants a FormatError of one line within size bytes.
+// checkFormatError opens a damaged file and reads all of it. The error must be a FormatError of one
+// line with an offset of at most size.
 func checkFormatError(t *testing.T, path, what string, size int64) {
 	t.Helper()
 	err := readAll(path)
@@ -97,8 +99,8 @@ func checkFormatError(t *testing.T, path, what string, size int64) {
 	}
 }
 
-// readAll reads an object as kas does: its headers, then every symbol, then it rewrites; mapped and table by table, which
-// must make no difference.
+// readAll reads an object as kas does: headers, symbols, rewriting. Open and OpenTables must give the
+// same result.
 func readAll(path string) error {
 	mapped, tables := readObject(elf.Open(path)), readObject(elf.OpenTables(path))
 	if fmt.Sprint(mapped) != fmt.Sprint(tables) {
@@ -137,7 +139,7 @@ func TestOpenMissing(t *testing.T) {
 	checkFormatError(t, dir, "a folder", 0)
 }
 
-// TestOpenTruncated cuts an object short of its section headers, which stand last.
+// TestOpenTruncated cuts off the end of an object, where the section headers are.
 func TestOpenTruncated(t *testing.T) {
 	for _, name := range []string{"groups-gcc-x86_64.o", "groups-clang-arm64.o", "addrsig-clang-arm.o", "asm-gcc-s390x.o"} {
 		data, err := os.ReadFile("testdata/" + name)
@@ -158,7 +160,7 @@ func TestOpenTruncated(t *testing.T) {
 	}
 }
 
-// damage writes into an object. Offsets are those of figures 4-3, 4-8 and 4-16 of the gABI, for ELF64.
+// damage changes an ELF64 object. Offsets are those of gABI figures 4-3, 4-8 and 4-16.
 type damage struct {
 	data                    []byte
 	symtab, strtab, reltext int // offsets of section headers
@@ -280,8 +282,8 @@ func TestOpenDamaged(t *testing.T) {
 	}
 }
 
-// TestSectionZero gives the null section a type and a place outside the file: looking up a section that is not there
-// must not read it.
+// TestSectionZero gives the null section a type and an offset outside the file. The look-up of a
+// section that does not exist must not read it.
 func TestSectionZero(t *testing.T) {
 	data, err := os.ReadFile("testdata/basic-gcc-x86_64.o")
 	if err != nil {

@@ -13,10 +13,10 @@ import (
 	"kas/elf"
 )
 
-// TestContentsPairs reads a section whose fields are differences of labels, and compares it with what a linker makes of
-// it: a difference is the same wherever the code ends up.
+// TestContentsPairs reads fields that are differences of labels and compares them with a linker's. A
+// difference does not depend on the address of the code.
 func TestContentsPairs(t *testing.T) {
-	// A field's bytes before, and the relocations that bring b and a into it.
+	// The bytes of a field, and the relocations for b and a.
 	type field struct{ bytes, toB, toA string }
 	for triple, fields := range map[string][]field{
 		"riscv64": {
@@ -60,8 +60,8 @@ func TestContentsPairs(t *testing.T) {
 	}
 }
 
-// TestContentsAbsolute reads fields with a relocation of each absolute type and compares it with the linker's; the
-// symbol is absolute, so that its value is no made-up address.
+// TestContentsAbsolute reads fields with a relocation of each absolute type and compares them with a
+// linker's. The symbol is absolute, so that no made-up address is involved.
 func TestContentsAbsolute(t *testing.T) {
 	for _, arch := range []string{"x86_64", "i386", "arm64", "arm", "s390x", "powerpc64le", "mips64"} {
 		t.Run(arch, func(t *testing.T) {
@@ -81,7 +81,7 @@ func TestContentsAbsolute(t *testing.T) {
 				t.Fatal(err)
 			}
 			must(t, gnu(arch)+"as", "-o", symbol, assembly)
-			// The same object with the symbol defined, still relocatable, and a finished link.
+			// The object with the symbol defined, once relocatable and once linked.
 			must(t, gnu(arch)+"ld", "-r", "-o", filepath.Join(dir, "r.o"), object, symbol)
 			must(t, gnu(arch)+"ld", "-e", "0", "-o", linked, object, symbol)
 			want, err := open(t, linked).Contents(".debug_fields")
@@ -113,7 +113,7 @@ func TestContentsAbsolute(t *testing.T) {
 	}
 }
 
-// TestContentsRelocatedTwice refuses two relocation sections for one debug section: no tool makes them.
+// TestContentsRelocatedTwice refuses two relocation sections for one debug section.
 func TestContentsRelocatedTwice(t *testing.T) {
 	data, err := os.ReadFile("testdata/basic-gcc-x86_64.o")
 	if err != nil {
@@ -131,7 +131,7 @@ func TestContentsRelocatedTwice(t *testing.T) {
 	}
 }
 
-// TestStrings reads what modpost and the compilers leave: .modinfo and .comment.
+// TestStrings reads .modinfo, which modpost writes, and .comment, which compilers write.
 func TestStrings(t *testing.T) {
 	dir := t.TempDir()
 	assembly, object := filepath.Join(dir, "a.s"), filepath.Join(dir, "a.o")
@@ -164,7 +164,7 @@ func TestStrings(t *testing.T) {
 	}
 }
 
-// TestBytes reads what symbols stand for and compares it with what objcopy takes out of the section.
+// TestBytes compares the bytes of symbols with those that objcopy extracts from the section.
 func TestBytes(t *testing.T) {
 	for _, path := range []string{"testdata/basic-gcc-x86_64.o", "testdata/thumb-gcc-arm.o", "testdata/relocs-gcc-x86_64.elf"} {
 		f := open(t, path)

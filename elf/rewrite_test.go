@@ -55,7 +55,7 @@ func TestRewriteNothing(t *testing.T) {
 	}
 }
 
-// TestRewriteLinked refuses what is not relocatable.
+// TestRewriteLinked refuses an object that is not relocatable.
 func TestRewriteLinked(t *testing.T) {
 	_, err := open(t, "testdata/icf-clang-x86_64.elf").Rewrite([]elf.Alias{{Original: 2, Name: "a"}})
 	var format *elf.FormatError
@@ -74,7 +74,8 @@ func TestRewriteUnknown(t *testing.T) {
 	}
 }
 
-// chooseAliases names the symbols whose renumbering is most easily got wrong. The names bear the separator of kas.
+// chooseAliases returns aliases of the symbols whose renumbering is most likely to go wrong. The names
+// contain the separator of kas.
 func chooseAliases(t testing.TB, path string) []elf.Alias {
 	t.Helper()
 	f := open(t, path)
@@ -98,7 +99,7 @@ func chooseAliases(t testing.TB, path string) []elf.Alias {
 		}
 	}
 	const local, global, object, function = 0, 1, 1, 2
-	// A linker may drop a label of the assembler, and its alias with it.
+	// A linker may drop a label of the assembler and its alias.
 	named := func(s *elf.Symbol) bool {
 		return s.Defined() && !s.Marker() && !f.MappingSymbol(s.Name) && !bytes.HasPrefix(s.Name, []byte(".L"))
 	}
@@ -108,8 +109,8 @@ func chooseAliases(t testing.TB, path string) []elf.Alias {
 	for _, id := range []elf.SymID{
 		first(local, function), first(global, function), first(local, object), first(global, object),
 		findSymbol(t, syms, syms.Locals-1, -1, named),           // the last local
-		findSymbol(t, syms, syms.Locals, 1, named),              // the first that is not
-		findSymbol(t, syms, elf.SymID(syms.Len()-1), -1, named), // the last of all
+		findSymbol(t, syms, syms.Locals, 1, named),              // the first global
+		findSymbol(t, syms, elf.SymID(syms.Len()-1), -1, named), // the last symbol
 	} {
 		if id != 0 {
 			add(id, 1+len(aliases)%2) // two aliases for every other one
@@ -118,12 +119,12 @@ func chooseAliases(t testing.TB, path string) []elf.Alias {
 	if len(aliases) < 2 {
 		t.Fatalf("%s: only %d aliases", path, len(aliases))
 	}
-	// The order of the request is not that of the table.
+	// The order of the aliases need not be that of the table.
 	slices.Reverse(aliases)
 	return aliases
 }
 
-// findSymbol returns the first symbol from id on that pleases, 0 if there is none.
+// findSymbol returns the first symbol from id on for which pleases is true, 0 if there is none.
 func findSymbol(t testing.TB, syms *elf.Symtab, id elf.SymID, step int, pleases func(*elf.Symbol) bool) elf.SymID {
 	t.Helper()
 	for ; id > 0 && int(id) < syms.Len(); id = elf.SymID(int(id) + step) {
@@ -138,7 +139,7 @@ func findSymbol(t testing.TB, syms *elf.Symtab, id elf.SymID, step int, pleases 
 	return 0
 }
 
-// TestRewrite adds aliases to every fixture and lets other tools judge the copy.
+// TestRewrite adds aliases to every fixture and checks the copy with other tools.
 func TestRewrite(t *testing.T) {
 	for _, path := range relocatable(t) {
 		t.Run(fixtureName(path), func(t *testing.T) {
@@ -168,7 +169,7 @@ func TestRewrite(t *testing.T) {
 	}
 }
 
-// inTableOrder puts aliases in the order they stand in, those of one original in the order given.
+// inTableOrder sorts aliases as in the table. Those of one original keep their order.
 func inTableOrder(aliases []elf.Alias) []elf.Alias {
 	sorted := slices.Clone(aliases)
 	sort.SliceStable(sorted, func(i, j int) bool { return sorted[i].Original < sorted[j].Original })
@@ -181,8 +182,9 @@ const (
 	shtSymtabShndx = 18
 )
 
-// compareSections reads both objects with the standard library: same headers but for what has to move, same bytes but
-// for the symbol table, its strings and what names symbols by index.
+// compareSections reads both objects with the standard library. The headers are the same, except what
+// has to move; the bytes are the same, except the symbol table, its strings and sections that name
+// symbols by index.
 func compareSections(t *testing.T, before, after []byte) {
 	t.Helper()
 	old, err := stdelf.NewFile(bytes.NewReader(before))
@@ -233,8 +235,8 @@ func compareSections(t *testing.T, before, after []byte) {
 	}
 }
 
-// compareReadelf compares all that readelf prints of both: symbols in order, relocations, groups and address-significant
-// symbols by the names they lead to, and warnings. Section headers are compareSections' own.
+// compareReadelf compares the whole output of readelf, except section headers: symbols in order,
+// warnings, and the symbol names of relocations, groups and address-significance tables.
 func compareReadelf(t *testing.T, path, copied string, aliases []elf.Alias) {
 	t.Helper()
 	before := readelf(t, "readelf", path)
@@ -242,7 +244,7 @@ func compareReadelf(t *testing.T, path, copied string, aliases []elf.Alias) {
 	if d := diff.Diff(before.comparable(nil), after.comparable(aliases)); d != "" {
 		t.Errorf("readelf (-before +after):\n%s", d)
 	}
-	// Each alias stands right after its original, as one more of its names: same value, size, type, bind, visibility
+	// An alias comes right after its original, with the same value, size, type, binding, visibility
 	// and section.
 	var want []string
 	for i, s := range before.symbols() {
@@ -272,8 +274,8 @@ func compareReadelf(t *testing.T, path, copied string, aliases []elf.Alias) {
 	}
 }
 
-// addrsigLinked says whether the object has address-significant symbols that mean something: ld.lld -r joins such
-// sections as they are and takes away their link to the symbol table.
+// addrsigLinked reports whether an address-significance table is linked to the symbol table. ld.lld -r
+// joins such sections without renumbering and removes the link.
 func addrsigLinked(t *testing.T, path string) bool {
 	t.Helper()
 	f, err := stdelf.Open(path)
@@ -284,7 +286,7 @@ func addrsigLinked(t *testing.T, path string) bool {
 	return slices.ContainsFunc(f.Sections, func(s *stdelf.Section) bool { return s.Type == shtLLVMAddrsig && s.Link != 0 })
 }
 
-// dump is what readelf prints of an object.
+// dump is the output of readelf for an object.
 type dump struct{ path, out, warnings string }
 
 func readelf(t *testing.T, tool, path string, args ...string) dump {
@@ -303,7 +305,7 @@ var (
 	header     = regexp.MustCompile(`^  \[[ 0-9]+\] `)
 )
 
-// comparable takes out what has to change: aliases, symbol indices, counts, offsets, section headers.
+// comparable removes what has to change: aliases, symbol indices, counts, offsets, section headers.
 func (d dump) comparable(aliases []elf.Alias) string {
 	var kept []string
 	for line := range strings.Lines(d.out + strings.ReplaceAll(d.warnings, d.path, "OBJECT")) {
@@ -316,7 +318,7 @@ func (d dump) comparable(aliases []elf.Alias) string {
 		line = symbolLine.ReplaceAllString(line, "")
 		line = relocLine.ReplaceAllString(line, "$1 ")
 		line = counted.ReplaceAllString(line, "")
-		for _, a := range aliases { // the unwind tables of arm name an address by whichever symbol is found
+		for _, a := range aliases { // readelf names addresses in arm's unwind tables by any symbol there
 			original, _, _ := strings.Cut(a.Name, "@")
 			line = strings.ReplaceAll(line, "<"+a.Name+">", "<"+original+">")
 		}
@@ -325,7 +327,7 @@ func (d dump) comparable(aliases []elf.Alias) string {
 	return strings.Join(kept, "\n")
 }
 
-// symbolText is a line of the symbol table without its number: the name, and what stands before it.
+// symbolText is a line of the symbol table without its number: the name, and the text before it.
 type symbolText struct{ text, name string }
 
 func (d dump) symbols() []symbolText {
@@ -336,7 +338,7 @@ func (d dump) symbols() []symbolText {
 			continue
 		}
 		line = symbolLine.ReplaceAllString(line, "")
-		// The name follows the section, which follows the visibility and what else st_other says.
+		// The order is visibility, other bits of st_other, section, name.
 		at := symbolSection.FindStringIndex(line)
 		if at == nil {
 			continue // the list of address-significant symbols
@@ -348,7 +350,7 @@ func (d dump) symbols() []symbolText {
 
 var symbolSection = regexp.MustCompile(`^\S+ +\S+ +\S+ +\S+ +\S+( \[.*\])? +(UND|ABS|COM|\d+) `)
 
-// emulation is what GNU ld needs to be told where one program links for several machines.
+// emulation returns the arguments of a GNU ld that links for several machines.
 func emulation(arch string) []string {
 	switch arch {
 	case "mips":
@@ -361,10 +363,10 @@ func emulation(arch string) []string {
 	return nil
 }
 
-// linkers are the programs that link an architecture, with their arguments.
+// linkers returns the linkers for a fixture, with their arguments.
 func linkers(path string) [][]string {
 	var all [][]string
-	if arch(path) != "loongarch64" { // no GNU ld here
+	if arch(path) != "loongarch64" { // Debian has no GNU ld for it
 		all = append(all, append([]string{gnu(arch(path)) + "ld"}, emulation(arch(path))...))
 	}
 	if strings.Contains(path, "-clang-") {
@@ -373,7 +375,7 @@ func linkers(path string) [][]string {
 	return all
 }
 
-// compareLinked links both objects with ld -r, as a module is finished: the results differ by the aliases alone.
+// compareLinked links both objects with ld -r, like a module. The results differ only by the aliases.
 func compareLinked(t *testing.T, path, copied string, aliases []elf.Alias) {
 	t.Helper()
 	for _, ld := range linkers(path) {
@@ -400,7 +402,7 @@ func compareLinked(t *testing.T, path, copied string, aliases []elf.Alias) {
 				t.Errorf("%s loses alias %s", ld[0], a.Name)
 				continue
 			}
-			// GNU ld puts global and weak symbols in the order of its hash table, whatever order they came in.
+			// GNU ld sorts global and weak symbols by its hash table.
 			from := symbols[:i]
 			if ld[0] != "ld.lld-19" && !strings.Contains(symbols[i].text, " LOCAL ") {
 				from = symbols
@@ -412,14 +414,14 @@ func compareLinked(t *testing.T, path, copied string, aliases []elf.Alias) {
 	}
 }
 
-// sorted puts the lines of a dump in order: a linker may place a symbol anywhere.
+// sorted sorts the lines of a dump: a linker may put a symbol anywhere.
 func sorted(out string) string {
 	lines := strings.Split(out, "\n")
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
 }
 
-// compareStripped takes the aliases out again with objcopy: what is left is what objcopy makes of the original.
+// compareStripped removes the aliases with objcopy. The result is what objcopy makes of the original.
 func compareStripped(t *testing.T, path, copied string, aliases []elf.Alias) {
 	t.Helper()
 	dir := t.TempDir()
@@ -436,7 +438,8 @@ func compareStripped(t *testing.T, path, copied string, aliases []elf.Alias) {
 		objcopy = "llvm-objcopy-19"
 	}
 	before, after := filepath.Join(dir, "before.o"), filepath.Join(dir, "after.o")
-	// llvm-objcopy unlinks these sections from a symbol table that it changes; compareReadelf has compared them.
+	// llvm-objcopy unlinks these sections when it changes the symbol table. compareReadelf compares
+	// them.
 	const addrsig, callGraph = "--remove-section=.llvm_addrsig", "--remove-section=.llvm.call-graph-profile"
 	must(t, objcopy, addrsig, callGraph, path, before)
 	must(t, objcopy, addrsig, callGraph, "--strip-symbols="+list, copied, after)
@@ -454,7 +457,7 @@ func compareStripped(t *testing.T, path, copied string, aliases []elf.Alias) {
 	}
 }
 
-// compareLint holds eu-elflint to the complaints it had about the original.
+// compareLint runs eu-elflint, which must complain about nothing but what the original has.
 func compareLint(t *testing.T, path, copied string) {
 	t.Helper()
 	number := regexp.MustCompile(`\d+`)
@@ -474,7 +477,8 @@ func compareLint(t *testing.T, path, copied string) {
 	}
 }
 
-// TestRewriteSigned drops a signature that would not hold any more; a copy without aliases keeps it.
+// TestRewriteSigned drops a signature, which would not match any more. A copy without aliases keeps
+// it.
 func TestRewriteSigned(t *testing.T) {
 	const path = "testdata/ko-gcc-x86_64.o"
 	object, err := os.ReadFile(path)
@@ -496,7 +500,7 @@ func TestRewriteSigned(t *testing.T) {
 	}
 }
 
-// TestManySections reads and rewrites an object with more sections than a symbol's 16-bit field can number.
+// TestManySections reads and rewrites an object with more sections than st_shndx can number.
 func TestManySections(t *testing.T) {
 	const count = 66000
 	var source strings.Builder
@@ -536,7 +540,7 @@ func TestManySections(t *testing.T) {
 		}
 		named[string(s.Name)] = id
 	}
-	// Sections below, among and above the reserved numbers; symbols in none.
+	// Sections below, among and above the reserved numbers, and symbols without a section.
 	var aliases []elf.Alias
 	for _, name := range []string{"g33000", "f65999", "f7", "f65272", "f65512", "f65513", "absolute", "g0", "common"} {
 		aliases = append(aliases, elf.Alias{Original: named[name], Name: name + "@alias"})
@@ -553,7 +557,7 @@ func TestManySections(t *testing.T) {
 	must(t, "ld", "-r", "-o", filepath.Join(dir, "linked.o"), copied)
 }
 
-// rangeCopier copies ranges of the original, as the writer of modules does with a system call.
+// rangeCopier copies ranges of the original, as pipeline does with a system call.
 type rangeCopier struct {
 	bytes.Buffer
 	ranges int
@@ -563,7 +567,7 @@ func (c *rangeCopier) CopyRange(fd int, offset, size int64) error {
 	return c.CopyEdited(fd, offset, size, 1, func([]byte, uint64) error { return nil })
 }
 
-// CopyEdited edits a few units at a time, so that most sections take several calls.
+// CopyEdited edits a few units at a time, so that most sections need several calls.
 func (c *rangeCopier) CopyEdited(fd int, offset, size int64, unit int, change func([]byte, uint64) error) error {
 	c.ranges++
 	for size > 0 {
@@ -580,8 +584,8 @@ func (c *rangeCopier) CopyEdited(fd int, offset, size int64, unit int, change fu
 	return nil
 }
 
-// checkCopied writes a plan to a Copier: the same bytes, with long ranges copied where the object is a file, but not
-// where it is memory only.
+// checkCopied writes a plan to a Copier. The bytes are the same; ranges are copied only if the object
+// is a file.
 func checkCopied(t *testing.T, path string, original []byte, aliases []elf.Alias, want []byte) {
 	t.Helper()
 	memory, err := elf.New(original)
@@ -611,7 +615,7 @@ func checkCopied(t *testing.T, path string, original []byte, aliases []elf.Alias
 	}
 }
 
-// TestRewriteAlignment does not pad to an alignment that the original did not have.
+// TestRewriteAlignment does not pad to an alignment that the original does not have.
 func TestRewriteAlignment(t *testing.T) {
 	object, err := os.ReadFile("testdata/basic-gcc-x86_64.o")
 	if err != nil {
@@ -623,7 +627,7 @@ func TestRewriteAlignment(t *testing.T) {
 	}
 	shoff := binary.LittleEndian.Uint64(object[40:])
 	for i, s := range headers.Sections {
-		if s.Name == ".shstrtab" { // behind what grows
+		if s.Name == ".shstrtab" { // after the sections that grow
 			binary.LittleEndian.PutUint64(object[shoff+uint64(i)*64+48:], 1<<40)
 		}
 	}

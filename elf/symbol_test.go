@@ -15,7 +15,7 @@ import (
 	"kas/elf"
 )
 
-// TestSymtab compares every symbol table with what readelf -sW printed of it.
+// TestSymtab compares every symbol table with the output of readelf -sW.
 func TestSymtab(t *testing.T) {
 	for _, path := range fixtures(t) {
 		t.Run(fixtureName(path), func(t *testing.T) {
@@ -92,10 +92,10 @@ func sectionIndex(n uint32) string {
 	return fmt.Sprint(n)
 }
 
-// gnu is the prefix of the GNU binutils that know an architecture.
+// gnu returns the prefix of the GNU binutils for an architecture.
 func gnu(arch string) string {
 	switch arch {
-	case "x86_64", "loongarch64": // Debian has no binutils for loongarch: those of the machine read its ELF files
+	case "x86_64", "loongarch64": // Debian has none for loongarch, but the native ones read it
 		return ""
 	case "i386":
 		return "i686-linux-gnu-"
@@ -111,7 +111,7 @@ func gnu(arch string) string {
 	return arch + "-linux-gnu-"
 }
 
-// TestNM compares letters, addresses, omissions and, with the order nm sorts in, the whole output of nm -n.
+// TestNM compares the whole output with nm -n: letters, addresses, omissions and order.
 func TestNM(t *testing.T) {
 	for _, path := range fixtures(t) {
 		t.Run(fixtureName(path), func(t *testing.T) {
@@ -129,7 +129,7 @@ func compareNM(t *testing.T, path, tools string) {
 	}
 }
 
-// nmList prints what nm -n does.
+// nmList prints the symbols as nm -n does.
 func nmList(t *testing.T, f *elf.File) string {
 	t.Helper()
 	syms, err := f.Symtab()
@@ -172,8 +172,8 @@ func nmList(t *testing.T, f *elf.File) string {
 	return b.String()
 }
 
-// letters is a symbol of every kind that nm has a letter for, in sections of every kind. Its syntax is common to all
-// assemblers of GNU binutils.
+// letters has a symbol of every kind for which nm has a letter, in sections of every kind. Every
+// assembler of GNU binutils accepts it.
 const letters = `
 	.text
 	.globl global_text
@@ -251,9 +251,9 @@ init:	.long 0
 	.dc.a undefined, weak_undefined, weak_undefined_object
 `
 
-// TestNMLetters compares with nm what compilers seldom make.
+// TestNMLetters compares symbols that compilers seldom make with nm.
 func TestNMLetters(t *testing.T) {
-	marks := map[string]string{ // names that some machines' nm leaves out
+	marks := map[string]string{ // names that nm omits for some machines
 		"arm":     "$a $b $d $t $z $a.1 $ax $1 $",
 		"arm64":   "$x $d $m $f $p $x.1 $xa $b $",
 		"riscv64": "$x $d $xrv64i $d1 $b .L1 ..x _.L_x .Lx L0 Lx",
@@ -289,7 +289,7 @@ func TestNMLetters(t *testing.T) {
 	}
 }
 
-// TestNMUnnamed takes the name of the last symbol away: nm of riscv leaves it out, others do not.
+// TestNMUnnamed removes the name of the last symbol. nm omits such a symbol for riscv only.
 func TestNMUnnamed(t *testing.T) {
 	for _, name := range []string{"basic-gcc-x86_64", "basic-gcc-riscv64", "basic-gcc-mips64"} {
 		t.Run(name, func(t *testing.T) {

@@ -14,16 +14,16 @@ import (
 	"kas/elf/dwarf"
 )
 
-// TestDamaged changes single fields of a finished link, where no relocation stands in the way. What is damaged is
-// refused or leaves functions without a file; it is never taken for another place.
+// TestDamaged changes single fields of a linked object, which has no relocations. The object is
+// refused, or functions have no file; no function gets a wrong location.
 func TestDamaged(t *testing.T) {
 	const (
 		refused  = "refused"  // a FormatError
 		nowhere  = "nowhere"  // no function has a file
-		located  = "located"  // does not matter
-		survived = "survived" // whatever else
+		located  = "located"  // the damage does not matter
+		survived = "survived" // anything but a crash
 	)
-	// Offsets of fields as llvm-dwarfdump -v shows them.
+	// Offsets of fields are from llvm-dwarfdump -v.
 	for _, test := range []struct {
 		what, section string
 		at            int
@@ -53,9 +53,9 @@ func TestDamaged(t *testing.T) {
 		{"line table outside", ".debug_info", 21, "\x00\x00\x00\x01", nowhere},
 		{"line table nowhere", ".debug_info", 21, "\xff\xff\xff\xff", nowhere},
 		{"line table in the middle of the other", ".debug_info", 21, "\x05", nowhere},
-		{"range list unknown", ".debug_info", 34, "\x7f", survived},              // the file symbol still tells
-		{"addresses outside", ".debug_info", 35, "\xff\xff\xff\xff", survived},   // the file symbol still tells
-		{"range lists outside", ".debug_info", 39, "\xff\xff\xff\xff", survived}, // likewise
+		{"range list unknown", ".debug_info", 34, "\x7f", survived},              // found by the file symbol
+		{"addresses outside", ".debug_info", 35, "\xff\xff\xff\xff", survived},   // found by the file symbol
+		{"range lists outside", ".debug_info", 39, "\xff\xff\xff\xff", survived}, // found by the file symbol
 		{"abbreviation of a function unknown", ".debug_info", 0x2f, "\x63", refused},
 		{"abbreviation that never ends", ".debug_info", 0x2f, strings.Repeat("\x80", 0x9c-0x2f), refused},
 		{"address index", ".debug_info", 0x30, "\x7f", survived},
@@ -77,7 +77,7 @@ func TestDamaged(t *testing.T) {
 		{"opcode base past the end", ".debug_line", 17, "\xff", nowhere},
 		{"folder form unknown", ".debug_line", 32, "\x7e", nowhere},
 		{"folders past the end", ".debug_line", 33, "\x7f", nowhere},
-		// One content type of a form without bytes, and more entries than memory holds.
+		// One content type with a form without bytes, and more entries than fit in memory.
 		{"endless files of no size", ".debug_line", 30, "\x01\x01\x19\xff\xff\xff\xff\xff\xff\xff\xff\x7f", nowhere},
 		{"folder name outside", ".debug_line", 34, "\xff\xff\xff\xff", survived},
 		{"extended opcode past the end", ".debug_line", 0x46, "\x7f", located},
@@ -104,7 +104,7 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
-// locateFunctions returns the locations that name a file.
+// locateFunctions returns the locations that have a file.
 func locateFunctions(data []byte) ([]dwarf.Location, error) {
 	f, err := elf.New(data)
 	if err != nil {
@@ -128,7 +128,7 @@ func locateFunctions(data []byte) ([]dwarf.Location, error) {
 	return named, err
 }
 
-// offset is where a section stands in the file.
+// offset returns the file offset of a section.
 func offset(t *testing.T, data []byte, section string) int {
 	t.Helper()
 	return int(header(t, data, section).Offset)
@@ -147,7 +147,8 @@ func header(t *testing.T, data []byte, section string) *stdelf.Section {
 	return s
 }
 
-// TestDamagedEverywhere spoils the debug sections of objects of every kind, and their relocations, byte by byte.
+// TestDamagedEverywhere damages the debug sections of objects of every kind, and their relocations,
+// byte by byte.
 func TestDamagedEverywhere(t *testing.T) {
 	for _, name := range []string{
 		"basic-gcc-x86_64.o", "dwarf4-gcc-s390x.o", "basic-clang-x86_64.o", "basic-gcc-riscv64.o", "basic-clang-loongarch64.o",
@@ -163,7 +164,7 @@ func TestDamagedEverywhere(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			const step = 5 // prime to the sizes of fields
+			const step = 5 // coprime to the sizes of fields
 			for _, s := range headers.Sections {
 				if !strings.Contains(s.Name, ".debug_") {
 					continue
@@ -189,7 +190,8 @@ func TestDamagedEverywhere(t *testing.T) {
 	}
 }
 
-// TestDamagedCompression wants an error for what cannot be decompressed, and no memory for what it claims to become.
+// TestDamagedCompression wants an error for a section that cannot be decompressed, and no memory for
+// the size that it claims.
 func TestDamagedCompression(t *testing.T) {
 	for _, name := range []string{"zlib-gcc-x86_64.o", "zstd-gcc-x86_64.o", "zlib-gcc-s390x.o", "zlib-gcc-i386.o"} {
 		original, err := os.ReadFile("../testdata/" + name)

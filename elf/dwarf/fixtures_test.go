@@ -9,7 +9,7 @@ import (
 	"kas/elf/dwarf"
 )
 
-// fixtures returns the objects of elf's testdata, sorted.
+// fixtures returns the objects in the testdata of package elf, sorted.
 func fixtures(t testing.TB) []string {
 	t.Helper()
 	objects, err := filepath.Glob("../testdata/*.o")
@@ -26,7 +26,8 @@ func fixtures(t testing.TB) []string {
 	return append(objects, linked...)
 }
 
-// symbolTargets makes a target of every function and variable of the symbol table, but for labels of the assembler.
+// symbolTargets returns a target for every function and variable of the symbol table, except labels
+// of the assembler.
 func symbolTargets(f *elf.File) ([]dwarf.Target, []elf.Symbol, error) {
 	syms, err := f.Symtab()
 	if err != nil {
@@ -44,7 +45,7 @@ func symbolTargets(f *elf.File) ([]dwarf.Target, []elf.Symbol, error) {
 			file = string(s.Name)
 		}
 		if s.Bind() != 0 {
-			file = "" // only local symbols stand under one
+			file = "" // only local symbols have one
 		}
 		if len(s.Name) == 0 || !s.Defined() || !f.Sections[s.Section].Alloc() || s.Marker() || !f.NMListed(&s) || bytes.HasPrefix(s.Name, []byte(".L")) {
 			continue

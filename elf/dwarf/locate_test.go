@@ -19,19 +19,19 @@ import (
 	"kas/elf/dwarf"
 )
 
-// different says where the listing of a fixture cannot equal its decl.txt, and why.
+// different lists the fixtures whose listing cannot equal decl.txt.
 var different = map[string]struct {
 	why     string
-	shift   uint64   // how far before its code a function's symbol stands
-	without []string // functions that have no symbol at their code
-	with    []string // lines of symbols that have no code of their own
+	shift   uint64   // from a function's symbol to its code
+	without []string // functions without a symbol at their code
+	with    []string // lines of symbols without code of their own
 }{
 	"callops-gcc-arm64": {
-		why:   "two patchable instructions stand between symbol and low_pc",
+		why:   "two patchable instructions are between symbol and low_pc",
 		shift: 8,
 	},
 	"basic-clang-powerpc64": {
-		why:     "ELFv1: symbols of functions stand at their descriptors in .opd",
+		why:     "ELFv1: symbols of functions are at their descriptors in .opd",
 		without: []string{"name_show", "type_show", "init_module", "driver_exit"},
 	},
 	"icf-clang-x86_64": {
@@ -40,7 +40,8 @@ var different = map[string]struct {
 	},
 }
 
-// TestLocate locates every symbol of every fixture and compares the listing with decl.txt, which llvm-dwarfdump told.
+// TestLocate locates every symbol of every fixture and compares the listing with decl.txt, which is
+// made with llvm-dwarfdump.
 func TestLocate(t *testing.T) {
 	for _, fixture := range fixtures(t) {
 		name := strings.TrimSuffix(filepath.Base(fixture), filepath.Ext(fixture))
@@ -63,7 +64,7 @@ func TestLocate(t *testing.T) {
 	}
 }
 
-// locations prints what is located of a fixture as decl.txt does, sorted.
+// locations returns the located symbols of a fixture as lines of decl.txt, sorted.
 func locations(t testing.TB, fixture string, shift uint64) []string {
 	t.Helper()
 	f, err := elf.Open(fixture)
@@ -91,7 +92,7 @@ func locations(t testing.TB, fixture string, shift uint64) []string {
 		if l.Method == dwarf.None {
 			continue
 		}
-		// The suffixes of clones, fragments and link-time optimization are the symbol's, not the source's.
+		// The source does not have the suffixes of clones, fragments and link-time optimization.
 		name, _, _ := strings.Cut(targets[i].Name, ".")
 		absolute := func(p string) string {
 			if path.IsAbs(p) {
@@ -99,24 +100,24 @@ func locations(t testing.TB, fixture string, shift uint64) []string {
 			}
 			return path.Join(l.CompDir, p)
 		}
-		place := fmt.Sprintf("%s %x", f.Sections[symbols[i].Section].Name, f.CodeAddress(&symbols[i])+shift)
+		at := fmt.Sprintf("%s %x", f.Sections[symbols[i].Section].Name, f.CodeAddress(&symbols[i])+shift)
 		if fragment := strings.Contains(targets[i].Name, ".cold"); fragment != (l.Method == dwarf.Fragment) {
 			t.Errorf("%s is located as %d", targets[i].Name, l.Method)
 		}
 		line, opening := l.Line, max(l.Opening, l.Line)
 		switch l.Method {
 		case dwarf.Variable:
-			place = "- -"
+			at = "- -"
 		case dwarf.LineRow:
-			line = 0 // the line is the row's
+			line = 0 // it is the line of a row, not of a declaration
 		}
-		lines = append(lines, fmt.Sprintf("%s %s %d %s %s %d", name, absolute(l.File), line, absolute(l.Unit), place, opening))
+		lines = append(lines, fmt.Sprintf("%s %s %d %s %s %d", name, absolute(l.File), line, absolute(l.Unit), at, opening))
 	}
 	slices.Sort(lines)
 	return lines
 }
 
-// TestLocateAlone locates each symbol on its own: what is skipped on the way to one must not change what is found.
+// TestLocateAlone locates each symbol alone. The location must not depend on what is skipped.
 func TestLocateAlone(t *testing.T) {
 	for _, fixture := range fixtures(t) {
 		f, err := elf.Open(fixture)
@@ -168,8 +169,8 @@ func TestLocateCanceled(t *testing.T) {
 	}
 }
 
-// TestOwner makes targets that no compiler would, between name_show (declared in line 22, at 0 in .text) and type_show
-// (line 30, at 0x20).
+// TestOwner locates symbols that no compiler makes, around name_show (line 22, at 0 in .text) and
+// type_show (line 30, at 0x20).
 func TestOwner(t *testing.T) {
 	f, err := elf.Open("../testdata/basic-gcc-x86_64.o")
 	if err != nil {
@@ -189,16 +190,16 @@ func TestOwner(t *testing.T) {
 		{"name_show", 0, 29, 22},
 		{"name_show", 0, 0, 22},
 		{"alias", 0, 29, 22},
-		{"type_show", 0, 0x43, 22},                  // what begins at its own address owns it
-		{"type_show", 0x18, 0x10, 30},               // what begins later must bear its name,
-		{"type_show.constprop.0.isra.0", 8, 40, 30}, // but for suffixes
+		{"type_show", 0, 0x43, 22},                  // the function at its address owns it
+		{"type_show", 0x18, 0x10, 30},               // a later function must have its name,
+		{"type_show.constprop.0.isra.0", 8, 40, 30}, // apart from suffixes
 		{"type_show", 0x18, 8, 0},
 		{"type_show", 0x18, 9, 30},
 		{"type_show", 0x18, 0, 0},
 		{"other", 0x18, 0x10, 0},
 		{"type_sho", 0x18, 0x10, 0},
 		{"type_show2", 0x18, 0x10, 0},
-		{"name_show", 1, 28, 0}, // the middle of a function is not its beginning
+		{"name_show", 1, 28, 0}, // no function begins in it
 		{"name_show", 0x1000, 29, 0},
 		{"type_show", 8, ^uint64(0), 30},
 	} {
@@ -212,7 +213,8 @@ func TestOwner(t *testing.T) {
 	}
 }
 
-// TestUnsortedRelocations turns the relocations of the debug sections around: the gABI asks for no order.
+// TestUnsortedRelocations reverses the relocations of debug sections. The gABI does not ask for an
+// order.
 func TestUnsortedRelocations(t *testing.T) {
 	for _, name := range []string{"basic-gcc-x86_64", "basic-gcc-i386", "dwarf4-gcc-s390x", "ko-gcc-mips64", "basic-clang-x86_64"} {
 		data, err := os.ReadFile("../testdata/" + name + ".o")
