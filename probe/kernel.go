@@ -113,9 +113,6 @@ func readVmlinux(path string) (*Kernel, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	k := &Kernel{Path: path, BuildID: f.BuildID()}
-	if table == nil {
-		return nil, fmt.Errorf("%s: no symbols: it was stripped", path)
-	}
 	for i := range table.Len() {
 		s, err := table.At(elf.SymID(i))
 		if err != nil {

@@ -193,14 +193,21 @@ func TestUnsortedList(t *testing.T) {
 
 // TestFindFullLTO checks that a name is not unique if LTO made another symbol of it with a suffix.
 func TestFindFullLTO(t *testing.T) {
-	records := append(lab(), function("alone.7", "vmlinux", ".text", text+0x6000, "", "", 0))
-	for lto, want := range map[string]string{
-		"": "alone 0 unchecked", "none": "alone 0 unchecked", "full": "_text+0x40 0 unchecked",
+	const drv = "drivers/lab/lab-drv.ko"
+	records := append(lab(),
+		function("alone.7", "vmlinux", ".text", text+0x6000, "", "", 0),
+		function("between.7", drv, ".text", 0x100, "", "", 0))
+	for _, c := range []struct{ lto, pattern, want string }{
+		{"", "alone", "alone 0 unchecked"},
+		{"none", "alone", "alone 0 unchecked"},
+		{"full", "alone", "_text+0x40 0 unchecked"},
+		{"none", "between", "lab_drv:between 0 unchecked"},
+		{"full", "between", "lab_drv:name_show+0x40 0 unchecked"},
 	} {
 		h := header
-		h.LTO = lto
-		if got := answer(book(t, h, records), "alone", nil); got != want {
-			t.Errorf("LTO %q: %s, want %s", lto, got, want)
+		h.LTO = c.lto
+		if got := answer(book(t, h, records), c.pattern, nil); got != c.want {
+			t.Errorf("LTO %q, %s: %s, want %s", c.lto, c.pattern, got, c.want)
 		}
 	}
 }
@@ -343,6 +350,10 @@ func TestContradictions(t *testing.T) {
 			"ffffffffc0000060 t between\t[lab_drv]\nffffffffc0000068 t between\t[lab_drv]",
 			"! kallsyms has 2 functions between in module lab_drv, the registry has 1: " +
 				"not the same build of the module"},
+		{"a module with data of the name", "between",
+			"ffffffffc0000060 t between\t[lab_drv]",
+			"ffffffffc0000060 t between\t[lab_drv]\nffffffffc0003000 d between\t[lab_drv]",
+			"lab_drv:name_show+0x40 1 ffffffffc0000060"},
 		{"a module without the symbol", "leave", "ffffffffc0001000 t leave\t[lab_drv]\n", "",
 			"! kallsyms has 0 functions leave in module lab_drv, the registry has 1: " +
 				"not the same build of the module"},

@@ -131,6 +131,38 @@ func TestTextSkipped(t *testing.T) {
 	if !strings.Contains(b.String(), "1,234,567") {
 		t.Errorf("no counts:\n%s", &b)
 	}
+	b.Reset()
+	if err := JSON(&b, r, 0); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(b.String(), `"unchanged": true`) {
+		t.Errorf("not unchanged:\n%s", &b)
+	}
+}
+
+// TestTextOrder checks the order of stages that only some builds ran, and of reasons that are
+// equally frequent.
+func TestTextOrder(t *testing.T) {
+	r := sample()
+	r.Builds[0], r.Builds[2] = r.Builds[2], r.Builds[0] // the build without emit comes first
+	for i, b := range r.Builds {
+		b.Stats.Unaliased = nil
+		if i == 1 {
+			b.Stats.Unaliased = map[string]int{"d": 1, "b": 1, "a": 1, "e": 2, "c": 1}
+		}
+	}
+	var b bytes.Buffer
+	if err := Text(&b, r, 0); err != nil {
+		t.Fatal(err)
+	}
+	words := strings.Join(strings.Fields(b.String()), " ")
+	for _, want := range []string{
+		"2 e 1 a 1 b 1 c 1 d", "seconds scan dedupe normalize resolve emit stats",
+	} {
+		if !strings.Contains(words, want) {
+			t.Errorf("no %q in\n%s", want, &b)
+		}
+	}
 }
 
 func TestProof(t *testing.T) {
