@@ -143,8 +143,8 @@ func (l *loader) findFiles(p *Plan, b *Build, paths buildPaths) (absent bool) {
 				err = fmt.Errorf("nothing matches %s", e.pattern)
 			}
 			if paths.optional {
-				err = fmt.Errorf("%w; an optional build is skipped only if none of its files exists",
-					err)
+				const only = "; an optional build is skipped only if none of its files exists"
+				err = fmt.Errorf("%w"+only, err)
 			}
 		}
 		if err != nil {

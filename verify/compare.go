@@ -97,8 +97,13 @@ func (c *comparison) grows(i int) bool {
 // differ so much that symbol indices cannot be mapped.
 func (c *comparison) symbols(aliasOf func(int) string) bool {
 	o, e := c.o, c.e
-	if e.symtab != o.symtab || e.shndx != o.shndx {
+	if e.symtab != o.symtab {
 		c.add("the symbol table is section %d, in the original %d", e.symtab, o.symtab)
+		return false
+	}
+	if e.shndx != o.shndx {
+		c.add("the extended section indices of the symbol table are section %d, in the original %d",
+			e.shndx, o.shndx)
 		return false
 	}
 	c.moved = make([]uint32, len(o.symbols), len(o.symbols)+1)

@@ -115,6 +115,13 @@ func TestBrokenModule(t *testing.T) {
 		{"profile, caller", poke(inSection(".profile", 16), flip), ".profile: edge 1 differs"},
 		{"profile, callee", poke(inSection(".profile", 16+4), flip), ".profile: edge 1 differs"},
 		{"profile, weight", poke(inSection(".profile", 16+8), flip), ".profile: edge 1 differs"},
+		{"relocation missing", poke(header(".rela.text", 32), func(b []byte) { b[0] -= 24 }),
+			"bytes of relocations, its original has"},
+		{"profile entry missing", poke(header(".profile", 32), func(b []byte) { b[0] -= 16 }),
+			".profile: 128 bytes, its original has 144"},
+		{"address significance missing",
+			poke(header(".llvm_addrsig", 32), func(b []byte) { b[0]-- }),
+			".llvm_addrsig: entry 8 is missing or damaged"},
 		{"string table content", poke(inSection(".strtab", 3), flip),
 			".strtab: does not begin with the bytes of its original"},
 		{"added symbol at the end", func(t *testing.T, e *emission) {
@@ -123,7 +130,7 @@ func TestBrokenModule(t *testing.T) {
 				return slices.Insert(l, 5, "arch_hook\tdrivers/a.ko\t.text\t60\tW\tnever")
 			})
 			e.module(t, func(data []byte, m *image) []byte {
-				// The alias becomes the last symbol, and _printk, which follows it, the last but one.
+				// Swap the alias with the last symbol, _printk.
 				at := m.entry("arch_hook@drivers_a_c_44")
 				x := slices.Clone(data[at : at+24])
 				copy(data[at:], data[at+24:at+48])
@@ -217,6 +224,30 @@ func TestBroken32(t *testing.T) {
 	}
 }
 
+// TestShndxUnlinked: without its sh_link, nothing is known about the extended section indices.
+func TestShndxUnlinked(t *testing.T) {
+	l := layouts[0]
+	data := l.object(elf.ET_REL, members()[3].symbols) // no symbol needs an extended index
+	o, err := parse(slices.Clone(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shndx := data[int(o.shoff)+64*o.find(".symtab_shndx"):]
+	l.order.PutUint64(shndx[32:], 0) // sh_size
+	l.order.PutUint32(shndx[40:], 0) // sh_link
+	e, err := parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &problems{}
+	compare(p, o, e, func(int) string { return "" }, &Summary{})
+	const want = "the extended section indices of the symbol table are section 0, " +
+		"in the original 10"
+	if !slices.Contains(p.list, want) {
+		t.Errorf("%q", p.list)
+	}
+}
+
 // TestExtendedNumbering parses a file whose number of sections and string table index are in
 // section header 0, as the gABI requires for more than 65,279 sections.
 func TestExtendedNumbering(t *testing.T) {
@@ -297,6 +328,26 @@ func TestVisible(t *testing.T) {
 		m.machine = c.machine
 		if got := visible(m, &c.s); got != c.want {
 			t.Errorf("machine %d, %+v: %t", c.machine, c.s, got)
+		}
+	}
+}
+
+// TestListed: nm hides the assembler's labels on mips, and on architectures that describe
+// differences by pairs of relocations, which keep such labels in objects.
+func TestListed(t *testing.T) {
+	for _, c := range []struct {
+		machine uint16
+		name    string
+		want    bool
+	}{
+		{62, ".L1", true}, {62, "", true},
+		{emMIPS, ".L1", false}, {emMIPS, "f", true}, {emMIPS, "", true},
+		{emRISCV, ".L1", false}, {emRISCV, "f", true}, {emRISCV, "", false},
+		{emLoong, ".L1", false}, {emLoong, "f", true}, {emLoong, "", false},
+	} {
+		m := &image{machine: c.machine}
+		if got := listed(m, &symbol{name: c.name}); got != c.want {
+			t.Errorf("machine %d, %q: %t", c.machine, c.name, got)
 		}
 	}
 }

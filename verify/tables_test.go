@@ -29,6 +29,8 @@ func TestBrokenTables(t *testing.T) {
 		{"row twice", edited("aliases.tsv", double(alias)),
 			`no symbol "name_show" at .text+0x10, or one row too many`},
 		{"row missing", edited("aliases.tsv", drop(alias)), "is one of 3 symbols of this name"},
+		{"row of a pair missing", edited("aliases.tsv", drop("probe@drivers_b_c_1")),
+			"is one of 2 symbols of this name"},
 		{"unaliased row missing", edited("unaliased.tsv", drop("__key.1\tdrivers")),
 			"in neither aliases.tsv nor unaliased.tsv"},
 		{"in both", func(t *testing.T, e *emission) {
@@ -51,6 +53,8 @@ func TestBrokenTables(t *testing.T) {
 			"not lower-case hexadecimal"},
 		{"wrong section", replaced("aliases.tsv", "drivers/a.ko\t.text", "drivers/a.ko\t.data"),
 			"no symbol"},
+		{"wrong name", replaced("aliases.tsv", alias+"\tname_show\t", alias+"\tname_shown\t"),
+			`no symbol "name_shown" at .text+0x10`},
 		{"wrong letter", replaced("aliases.tsv", "10\tt\tdrivers", "10\tT\tdrivers"),
 			`has type "T", that of nm is 't'`},
 		{"absolute file", replaced("aliases.tsv", "\tdrivers/a.c\t", "\t/drivers/a.c\t"),
