@@ -351,3 +351,29 @@ func TestListed(t *testing.T) {
 		}
 	}
 }
+
+// TestAddress: nm prints no Thumb bit and the size of a common symbol, also a small one
+// of mips, and a symbol in the symbol table is absolute for nm.
+func TestAddress(t *testing.T) {
+	m := &image{typ: etRel, sections: []section{
+		{}, {typ: 1, flags: shfAlloc | shfExec}, {typ: shtSymtab},
+	}}
+	for _, c := range []struct {
+		machine uint16
+		s       symbol
+		addr    uint64
+		letter  byte
+	}{
+		{emARM, symbol{value: 0x11, raw: 1, sec: 1, info: sttFunc}, 0x10, 't'},
+		{emARM, symbol{value: 0x11, raw: 1, sec: 1, info: sttObject}, 0x11, 't'},
+		{emAArch64, symbol{value: 0x11, raw: 1, sec: 1, info: sttFunc}, 0x11, 't'},
+		{emMIPS, symbol{value: 4, size: 12, raw: shnMIPSSmallCommon, info: 0x11}, 12, 'c'},
+		{emMIPS, symbol{value: 4, size: 12, raw: shnCommon, info: 0x11}, 12, 'C'},
+		{62, symbol{value: 3, raw: 2, sec: 2}, 3, 'a'},
+	} {
+		m.machine = c.machine
+		if a, l := nmAddress(m, &c.s), letter(m, &c.s); a != c.addr || l != c.letter {
+			t.Errorf("machine %d, %+v: %#x %c", c.machine, c.s, a, l)
+		}
+	}
+}
