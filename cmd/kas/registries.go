@@ -19,9 +19,6 @@ func openRegistries(names []string) ([]*registry.Registry, error) {
 		return nil, err
 	}
 	all, err := registry.OpenAll(files)
-	if err == nil && len(all) == 0 {
-		err = fmt.Errorf("%s: only overlays: name their registry, too", strings.Join(files, ", "))
-	}
 	if err != nil {
 		return nil, failure{err}
 	}
