@@ -11,8 +11,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// TestExpandRatio decompresses what zlib packs best, and refuses sizes that no input can have before
-// it allocates memory for them.
+// TestExpandRatio decompresses what zlib packs best, and refuses sizes that no input can have
+// before it allocates memory for them.
 func TestExpandRatio(t *testing.T) {
 	const size = 1 << 20
 	var packed bytes.Buffer

@@ -50,7 +50,8 @@ func open(t testing.TB, path string) *elf.File {
 	return f
 }
 
-// run runs a tool in the C locale and returns what it printed. A missing tool skips the test or, in CI, fails it.
+// run runs a tool in the C locale and returns what it printed. A missing tool skips the test or, in
+// CI, fails it.
 func run(t testing.TB, tool string, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	var out, errs bytes.Buffer

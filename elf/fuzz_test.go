@@ -135,8 +135,8 @@ func FuzzRewrite(f *testing.F) {
 	})
 }
 
-// checkReopened reads a rewritten object with this package. It must have the sections and symbols of
-// the original, and the aliases.
+// checkReopened reads a rewritten object with this package. It must have the sections and symbols
+// of the original, and the aliases.
 func checkReopened(t *testing.T, in *elf.File, out []byte, aliases []elf.Alias) {
 	t.Helper()
 	got, err := elf.New(out)

@@ -45,7 +45,7 @@ func (r *rewriter) layout() (*Plan, error) {
 		default:
 			p.original(c.offset, size)
 		}
-		r.place(headers, c.section, out, size)
+		r.setHeader(headers, c.section, out, size)
 		in, out = at+c.size, out+size
 	}
 	if !f.Is64 && out > 1<<32-1 {
@@ -105,8 +105,8 @@ func (r *rewriter) chunks() ([]chunk, error) {
 	return chunks, nil
 }
 
-// place writes the offset and size of a section into its header (gABI figure 4-8).
-func (r *rewriter) place(headers []byte, section int, offset, size uint64) {
+// setHeader writes the offset and size of a section into its header (gABI figure 4-8).
+func (r *rewriter) setHeader(headers []byte, section int, offset, size uint64) {
 	if section == sectionHeaders {
 		return
 	}

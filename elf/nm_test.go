@@ -7,8 +7,8 @@ import (
 	"kas/elf"
 )
 
-// TestMappingSymbol lists names that the assemblers use for changes between code and data, and names
-// that only look like them. TestNMLetters compares such names with nm.
+// TestMappingSymbol lists names that the assemblers use for changes between code and data, and
+// names that only look like them. TestNMLetters compares such names with nm.
 func TestMappingSymbol(t *testing.T) {
 	for _, test := range []struct {
 		machine  stdelf.Machine

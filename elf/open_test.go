@@ -99,8 +99,8 @@ func checkFormatError(t *testing.T, path, what string, size int64) {
 	}
 }
 
-// readAll reads an object as kas does: headers, symbols, rewriting. Open and OpenTables must give the
-// same result.
+// readAll reads an object as kas does: headers, symbols, rewriting. Open and OpenTables must give
+// the same result.
 func readAll(path string) error {
 	mapped, tables := readObject(elf.Open(path)), readObject(elf.OpenTables(path))
 	if fmt.Sprint(mapped) != fmt.Sprint(tables) {

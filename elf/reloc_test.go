@@ -13,8 +13,8 @@ import (
 	"kas/elf"
 )
 
-// TestContentsPairs reads fields that are differences of labels and compares them with a linker's. A
-// difference does not depend on the address of the code.
+// TestContentsPairs reads fields that are differences of labels and compares them with a linker's.
+// A difference does not depend on the address of the code.
 func TestContentsPairs(t *testing.T) {
 	// The bytes of a field, and the relocations for b and a.
 	type field struct{ bytes, toB, toA string }
@@ -60,8 +60,8 @@ func TestContentsPairs(t *testing.T) {
 	}
 }
 
-// TestContentsAbsolute reads fields with a relocation of each absolute type and compares them with a
-// linker's. The symbol is absolute, so that no made-up address is involved.
+// TestContentsAbsolute reads fields with a relocation of each absolute type and compares them with
+// a linker's. The symbol is absolute, so that no made-up address is involved.
 func TestContentsAbsolute(t *testing.T) {
 	for _, arch := range []string{"x86_64", "i386", "arm64", "arm", "s390x", "powerpc64le", "mips64"} {
 		t.Run(arch, func(t *testing.T) {

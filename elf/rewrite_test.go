@@ -74,8 +74,8 @@ func TestRewriteUnknown(t *testing.T) {
 	}
 }
 
-// chooseAliases returns aliases of the symbols whose renumbering is most likely to go wrong. The names
-// contain the separator of kas.
+// chooseAliases returns aliases of the symbols whose renumbering is most likely to go wrong. The
+// names contain the separator of kas.
 func chooseAliases(t testing.TB, path string) []elf.Alias {
 	t.Helper()
 	f := open(t, path)
@@ -182,9 +182,9 @@ const (
 	shtSymtabShndx = 18
 )
 
-// compareSections reads both objects with the standard library. The headers are the same, except what
-// has to move; the bytes are the same, except the symbol table, its strings and sections that name
-// symbols by index.
+// compareSections reads both objects with the standard library. The headers are the same, except
+// what has to move; the bytes are the same, except the symbol table, its strings and sections that
+// name symbols by index.
 func compareSections(t *testing.T, before, after []byte) {
 	t.Helper()
 	old, err := stdelf.NewFile(bytes.NewReader(before))
@@ -274,8 +274,8 @@ func compareReadelf(t *testing.T, path, copied string, aliases []elf.Alias) {
 	}
 }
 
-// addrsigLinked reports whether an address-significance table is linked to the symbol table. ld.lld -r
-// joins such sections without renumbering and removes the link.
+// addrsigLinked reports whether an address-significance table is linked to the symbol table. ld.lld
+// -r joins such sections without renumbering and removes the link.
 func addrsigLinked(t *testing.T, path string) bool {
 	t.Helper()
 	f, err := stdelf.Open(path)
@@ -375,7 +375,8 @@ func linkers(path string) [][]string {
 	return all
 }
 
-// compareLinked links both objects with ld -r, like a module. The results differ only by the aliases.
+// compareLinked links both objects with ld -r, like a module. The results differ only by the
+// aliases.
 func compareLinked(t *testing.T, path, copied string, aliases []elf.Alias) {
 	t.Helper()
 	for _, ld := range linkers(path) {
@@ -421,7 +422,8 @@ func sorted(out string) string {
 	return strings.Join(lines, "\n")
 }
 
-// compareStripped removes the aliases with objcopy. The result is what objcopy makes of the original.
+// compareStripped removes the aliases with objcopy. The result is what objcopy makes of the
+// original.
 func compareStripped(t *testing.T, path, copied string, aliases []elf.Alias) {
 	t.Helper()
 	dir := t.TempDir()
@@ -584,8 +586,8 @@ func (c *rangeCopier) CopyEdited(fd int, offset, size int64, unit int, change fu
 	return nil
 }
 
-// checkCopied writes a plan to a Copier. The bytes are the same; ranges are copied only if the object
-// is a file.
+// checkCopied writes a plan to a Copier. The bytes are the same; ranges are copied only if the
+// object is a file.
 func checkCopied(t *testing.T, path string, original []byte, aliases []elf.Alias, want []byte) {
 	t.Helper()
 	memory, err := elf.New(original)

@@ -55,7 +55,8 @@ func listing(t testing.TB, f *elf.File) string {
 			t.Errorf("symbol %d of %d local ones has binding %d", id, syms.Locals, s.Bind())
 		}
 		fmt.Fprintf(&b, "%6d: %0*x %5d %-7s %-6s %-7s ", id, width, s.Value, s.Size, symbolType(s.Type()), symbolBind(s.Bind()), visibility(s.Other))
-		// ELF ABI for 64-bit Power, version 2: the local entry point is 2^n bytes after the global one.
+		// ELF ABI for 64-bit Power, version 2: the local entry point is 2^n bytes after the global
+		// one.
 		if n := s.Other >> 5; f.Arch() == "powerpc64le" && n > 0 {
 			fmt.Fprintf(&b, "[<localentry>: %d]  ", 1<<n)
 		}

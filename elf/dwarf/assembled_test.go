@@ -16,7 +16,8 @@ import (
 
 // These tests assemble debugging information that compilers seldom write.
 
-// locateAssembled assembles x86-64 source and locates targets, whose addresses are offsets in .text.
+// locateAssembled assembles x86-64 source and locates targets, whose addresses are offsets in
+// .text.
 func locateAssembled(t *testing.T, source string, targets []dwarf.Target) []dwarf.Location {
 	t.Helper()
 	as := need.Tool(t, "as")

@@ -190,8 +190,8 @@ func TestDamagedEverywhere(t *testing.T) {
 	}
 }
 
-// TestDamagedCompression wants an error for a section that cannot be decompressed, and no memory for
-// the size that it claims.
+// TestDamagedCompression wants an error for a section that cannot be decompressed, and no memory
+// for the size that it claims.
 func TestDamagedCompression(t *testing.T) {
 	for _, name := range []string{"zlib-gcc-x86_64.o", "zstd-gcc-x86_64.o", "zlib-gcc-s390x.o", "zlib-gcc-i386.o"} {
 		original, err := os.ReadFile("../testdata/" + name)

@@ -45,7 +45,7 @@ func (l *locator) claims(u *Unit, targets []int, found func(target int, c candid
 }
 
 // folded reports whether the entry defines a function or variable that has no address: the compiler
-// merged it with an equal one, or a linker did and left zero in place of the address.
+// merged it with an equal one, or a linker did and left zero as the address.
 func (e *entry) folded() bool {
 	if e.vals[slotDeclaration].form != 0 {
 		return false

@@ -15,9 +15,9 @@ import (
 // fuzzSize is the largest input: small objects show what damage can do.
 const fuzzSize = 32 << 10
 
-// maxWork is how much work an object may cause for each of its bytes. Undamaged ones cause less than
-// one. Units and entries may share what they refer to, and every unit may be compared with every
-// symbol.
+// maxWork is how much work an object may cause for each of its bytes. Undamaged ones cause less
+// than one. Units and entries may share what they refer to, and every unit may be compared with
+// every symbol.
 const maxWork = 200
 
 func FuzzLocate(f *testing.F) {
@@ -38,8 +38,8 @@ func FuzzLocate(f *testing.F) {
 	})
 }
 
-// survive locates every symbol of a damaged object. An error or a wrong location is fine. The work and
-// the memory must be in proportion to the size of the object.
+// survive locates every symbol of a damaged object. An error or a wrong location is fine. The work
+// and the memory must be in proportion to the size of the object.
 func survive(t *testing.T, data []byte) {
 	t.Helper()
 	f, err := elf.New(data)
