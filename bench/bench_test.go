@@ -59,7 +59,8 @@ func BenchmarkRun(b *testing.B) {
 }
 
 func run(tb testing.TB, plan *configs.Plan, jobs int) *pipeline.Build {
-	result, err := pipeline.Run(context.Background(), stages.Tasks(plan), pipeline.Options{Jobs: jobs})
+	options := pipeline.Options{Jobs: jobs}
+	result, err := pipeline.Run(context.Background(), stages.Tasks(plan), options)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -35,7 +35,8 @@ func Tools(t testing.TB, names ...string) []string {
 func Missing(t testing.TB, what string) {
 	t.Helper()
 	if noSkip(os.Getenv) {
-		t.Fatalf("%s is missing, and CI=true or KAS_NO_SKIP=1 forbids to skip: run make tools", what)
+		t.Fatalf("%s is missing, and CI=true or KAS_NO_SKIP=1 forbids a skip: make tools installs it",
+			what)
 	}
 	t.Skipf("%s is missing: make tools installs what the tests run", what)
 }

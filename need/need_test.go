@@ -54,12 +54,13 @@ func TestTools(t *testing.T) {
 	}
 }
 
-// provided matches the reasons for which a test may skip although no tool is missing: it needs input,
-// and the reason says which variable or target provides it.
+// provided matches the reasons for which a test may skip although no tool is missing: it needs
+// input, and the reason says which variable or target provides it.
 var provided = regexp.MustCompile(`\bKAS_[A-Z_]+\b|\bmake corpus-`)
 
 // TestOnlySkips keeps a missing tool from skipping a test unseen: tests look for tools with this
-// package, and skip only for input that is not there. Fuzz targets may skip an input for any reason.
+// package, and skip only for input that is not there. Fuzz targets may skip an input for any
+// reason.
 func TestOnlySkips(t *testing.T) {
 	err := filepath.WalkDir("..", func(path string, e fs.DirEntry, err error) error {
 		if err != nil {

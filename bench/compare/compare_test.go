@@ -19,7 +19,8 @@ func TestReport(t *testing.T) {
 		{row: "a", ours: values{1, 3, 2}, theirs: values{2, 3, 8}, show: wall, target: atMost(0.4)},
 		{row: "b", ours: values{1, 1}, theirs: values{4, 8}, show: cpu, target: atLeast(5, "less")},
 		{row: "c", ours: values{0.001}, theirs: values{0.002}, show: millis},
-		{row: "c", ours: values{0.001}, theirs: values{0.002}, show: millis, target: informs("faster")},
+		{row: "c", ours: values{0.001}, theirs: values{0.002}, show: millis,
+			target: informs("faster")},
 		{row: "d", ours: values{2e9}, show: megabytes, target: atMost(1e9)},
 	}
 	for i := range all {

@@ -26,8 +26,9 @@ func TestParse(t *testing.T) {
 		"file a\n":                             `list:1: "file a" precedes the first mutant`,
 		"mutant a\nfile a\ntest . .\n-x\n+x\n": lacks,
 		"mutant a\ntest . .\n-x\n":             lacks,
-		"mutant a\ntest .\n":                   "list:2: a test is a package and a regular expression",
-		"mutant a\n x\n":                       `list:2: " x" is no line of a mutant`,
+
+		"mutant a\ntest .\n": "list:2: a test is a package and a regular expression",
+		"mutant a\n x\n":     `list:2: " x" is no line of a mutant`,
 
 		"mutant a\nfile a\ntest . .\n-x\nmutant a": "list:5: there are two mutants a",
 	} {
