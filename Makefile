@@ -33,7 +33,7 @@ demo: build
 test: tools
 	$(GO) test ./...
 
-check: lint
+check: lint spell
 	$(GO) test -race ./...
 
 lint: tools

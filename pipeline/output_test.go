@@ -15,7 +15,7 @@ import (
 	"kas/elf"
 )
 
-// below lists what lies below a folder.
+// below lists what is below a folder.
 func below(t *testing.T, dir string) []string {
 	t.Helper()
 	var all []string

@@ -85,7 +85,7 @@ func TestShortened(t *testing.T) {
 	}
 	got := b.aliases(t, at)
 	want := map[string]string{
-		// Both lose the front that told them apart; the number costs two more bytes of the path.
+		// Both lose the front that distinguished them; the number costs two more bytes of the path.
 		"vmlinux f 10": "f@g_path_same_c_12_1", "vmlinux f 20": "f@g_path_same_c_12_2",
 		"vmlinux " + strings.Repeat("n", 20) + " 30": "-: name as long as the kernel's limit",
 		"vmlinux " + strings.Repeat("n", 20) + " 40": "-: name as long as the kernel's limit",

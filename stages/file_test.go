@@ -9,7 +9,7 @@ import (
 func TestFileSymbol(t *testing.T) {
 	for _, c := range []struct {
 		object string
-		files  []string // the symbol stands under the first
+		files  []string // the symbol is under the first
 		want   string
 	}{
 		{"drivers/uio/uio.ko", []string{"uio.c", "uio.mod.c"}, "drivers/uio/uio.c"},

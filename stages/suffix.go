@@ -124,7 +124,7 @@ func suffixOf(part string, code bool, toolchain, lto string) *suffix {
 		case s.lto != "" && s.lto != lto:
 		case s.word == "" && s.toolchain != "" && toolchain != "" && s.toolchain != toolchain:
 			// A number alone means something else to each toolchain; a word means the same wherever
-			// it stands.
+			// it is.
 		case s.word == part && s.word != "", s.word == "" && isNumber(part):
 			return s
 		}
