@@ -35,7 +35,7 @@ func Tools(t testing.TB, names ...string) []string {
 func Missing(t testing.TB, what string) {
 	t.Helper()
 	if noSkip(os.Getenv) {
-		t.Fatalf("%s is missing, and every test has to run: make tools installs what they need", what)
+		t.Fatalf("%s is missing, and every test has to run: run make tools", what)
 	}
 	t.Skipf("%s is missing: make tools installs what the tests run", what)
 }
