@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"kas/elf"
+	"kas/pipeline"
 )
 
 // newSession is a session for out-of-tree modules, with every file that its copies depend on.
@@ -21,12 +22,43 @@ func newSession(t *testing.T) (s *session, files []string) {
 		kas:        func() string { return "test" },
 	}
 	files = []string{
-		order(dir), order(ext), filepath.Join(dir, "vmlinux.o"), s.config, s.registries[0], s.overlay,
+		order(dir), order(ext), filepath.Join(dir, "vmlinux.o"), s.config, s.registries[0],
+		s.overlay,
 	}
 	for _, path := range files {
 		writeTestFile(t, path, "", 0o644)
 	}
 	return s, files
+}
+
+// A copy has the aliases of local symbols that are needed. Those of global symbols come later.
+func TestScope(t *testing.T) {
+	s, _ := newSession(t)
+	scope := s.scope(&kernelNames{fromRegistry: true, needs: []bool{true, false}})
+	o := &pipeline.Object{
+		Symbols: []pipeline.Symbol{{Local: true}, {Local: true}, {}, {}},
+		Duplicates: []pipeline.Duplicate{
+			{Symbol: 0, Group: 0, Alias: "a"}, {Symbol: 1, Group: 1, Alias: "b"},
+			{Symbol: 2, Group: 0, Alias: "c"}, {Symbol: 3, Group: 1, Alias: "d"},
+		},
+	}
+	for i, want := range []bool{true, false, false, false} {
+		if have := scope.Carries(o, &o.Duplicates[i]); have != want {
+			t.Errorf("duplicate %d: in the copy %t, want %t", i, have, want)
+		}
+	}
+	key := scope.LaterKey(o)
+	if o.Duplicates[2].Alias = "other"; key == "" || scope.LaterKey(o) == key {
+		t.Error("another alias of a global symbol does not change the key")
+	}
+	o.Vmlinux = true
+	if scope.LaterKey(o) != "" {
+		t.Error("aliases are to be added to vmlinux")
+	}
+	o.Vmlinux, o.Duplicates[2].Group = false, 1
+	if scope.LaterKey(o) != "" {
+		t.Error("aliases that are not needed are to be added")
+	}
 }
 
 // Whatever the copies are made from is part of the state that they are valid for.
@@ -97,8 +129,10 @@ func TestLastCopies(t *testing.T) {
 	writeTestFile(t, files[0], "changed again", 0o644)
 	valid("tree changed", false, a, b, plain)
 
-	if err := s.memory.write(emittedFile, []byte(s.state()+"\nnonsense "+a+"\n")); err != nil {
-		t.Fatal(err)
+	for _, line := range []string{"nonsense", fmt.Sprintf("%v nonsense", elf.IdentifyTarget(a))} {
+		if err := s.memory.write(emittedFile, []byte(s.state()+"\n"+line+" "+a+"\n")); err != nil {
+			t.Fatal(err)
+		}
+		valid(line, false, a)
 	}
-	valid("damaged", false, a)
 }

@@ -151,8 +151,8 @@ func UpdateOverlay(path string, r *registry.Registry, outcome *Outcome) error {
 			bases[all[i].BaseName()] = true
 		}
 	}
-	all = slices.DeleteFunc(all,
-		func(x registry.Record) bool { return r.Has(&x) && !bases[x.BaseName()] })
+	// Only symbols of the registry itself can be without one.
+	all = slices.DeleteFunc(all, func(x registry.Record) bool { return !bases[x.BaseName()] })
 	_, err := pipeline.WriteFile(path,
 		func(w io.Writer) error { return registry.WriteOverlay(w, r.File, all) })
 	return err

@@ -277,6 +277,39 @@ func TestExternalSameFile(t *testing.T) {
 	}
 }
 
+// A late alias that was not found at first must not be that of a module registered meanwhile.
+func TestExternalSameFileLater(t *testing.T) {
+	k, headers, _ := externalKernel(t, "")
+	symbols, overlay := filepath.Join(headers, "symbols.kas"), filepath.Join(t.TempDir(),
+		"overlay.kas")
+	r := openRegistry(t, symbols)
+	first := External{Registry: r, Modules: []string{k.external("first", "drivers/m1") + ".o"}}
+	outcome, err := first.Run(context.Background()) // without the kernel's debugging information
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := UpdateOverlay(overlay, r, outcome); err != nil {
+		t.Fatal(err)
+	}
+	second := External{
+		Registry: openRegistry(t, symbols, overlay),
+		Modules:  []string{k.external("second", "drivers/m0") + ".o"},
+		Debug:    KernelDebug{Modules: k.dir},
+	}
+	if outcome, err = second.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	var late []string
+	for _, a := range outcome.Ambiguous {
+		late = append(late, a.Object+" "+a.Alias)
+	}
+	taken := k.names("many_probe drivers/m1.c", "many_show drivers/m1.c")
+	want := []string{"drivers/m1.o " + taken[0] + "_1", "drivers/m1.o " + taken[1] + "_1"}
+	if !slices.Equal(late, want) {
+		t.Errorf("late aliases %q, want %q", late, want)
+	}
+}
+
 func openRegistry(t *testing.T, paths ...string) *registry.Registry {
 	t.Helper()
 	all, err := registry.OpenAll(paths)

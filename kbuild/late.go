@@ -39,8 +39,8 @@ func (k *kernelNames) ambiguous(ctx context.Context, b *pipeline.Build,
 	}
 	bases, given := aliasesOf(b)
 	all := k.ambiguousOf(bases, b.Config.Alias.Symbols)
-	// A module may be made from a source file that the kernel has, too. Then its aliases are those
-	// that would come late.
+	// A module may be made from a source file that the kernel has, too. Then its alias could equal
+	// the late alias of the kernel's symbol.
 	taken := func(name string) bool {
 		return given[name] || strings.Contains(name, k.Separator()) && k.taken(name)
 	}
@@ -87,7 +87,7 @@ func aliasesOf(b *pipeline.Build) (bases, aliases map[string]bool) {
 func (k *kernelNames) ambiguousOf(bases map[string]bool, symbols string) []Ambiguous {
 	var all []Ambiguous
 	for base := range bases {
-		unique := len(k.Based(base)) == 1 // until now
+		unique := len(k.Based(base)) == 1 // before this build
 		others := k.others(base)
 		shipped := 0 // of them, those in the registry itself
 		for i := range others {
@@ -175,8 +175,8 @@ func (a *Ambiguous) takeAlias(r registry.Record) {
 	a.MakeLate()
 }
 
-// ambiguousHere does the same for a build that holds the kernel, too: the kernel's symbols are
-// those of objects that make does not build here.
+// ambiguousHere is ambiguous for a build that holds the kernel itself. The kernel's symbols are
+// those of vmlinux and of the modules that make does not build here.
 func ambiguousHere(b *pipeline.Build) []Ambiguous {
 	var all []Ambiguous
 	for g := range b.Groups {

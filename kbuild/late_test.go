@@ -36,8 +36,9 @@ func TestAmbiguousNames(t *testing.T) {
 		function("other", registry.Vmlinux, ""),
 		data, renamed, renamedToo,
 	},
-		// An earlier module made these ambiguous, and only one late alias was found.
+		// Earlier modules made these ambiguous, and only one late alias was found.
 		function("missed", "first.ko", "missed@f_c_1"),
+		function("missed", "second.ko", ""),
 		function("resolved", "first.ko", "resolved@f_c_1"),
 		function("resolved", registry.Vmlinux, "resolved@a_c_1"),
 	)
@@ -51,7 +52,8 @@ func TestAmbiguousNames(t *testing.T) {
 	}
 	for symbols, want := range map[string][]string{
 		"text": {
-			"missed vmlinux ", "renamed.llvm.1 vmlinux ", "renamed_too.llvm.1 vmlinux renamed_too@a_c_1",
+			"missed vmlinux ", "renamed.llvm.1 vmlinux ",
+			"renamed_too.llvm.1 vmlinux renamed_too@a_c_1",
 			"unique vmlinux ", "unique_in_module a.ko unique_in_module@a_c_1",
 		},
 		"data": {"data vmlinux "},

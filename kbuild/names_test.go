@@ -114,7 +114,8 @@ func TestTakenNames(t *testing.T) {
 	names := registryNames(r, []string{"m.ko.xz"}, &configs.Build{})
 	for name, want := range map[string]bool{
 		"symbol": true, "symbol@a_c_1": true, "later": true, "later@o_c_1": true,
-		"mine": false, "mine@m_c_1": false, "mine_too": false, "mine_too@m_c_2": false, "free": false,
+		"mine": false, "mine@m_c_1": false, "mine_too": false, "mine_too@m_c_2": false,
+		"free": false,
 	} {
 		if have := names.taken(name); have != want {
 			t.Errorf("%s: taken %t, want %t", name, have, want)
@@ -153,8 +154,8 @@ func TestRegistryFiles(t *testing.T) {
 	dir := t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }
 	for _, name := range []string{
-		"headers/symbols.kas", "built/symbols.kas", "built/vmlinux.o", "parts/symbols.kas", "parts/a.o",
-		"shipped/symbols.kas", "shipped/vmlinux", "overlay.kas", "named.kas",
+		"headers/symbols.kas", "built/symbols.kas", "built/vmlinux.o", "parts/symbols.kas",
+		"parts/a.o", "shipped/symbols.kas", "shipped/vmlinux", "overlay.kas", "named.kas",
 	} {
 		writeTestFile(t, path(name), "", 0o644)
 	}
