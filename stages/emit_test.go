@@ -337,6 +337,40 @@ func TestEmitBeside(t *testing.T) {
 	}
 }
 
+// TestEmitForeign: a module outside the scope gets no copy, and what is beside it stays.
+func TestEmitForeign(t *testing.T) {
+	b := files(t, lm75, "kernel/drivers/hwmon/coretemp.ko")
+	b.Emit.Beside = true
+	b.scope.Own = func(o *pipeline.Object) bool { return o.Name != lm75 }
+	dir := t.TempDir()
+	for i := range b.objects {
+		o := &b.objects[i]
+		data, err := os.ReadFile(o.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Path = filepath.Join(dir, filepath.Base(o.Path))
+		if err := os.WriteFile(o.Path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	foreign := filepath.Join(dir, "lm75.ko.kas")
+	if err := os.WriteFile(foreign, []byte("another's"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if errs := b.emit(t, "name_show"); len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	b.dir = dir
+	want := []string{"coretemp.ko", "coretemp.ko.kas", "lm75.ko", "lm75.ko.kas"}
+	if d := cmp.Diff(want, b.written(t)); d != "" {
+		t.Error(d)
+	}
+	if data, err := os.ReadFile(foreign); err != nil || string(data) != "another's" {
+		t.Errorf("%v: the foreign copy was written again", err)
+	}
+}
+
 // TestSweep: what killed runs left of kas's own files is removed; other files stay.
 func TestSweep(t *testing.T) {
 	b := files(t, "vmlinux", lm75)
