@@ -34,8 +34,10 @@ var never = []struct {
 		[]string{"$"}, "mapping symbol",
 	},
 	{
-		`^__UNIQUE_ID_|^__compound_literal\.|^\.compoundliteral|^_note_\d+$|^CSWTCH\.\d+$`,
-		[]string{"__UNIQUE_", "compound", "_note_", "CSWTCH"}, "named by the compiler or a macro",
+		`^__UNIQUE_ID_|^__compound_literal\.|^\.compoundliteral|^_note_\d+$|^CSWTCH\.\d+$|` +
+			`^(OUTLINED_FUNCTION|outlined_ir_func)_\w*\d`,
+		[]string{"__UNIQUE_", "compound", "_note_", "CSWTCH", "OUTLINED_", "outlined_"},
+		"named by the compiler or a macro",
 	},
 	{
 		`^__initcall|^__(start|stop)___|^__(ksymtab|kstrtab|kstrtabns|crc|export_symbol)_`,

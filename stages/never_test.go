@@ -15,7 +15,7 @@ func TestNeverFilter(t *testing.T) {
 	}
 	for _, name := range []string{
 		"__compound_literal.3", "__key.12", "foo.__key", "__wkey.1", "__mkey.2", "TRACE_SYSTEM_X", "__already_done.5", "__msg.7", "__func__.9",
-		"CSWTCH.33", "_rs.4", "___tp_str.1", "__flags.2", "___done.3", "__print_once.6", "___once_key.8", "__pfx_name_show", "__cfi_name_show",
+		"CSWTCH.33", "OUTLINED_FUNCTION_0", "OUTLINED_FUNCTION_3_1", "OUTLINED_FUNCTION_PROLOG_FRAME32_x30", "outlined_ir_func_2", "_rs.4", "___tp_str.1", "__flags.2", "___done.3", "__print_once.6", "___once_key.8", "__pfx_name_show", "__cfi_name_show",
 		".LC5", ".L12.3", "__UNIQUE_ID_license123", "symbols.4", "_note_7", "$x", "$d.1", "__pi_$x", "descriptor.2", "foo.descriptor",
 		"__quirk.1", "__initcall__kmod_x", "__kstrtab_foo", "__ksymtab_foo", "foo_veneer", "init_module", "cleanup_module", "__this_module", "secret_name",
 	} {

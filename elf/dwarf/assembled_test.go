@@ -297,9 +297,27 @@ end:
 	}
 }
 
-// TestDefaultAddressBase reads a unit of DWARF 5 without DW_AT_addr_base. Its addresses are after
-// the header of .debug_addr (DWARF 5, section 7.27).
+// TestDefaultAddressBase reads units of DWARF 5 without DW_AT_addr_base. Their addresses are after
+// the header of .debug_addr, which has 8 bytes in 32-bit DWARF and 16 in 64-bit DWARF (DWARF 5,
+// section 7.27).
 func TestDefaultAddressBase(t *testing.T) {
+	const length32 = `
+	.macro length
+	.4byte 2f - 1f
+	.endm
+	.macro offset to
+	.4byte \to
+	.endm
+`
+	const length64 = `
+	.macro length
+	.4byte 0xffffffff
+	.8byte 2f - 1f
+	.endm
+	.macro offset to
+	.8byte \to
+	.endm
+`
 	const source = `
 	.file 1 "one.c"
 	.text
@@ -319,16 +337,16 @@ end:
 	.uleb128 0x03, 0x08, 0x3a, 0x0b, 0x3b, 0x0b, 0x11, 0x1b, 0x12, 0x07, 0, 0
 	.uleb128 0
 	.section .debug_info, "", @progbits
-	.4byte 2f - 1f
+	length
 1:	.2byte 5
 	.byte 1, 8
-	.4byte 0
+	offset 0
 	.uleb128 1
 	.asciz "one.c"
 	.2byte 12
 	.uleb128 0
 	.8byte 2
-	.4byte .debug_line
+	offset .debug_line
 	.uleb128 2
 	.asciz "one"
 	.byte 1, 10
@@ -342,22 +360,193 @@ end:
 	.byte 0
 2:
 	.section .debug_addr, "", @progbits
-	.4byte 2f - 1f
+	length
 1:	.2byte 5
 	.byte 8, 0
 	.8byte one, two
 2:
 	.section .debug_line, "", @progbits
 `
-	got := locateAssembled(t, source, []dwarf.Target{
-		{Name: "one", Address: 0, Size: 1},
-		{Name: "two", Address: 1, Size: 1},
-	})
 	want := []dwarf.Location{
 		{Method: dwarf.Subprogram, File: "one.c", Line: 10, Opening: 11, Unit: "one.c"},
 		{Method: dwarf.Subprogram, File: "one.c", Line: 20, Opening: 21, Unit: "one.c"},
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	for _, length := range []string{length32, length64} {
+		got := locateAssembled(t, length+source, []dwarf.Target{
+			{Name: "one", Address: 0, Size: 1},
+			{Name: "two", Address: 1, Size: 1},
+		})
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s(-want +got):\n%s", length, diff)
+		}
+	}
+}
+
+// TestEntryPoint locates the symbols of functions in several ranges. The order of the ranges is not
+// that of the code.
+func TestEntryPoint(t *testing.T) {
+	const source = `
+	.file 1 "one.c"
+	.text
+	.macro code name, line
+\name:
+	.loc 1 \line 0
+	nop
+	.endm
+	code a.cold, 12		# 0
+	code a, 11
+	code b.__part.1, 24	# 2
+	code b.__part.2, 23
+	code b, 22
+	code lead.cold, 33	# 5
+	code lead, 32
+	nop			# the code begins after the symbol
+	.loc 1 34 0
+lead_code:
+	nop
+	code d_first.cold, 43	# 9
+	code second_name, 42
+	code third_name, 44
+	code e.cold, 53		# 12
+	code unnamed1, 54
+	code unnamed2, 52
+	code f.cold, 63		# 15
+	code unnamed3, 62
+	code unnamed4, 64
+	code before_g, 73	# 18
+	code g, 72
+	code h.cold, 83		# 20
+	code h, 82
+end:
+	.size a, 1
+	.size lead, 3
+	.section .debug_abbrev, "", @progbits
+	.uleb128 1, 0x11	# a unit: name, language, low_pc, high_pc, line table
+	.byte 1
+	.uleb128 0x03, 0x08, 0x13, 0x05, 0x11, 0x01, 0x12, 0x07, 0x10, 0x17, 0, 0
+	.uleb128 2, 0x2e	# a function: name, file, line, ranges
+	.byte 0
+	.uleb128 0x03, 0x08, 0x3a, 0x0b, 0x3b, 0x0b, 0x55, 0x17, 0, 0
+	.uleb128 3, 0x2e	# and entry_pc, an address
+	.byte 0
+	.uleb128 0x03, 0x08, 0x3a, 0x0b, 0x3b, 0x0b, 0x55, 0x17, 0x52, 0x01, 0, 0
+	.uleb128 4, 0x2e	# and entry_pc, an offset
+	.byte 0
+	.uleb128 0x03, 0x08, 0x3a, 0x0b, 0x3b, 0x0b, 0x55, 0x17, 0x52, 0x0b, 0, 0
+	.uleb128 5, 0x2e	# one range and entry_pc
+	.byte 0
+	.uleb128 0x03, 0x08, 0x3a, 0x0b, 0x3b, 0x0b, 0x11, 0x01, 0x12, 0x07, 0x52, 0x0b, 0, 0
+	.uleb128 0
+	.macro function name, line, ranges, abbreviation=2
+	.uleb128 \abbreviation
+	.asciz "\name"
+	.byte 1, \line
+	.4byte \ranges
+	.endm
+	.macro range from
+	.8byte \from - .text, \from - .text + 1
+	.endm
+	.section .debug_ranges, "", @progbits
+ranges_a:
+	range a.cold
+	range a
+	.8byte 0, 0
+ranges_b:
+	range b.__part.1
+	range b.__part.2
+	range b
+	.8byte 0, 0
+ranges_lead:
+	range lead.cold
+	range lead_code
+	.8byte 0, 0
+ranges_d:
+	range d_first.cold
+	range second_name
+	range third_name
+	.8byte 0, 0
+ranges_e:
+	range e.cold
+	range unnamed1
+	range unnamed2
+	.8byte 0, 0
+ranges_f:
+	range f.cold
+	range unnamed3
+	range unnamed4
+	.8byte 0, 0
+ranges_h:
+	range h.cold
+	range h
+	.8byte 0, 0
+	.section .debug_info, "", @progbits
+	.4byte 2f - 1f
+1:	.2byte 4
+	.4byte 0
+	.byte 8
+	.uleb128 1
+	.asciz "one.c"
+	.2byte 12
+	.8byte .text, end - .text
+	.4byte .debug_line
+	function a, 10, ranges_a
+	function b, 20, ranges_b
+	function lead, 30, ranges_lead
+	function d_first, 40, ranges_d
+	function e, 50, ranges_e, 3
+	.8byte unnamed2
+	function f, 60, ranges_f, 4
+	.byte 1
+	.uleb128 5
+	.asciz "g"
+	.byte 1, 70
+	.8byte before_g, 2
+	.byte 1
+	function h, 80, ranges_h, 4
+	.byte 0			# the symbol says that this is wrong
+	.byte 0
+2:
+	.section .debug_line, "", @progbits
+`
+	at := func(line, opening int64, method dwarf.Method) dwarf.Location {
+		return dwarf.Location{Method: method, File: "one.c", Line: line, Opening: opening, Unit: "one.c"}
+	}
+	var targets []dwarf.Target
+	var want []dwarf.Location
+	for _, test := range []struct {
+		name    string
+		address uint64
+		size    uint64
+		want    dwarf.Location
+	}{
+		{"a.cold", 0, 1, at(10, 11, dwarf.Fragment)},
+		{"a", 1, 1, at(10, 11, dwarf.Subprogram)},
+		{"b.__part.1", 2, 1, at(20, 22, dwarf.Fragment)},
+		{"b.__part.2", 3, 1, at(20, 22, dwarf.Fragment)},
+		{"b", 4, 1, at(20, 22, dwarf.Subprogram)},
+		{"other", 4, 1, at(20, 22, dwarf.Subprogram)},
+		{"lead.cold", 5, 1, at(30, 34, dwarf.Fragment)},
+		{"lead", 6, 3, at(30, 34, dwarf.Subprogram)},
+		// No symbol has the name of the function: the first range that is not a fragment's.
+		{"d_first.cold", 9, 1, at(40, 42, dwarf.Fragment)},
+		{"second_name", 10, 1, at(40, 42, dwarf.Subprogram)},
+		{"third_name", 11, 1, at(40, 42, dwarf.Fragment)},
+		// DW_AT_entry_pc.
+		{"e.cold", 12, 1, at(50, 52, dwarf.Fragment)},
+		{"unnamed1", 13, 1, at(50, 52, dwarf.Fragment)},
+		{"unnamed2", 14, 1, at(50, 52, dwarf.Subprogram)},
+		{"f.cold", 15, 1, at(60, 62, dwarf.Fragment)},
+		{"unnamed3", 16, 1, at(60, 62, dwarf.Subprogram)},
+		{"unnamed4", 17, 1, at(60, 62, dwarf.Fragment)},
+		{"before_g", 18, 1, at(70, 72, dwarf.Fragment)},
+		{"g", 19, 1, at(70, 72, dwarf.Subprogram)},
+		{"h.cold", 20, 1, at(80, 82, dwarf.Fragment)},
+		{"h", 21, 1, at(80, 82, dwarf.Subprogram)},
+	} {
+		targets = append(targets, dwarf.Target{Name: test.name, Address: test.address, Size: test.size})
+		want = append(want, test.want)
+	}
+	if diff := cmp.Diff(want, locateAssembled(t, source, targets)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -28,6 +28,7 @@ const (
 	atDeclLine        = 0x3b
 	atDeclaration     = 0x3c
 	atSpecification   = 0x47
+	atEntryPC         = 0x52
 	atRanges          = 0x55
 	atLinkageName     = 0x6e
 	atStrOffsetsBase  = 0x72

@@ -29,6 +29,7 @@ const (
 	slotLowPC
 	slotHighPC
 	slotRanges
+	slotEntryPC
 	slotAbstractOrigin
 	slotSpecification
 	slotLocation
@@ -52,6 +53,7 @@ var slotOf = [...]uint8{
 	atLowPC:          slotLowPC,
 	atHighPC:         slotHighPC,
 	atRanges:         slotRanges,
+	atEntryPC:        slotEntryPC,
 	atAbstractOrigin: slotAbstractOrigin,
 	atSpecification:  slotSpecification,
 	atLocation:       slotLocation,

@@ -5,6 +5,8 @@ import (
 	"context"
 	"slices"
 	"sort"
+
+	"kas/elf"
 )
 
 // Target is a symbol to locate.
@@ -80,6 +82,9 @@ type locator struct {
 	longest uint64
 	found   []candidate
 	changed []int // targets whose candidate is from the current unit
+
+	symtab  *elf.Symtab // nil until symbols are read
+	symbols []codeSymbol
 }
 
 // candidate is the best owner of a target so far.
@@ -88,7 +93,7 @@ type candidate struct {
 	distance uint64 // from the target's address
 	named    bool   // the entry has the target's name
 	method   Method
-	start    uint64 // entry point of the function
+	start    uint64 // where the range begins; after enter, where the function is entered
 	ok       bool
 }
 
@@ -146,29 +151,26 @@ func (l *locator) subprogram(e *entry) {
 	if len(spans) == 0 {
 		return
 	}
-	entryPC, ok := u.address(e.vals[slotLowPC])
-	if !ok {
-		entryPC = spans[0].start
-	}
 	for _, s := range spans {
-		l.begins(e, s.start, entryPC)
+		l.begins(e, s.start)
+	}
+	// The entry may be after code that is placed before it.
+	pc, ok := e.entryPC(spans)
+	if ok && !slices.ContainsFunc(spans, func(s span) bool { return s.start == pc }) {
+		l.begins(e, pc)
 	}
 }
 
 // begins offers a subprogram to the code targets that contain the address at which one of its
-// ranges begins.
-func (l *locator) begins(e *entry, at, entryPC uint64) {
-	method := Fragment
-	if at == entryPC {
-		method = Subprogram
-	}
+// ranges begins, or at which it is entered.
+func (l *locator) begins(e *entry, at uint64) {
 	n := sort.Search(len(l.code), func(i int) bool { return l.targets[l.code[i]].Address > at })
 	i := n - 1
 	for ; i >= 0; i-- {
 		t := &l.targets[l.code[i]]
 		distance := at - t.Address
 		if distance < max(t.Size, 1) {
-			c := candidate{entry: *e, distance: distance, method: method, start: entryPC}
+			c := candidate{entry: *e, distance: distance, method: Subprogram, start: at}
 			l.offer(l.code[i], c)
 		} else if distance >= max(l.longest, 1) {
 			break

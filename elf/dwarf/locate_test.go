@@ -101,7 +101,8 @@ func locations(t testing.TB, fixture string, shift uint64) []string {
 			return path.Join(l.CompDir, p)
 		}
 		at := fmt.Sprintf("%s %x", f.Sections[symbols[i].Section].Name, f.CodeAddress(&symbols[i])+shift)
-		if fragment := strings.Contains(targets[i].Name, ".cold"); fragment != (l.Method == dwarf.Fragment) {
+		fragment := strings.Contains(targets[i].Name, ".cold") || strings.Contains(targets[i].Name, ".__part.")
+		if fragment != (l.Method == dwarf.Fragment) {
 			t.Errorf("%s is located as %d", targets[i].Name, l.Method)
 		}
 		line, opening := l.Line, max(l.Opening, l.Line)

@@ -10,6 +10,9 @@ import (
 // finish turns the candidates of a unit into locations. Then it reads the unit's line table for
 // what the entries do not have: opening rows, and the locations of assembly code.
 func (l *locator) finish(u *Unit, out []Location) {
+	for _, i := range l.changed {
+		l.enter(i)
+	}
 	l.unfold(u)
 	s := rowSearch{l: l, u: u, out: out, openings: make([]opening, 0, len(l.changed))}
 	for _, i := range l.changed {

@@ -139,7 +139,7 @@ func (u *Unit) readEntry(table *abbrevs) error {
 	// The bases come first: other attributes may be read through them (section 3.1.1). Without the
 	// attribute, the base is the size of the table's header (sections 7.26 and 7.27).
 	u.strOffsetsBase = u.tableBase(e.vals[slotStrOffsetsBase], 2*uint64(u.offsetSize))
-	u.addrBase = u.tableBase(e.vals[slotAddrBase], 8)
+	u.addrBase = u.tableBase(e.vals[slotAddrBase], 2*uint64(u.offsetSize))
 	u.rnglistsBase = u.tableBase(e.vals[slotRnglistsBase], 0)
 	u.name = u.str(e.vals[slotName])
 	u.compDir = u.str(e.vals[slotCompDir])

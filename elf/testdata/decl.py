@@ -12,8 +12,8 @@ place, in the order of .debug_info, fields parted by one space:
 FILE and UNIT are absolute, LINE is the declaration's. SECTION and ADDRESS
 (hexadecimal, the offset in the section) say where the code starts; a function
 in several ranges has a line for each; variables have "- -". OPENING is the
-first line-table row at that address (first a statement, else any), if it lies
-in FILE and not before LINE, else LINE. A name, file or line nobody wrote down is "-"
+first line-table row where the function is entered (first a statement, else
+any), if it is in FILE and not before LINE, else LINE. A name, file or line nobody wrote down is "-"
 or 0. Functions of assembly are subprograms (gas) or labels (clang), LINE 0:
 gas gives none, and clang counts the lines of the preprocessed text.
 
@@ -152,11 +152,27 @@ def rows(path):
     return others | first
 
 
+def entry(name, where, named):
+    """Of several ranges the one at which the symbol of the whole function is."""
+    if len(where) < 2:
+        return None
+    for place in where:
+        for symbol in named.get(place, ()):
+            parts = symbol.split(".")
+            if parts[0] == name and not {"cold", "__part"} & set(parts):
+                return place
+    return None
+
+
 def declarations(path):
     """Every function with code and every placed variable of file scope."""
     known = {d[0]: d for d in dies(path)}
     linked = not relocatable(path)
     first = rows(path)
+    named = {}
+    for s in symbols(path):
+        section = "-" if linked else s["Section"]["Name"]
+        named.setdefault((section, s["Value"]), []).append(s["Name"]["Name"])
     loaded = [(s["Name"]["Name"], s["Address"], s["Address"] + s["Size"])
               for s in sections(path) if s["Flags"]["Value"] & 2]
 
@@ -212,13 +228,15 @@ def declarations(path):
         line = int((attribute(die, "decl_line") or "0").strip("()"), 0)
         if tag == "label":
             line = 0
+        start = entry(name, where, named)
         for section, address in where:
             if linked and address is not None:
                 section = next((n for n, start, end in loaded if start <= address < end), None)
                 if section is None:
                     continue  # dropped by the linker
             opening = line
-            row = first.get((table, None if linked else section, address))
+            at = start or (section, address)
+            row = first.get((table, None if linked else at[0], at[1]))
             if row and row[1] >= line and posixpath.normpath(posixpath.join(folder, row[0])) == file:
                 opening = row[1]
             found.append(Function(name, file, line, compiled(die, unit), section, address, opening))
