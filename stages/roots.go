@@ -28,7 +28,7 @@ func newEvidence() *evidence {
 	return &evidence{Dirs: set{}, Files: set{}, Roots: set{}}
 }
 
-// add adds a unit: its DW_AT_name and DW_AT_comp_dir.
+// add adds a unit: its primary source file and DW_AT_comp_dir.
 func (e *evidence) add(name, compDir string) {
 	if path.IsAbs(compDir) {
 		e.Dirs[path.Clean(compDir)] = true
@@ -37,7 +37,7 @@ func (e *evidence) add(name, compDir string) {
 	if !path.IsAbs(full) {
 		full = path.Join(compDir, full)
 	}
-	if !path.IsAbs(full) {
+	if !path.IsAbs(full) || inRustSource(full) {
 		return
 	}
 	if root, ok := strings.CutSuffix(full, "/init/main.c"); ok {
@@ -140,14 +140,66 @@ func deepestRoot(files set) string {
 	return ""
 }
 
+// rustCrates lists the crates of the Rust library, the folders below library/ in Rust's source tree.
+var rustCrates = set{
+	"alloc": true, "backtrace": true, "compiler-builtins": true, "core": true,
+	"panic_abort": true, "panic_unwind": true, "portable-simd": true, "proc_macro": true,
+	"std": true, "std_detect": true, "stdarch": true, "sysroot": true, "test": true, "unwind": true,
+}
+
+// rustSource returns the path of a file of the Rust library relative to the root of Rust's source
+// tree: library/core/src/num/mod.rs. That root is /usr/lib/rustlib/src/rust, the same folder in a
+// toolchain of rustup, /rustc/HASH in a library that the Rust project built, /usr/src/rustc-VERSION,
+// or any folder with library/CRATE in it. It returns false for all other files.
+func rustSource(file string) (string, bool) {
+	if path.Ext(file) != ".rs" {
+		return "", false
+	}
+	if _, rest, ok := strings.Cut("/"+file, "/rustlib/src/rust/"); ok {
+		return rest, true
+	}
+	if !path.IsAbs(file) && !strings.HasPrefix(file, "../") {
+		return "", false
+	}
+	if rest, ok := strings.CutPrefix(file, "/rustc/"); ok {
+		_, rest, ok = strings.Cut(rest, "/")
+		return rest, ok
+	}
+	for rest := file; ; {
+		folder, below, deeper := strings.Cut(rest, "/")
+		if !deeper {
+			return "", false
+		}
+		version, ok := strings.CutPrefix(folder, "rustc-")
+		if ok && version != "" && isNumber(version[:1]) {
+			return below, true
+		}
+		crate, _, _ := strings.Cut(below, "/")
+		if folder == "library" && rustCrates[crate] {
+			return rest, true
+		}
+		rest = below
+	}
+}
+
+// inRustSource reports whether the file is one of the Rust library, which is not in the kernel's
+// source tree.
+func inRustSource(file string) bool {
+	_, ok := rustSource(file)
+	return ok
+}
+
 // relative returns the path of a file relative to the source root, or to the compilation folder for
-// a generated file. compDir is the compilation folder of the unit that names the file. Of a file
+// a generated file. Files of the Rust library are relative to the root of Rust's source tree. compDir is the compilation folder of the unit that names the file. Of a file
 // outside these folders it returns only the base name, so that no path of a build host gets into an
 // alias.
 func (r roots) relative(file, compDir string) string {
 	file = path.Clean(file)
 	if strings.HasPrefix(file, "../") {
 		file = path.Join(compDir, file)
+	}
+	if rest, ok := rustSource(file); ok {
+		return rest
 	}
 	if !path.IsAbs(file) {
 		// With a prefix map (-ffile-prefix-map) compDir may be relative, too, and the path may

@@ -36,7 +36,7 @@ const (
 	variable
 	scope      // a namespace
 	block      // a part of a function
-	recordType // a class or structure, which has functions in some languages
+	recordType // a class, structure, union or enumeration, which has functions in some languages
 )
 
 func kindOf(tag uint16) kind {
@@ -49,7 +49,7 @@ func kindOf(tag uint16) kind {
 		return scope
 	case tagLexicalBlock, tagInlined:
 		return block
-	case tagClassType, tagStructureType:
+	case tagClassType, tagStructureType, tagUnionType, tagEnumerationType:
 		return recordType
 	}
 	return other

@@ -2,14 +2,16 @@ package dwarf
 
 // Tags (section 7.5.3).
 const (
-	tagClassType     = 0x02
-	tagLexicalBlock  = 0x0b
-	tagStructureType = 0x13
-	tagInlined       = 0x1d
-	tagModule        = 0x1e
-	tagSubprogram    = 0x2e
-	tagVariable      = 0x34
-	tagNamespace     = 0x39
+	tagClassType       = 0x02
+	tagEnumerationType = 0x04
+	tagLexicalBlock    = 0x0b
+	tagStructureType   = 0x13
+	tagUnionType       = 0x17
+	tagInlined         = 0x1d
+	tagModule          = 0x1e
+	tagSubprogram      = 0x2e
+	tagVariable        = 0x34
+	tagNamespace       = 0x39
 )
 
 // Attributes (section 7.5.4).
@@ -90,6 +92,7 @@ const (
 const (
 	langCPlusPlus     = 0x04
 	langCPlusPlus11   = 0x1a
+	langRust          = 0x1c
 	langC11           = 0x1d
 	langC17           = 0x2c
 	langAssembly      = 0x31

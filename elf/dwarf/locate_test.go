@@ -93,7 +93,10 @@ func locations(t testing.TB, fixture string, shift uint64) []string {
 			continue
 		}
 		// The source does not have the suffixes of clones, fragments and link-time optimization.
-		name, _, _ := strings.Cut(targets[i].Name, ".")
+		name := targets[i].Name
+		if !strings.HasPrefix(name, "_ZN") { // in such a name of Rust two dots are a double colon
+			name, _, _ = strings.Cut(name, ".")
+		}
 		absolute := func(p string) string {
 			if path.IsAbs(p) {
 				return path.Clean(p)

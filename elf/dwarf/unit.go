@@ -1,6 +1,7 @@
 package dwarf
 
 import (
+	"bytes"
 	"fmt"
 	"sort"
 )
@@ -36,7 +37,8 @@ type Unit struct {
 	linesUnreadable bool
 }
 
-// Name returns the primary source file as the compiler wrote it.
+// Name returns the primary source file as the compiler wrote it: the file that was compiled, in Rust
+// the root file of the crate.
 func (u *Unit) Name() string { return string(u.name) }
 
 // CompDir returns the folder that relative paths of the unit start from.
@@ -145,10 +147,22 @@ func (u *Unit) readEntry(table *abbrevs) error {
 	u.compDir = u.str(e.vals[slotCompDir])
 	u.producer = e.vals[slotProducer]
 	u.language, _ = u.number(e.vals[slotLanguage])
+	if u.language == langRust {
+		u.name = crateRoot(u.name)
+	}
 	u.stmtList = e.vals[slotStmtList]
 	u.lowPC = e.vals[slotLowPC]
 	u.spans = u.entrySpans(&e)
 	return nil
+}
+
+// crateRoot returns the root source file of a crate from the name of a unit of rustc. rustc adds "/@/"
+// and the name of the codegen unit, which has a hash that differs between compilers.
+func crateRoot(name []byte) []byte {
+	if i := bytes.LastIndex(name, []byte("/@/")); i > 0 {
+		return name[:i]
+	}
+	return name
 }
 
 // tableBase returns the value of a base attribute, or absent if the unit does not have it.

@@ -9,7 +9,8 @@ place, in the order of .debug_info, fields parted by one space:
 
     NAME FILE LINE UNIT SECTION ADDRESS OPENING
 
-FILE and UNIT are absolute, LINE is the declaration's. SECTION and ADDRESS
+FILE and UNIT are absolute, LINE is the declaration's. Of Rust NAME is the mangled
+one, and UNIT is without the name of the codegen unit. SECTION and ADDRESS
 (hexadecimal, the offset in the section) say where the code starts; a function
 in several ranges has a line for each; variables have "- -". OPENING is the
 first line-table row where the function is entered (first a statement, else
@@ -164,6 +165,15 @@ def entry(name, where, named):
     return None
 
 
+def is_rust(unit):
+    return "DW_LANG_Rust" in unit.get("language", "")
+
+
+def unit_name(unit):
+    name = quoted(unit.get("name")) or "-"
+    return name.rpartition("/@/")[0] or name if is_rust(unit) else name
+
+
 def declarations(path):
     """Every function with code and every placed variable of file scope."""
     known = {d[0]: d for d in dies(path)}
@@ -200,27 +210,29 @@ def declarations(path):
     for die in known.values():
         if die[2] in ("compile_unit", "type_unit", "partial_unit"):
             folder = quoted(die[3].get("comp_dir")) or ""
-            name = quoted(die[3].get("name")) or "-"
+            name = unit_name(die[3])
             units.append((die[0], posixpath.normpath(posixpath.join(folder, name))))
     starts = [u[0] for u in units]
 
-    found, folder, unit, table = [], "", "", 0
+    found, folder, unit, table, rust = [], "", "", 0, False
     for die in known.values():
         _, depth, tag, attributes = die
         if tag in ("compile_unit", "type_unit", "partial_unit"):
             folder = quoted(attributes.get("comp_dir")) or ""
-            name = quoted(attributes.get("name")) or "-"
+            name, rust = unit_name(attributes), is_rust(attributes)
             unit = posixpath.normpath(posixpath.join(folder, name))
             text = attributes.get("stmt_list", "0x0")
             table = int(re.search(r"0x([0-9a-f]+)", text)[1], 16)
             continue
         if tag == "subprogram" or tag == "label" and depth == 1:
             where = places(attributes)
-        elif tag == "variable" and depth == 1 and "DW_OP_addr" in attributes.get("location", ""):
+        elif tag == "variable" and (depth == 1 or rust) and "DW_OP_addr" in attributes.get("location", ""):
             where = [("-", None)]
         else:
             continue
         name = quoted(attribute(die, "name"))
+        if rust:
+            name = quoted(attribute(die, "linkage_name")) or name
         if name is None:
             continue
         file = quoted(attribute(die, "decl_file"))
