@@ -75,7 +75,7 @@ type Object struct {
 
 	// Saved for the next run: see state.go.
 	product product
-	note    note
+	note
 }
 
 // Open opens the object again after scan. It returns an error if the file was changed or replaced

@@ -42,7 +42,7 @@ func (b *Build) stateFile() string {
 // stateAge is how long the cache keeps a file that no run reads.
 const stateAge = 30 * 24 * time.Hour
 
-const stateFormat = "kas state 3"
+const stateFormat = "kas state 4"
 
 // settled is the time between the last change of a file and its opening that makes its identity
 // reliable. A file that is changed twice within a clock tick keeps its times.
@@ -81,6 +81,9 @@ type product struct {
 type note struct {
 	about string // digest of what the content depends on besides the object
 	json  []byte // nil if there is no note
+
+	inputs    []input // other files that the content depends on
+	unsettled bool    // a change of an input may go unnoticed
 }
 
 // Digest returns a short key of everything that a result depends on.
@@ -145,7 +148,7 @@ func (b *Build) upToDate(ctx context.Context) bool {
 // holds reports whether the object at path and the file made from it are as they were.
 func (k *objectState) holds(path string) bool {
 	return k != nil && k.identity != (elf.Identity{}) && k.identity == elf.IdentifyTarget(path) &&
-		(k.path == "" || k.made == elf.Identify(k.path))
+		(k.path == "" || k.made == elf.Identify(k.path)) && k.inputsHold()
 }
 
 // strays reports whether there are files that look like output and are not, which a run must
@@ -180,7 +183,7 @@ func (b *Build) known(o *Object) *objectState {
 // object and the same key, read is not called. The key is a digest of everything else that the
 // result depends on. T is kept as JSON, so only its exported fields are noted.
 func Note[T any](b *Build, o *Object, key string, read func() (T, error)) (T, error) {
-	if k := b.known(o); k != nil && k.about == key && k.json != nil {
+	if k := b.known(o); k != nil && k.about == key && k.json != nil && k.inputsHold() {
 		var noted T
 		if json.Unmarshal(k.json, &noted) == nil {
 			o.note = k.note
@@ -189,7 +192,7 @@ func Note[T any](b *Build, o *Object, key string, read func() (T, error)) (T, er
 	}
 	found, err := read()
 	if err == nil {
-		o.note = note{key, encodeNote(found)}
+		o.about, o.json = key, encodeNote(found)
 	}
 	return found, err
 }
@@ -226,7 +229,7 @@ func (b *Build) Make(o *Object, output, key string, write func() (int64, error))
 // was changed just before it was opened.
 func (o *Object) trusted() bool {
 	last := max(o.Identity.Mtime, o.Identity.Ctime)
-	return o.Identity != (elf.Identity{}) && o.opened.Sub(time.Unix(0, last)) > settled
+	return o.Identity != (elf.Identity{}) && !o.unsettled && o.opened.Sub(time.Unix(0, last)) > settled
 }
 
 // saveState saves the state of this run for the next one. clean says that the run had no error.
@@ -251,6 +254,7 @@ func (b *Build) saveState(clean bool) error {
 		}
 		for i := range b.Objects {
 			line = append(b.Objects[i].appendState(line[:0]), '\n')
+			line = b.Objects[i].appendInputs(line)
 			if _, err := w.Write(line); err != nil {
 				return err
 			}
@@ -270,8 +274,8 @@ func (o *Object) appendState(line []byte) []byte {
 	line = id.Text(append(line, '\t'))
 	line = fmt.Appendf(line, "\t%s\t%q", o.product.key, o.product.path)
 	line = o.product.made.Text(append(line, '\t'))
-	line = append(append(line, '\t'), o.note.about...)
-	return append(append(line, '\t'), o.note.json...)
+	line = append(append(line, '\t'), o.about...)
+	return append(append(line, '\t'), o.json...)
 }
 
 // dropOld removes files that no run has read for a long time.
@@ -325,6 +329,8 @@ func (s *state) add(line []byte) bool {
 	case "table":
 		path := c.quoted()
 		s.tables[path] = c.identity()
+	case "input":
+		return s.addInput(&c)
 	case "object":
 		name := c.quoted()
 		o := &objectState{identity: c.identity()}

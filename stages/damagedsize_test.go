@@ -36,7 +36,7 @@ func TestDamagedSize(t *testing.T) {
 		o.Sections[i].Code = f.Sections[i].Exec()
 	}
 	list := []*pipeline.Duplicate{&o.Duplicates[0], &o.Duplicates[1]}
-	found, err := readDeclarations(context.Background(), o, list)
+	found, err := readDeclarations(context.Background(), &pipeline.Build{}, o, list)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -97,14 +97,18 @@ func locate(ctx context.Context, b *pipeline.Build) error {
 			settle(d, found[o].Locations[i], source, b.Config.Alias.Line)
 		}
 	}
+	reportSplits(ctx, b, needed, found)
 	for i := range b.Objects {
 		o := &b.Objects[i]
 		for _, d := range chosen(o) {
-			if o.NoDebug {
+			split := found[o] != nil && found[o].Split.Units > 0
+			if o.NoDebug || split && d.Location.File == "" {
 				d.Location = fileSymbol(o, d)
 			}
 			if d.Location.File == "" && !d.SuffixFree {
-				d.Reason = unlocated(o)
+				if d.Reason = unlocated(o); split {
+					d.Reason = "no split debugging information"
+				}
 			}
 		}
 	}
@@ -126,6 +130,7 @@ func chosen(o *pipeline.Object) []*pipeline.Duplicate {
 type declarations struct {
 	Locations []dwarf.Location // of the chosen duplicates, in their order; nil if there is none
 	Evidence  evidence
+	Split     missingSplits
 }
 
 // declarationsOf finds the declarations of the chosen duplicates of an object. They are noted for
@@ -138,7 +143,7 @@ func declarationsOf(
 	for _, d := range list {
 		key = fmt.Appendf(key, "%d ", o.Symbols[d.Symbol].ID)
 	}
-	read := func() (declarations, error) { return readDeclarations(ctx, o, list) }
+	read := func() (declarations, error) { return readDeclarations(ctx, b, o, list) }
 	found, err := pipeline.Note(b, o, pipeline.Digest(string(key)), read)
 	if n := len(found.Locations); err == nil && n != 0 && n != len(list) {
 		return read() // the note is damaged
@@ -148,7 +153,7 @@ func declarationsOf(
 
 // readDeclarations reads the debugging information of an object.
 func readDeclarations(
-	ctx context.Context, o *pipeline.Object, list []*pipeline.Duplicate,
+	ctx context.Context, b *pipeline.Build, o *pipeline.Object, list []*pipeline.Duplicate,
 ) (declarations, error) {
 	found := declarations{Evidence: *newEvidence()}
 	f, err := o.Open()
@@ -160,6 +165,7 @@ func readDeclarations(
 	if err != nil || info == nil {
 		return found, err
 	}
+	info.Splits = splits(b, o)
 	for _, u := range info.Units() {
 		found.Evidence.add(u.Name(), u.CompDir())
 	}
@@ -174,6 +180,7 @@ func readDeclarations(
 		})
 	}
 	found.Locations, err = info.Locate(ctx, targets)
+	found.noteSplits(o, info.Splits)
 	if err != nil {
 		found.Locations = nil
 	}

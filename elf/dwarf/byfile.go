@@ -22,8 +22,18 @@ func (l *locator) locateByFile(ctx context.Context, out []Location) error {
 	}
 	claims := map[int][]Location{}
 	units := map[string]int{}
+	unread := map[string]bool{} // a unit of this file cannot be read, so it may have another claim
 	for i := range l.d.units {
 		u := &l.d.units[i]
+		if u.skeleton() {
+			if !listsAny(u, byFile) {
+				continue
+			}
+			if u = u.whole(); u.skeleton() {
+				unread[path.Base(u.Name())] = true
+				continue
+			}
+		}
 		file := path.Base(u.Name())
 		targets, ok := byFile[file]
 		if !ok {
@@ -46,13 +56,16 @@ func (l *locator) locateByFile(ctx context.Context, out []Location) error {
 		err := l.claims(u, targets, func(i int, c candidate) {
 			claims[i] = append(claims[i], c.location())
 		})
-		if err != nil {
+		if err != nil && u.from != nil {
+			u.from.lacksSplit(u.d.named(err))
+		} else if err != nil {
 			return err
 		}
 		u.unload()
 	}
 	for i, c := range claims {
-		if len(c) == 1 && (c[0].Method != ByFile || units[l.targets[i].File] == 1) {
+		file := l.targets[i].File
+		if len(c) == 1 && !unread[file] && (c[0].Method != ByFile || units[file] == 1) {
 			out[i] = c[0]
 		}
 	}

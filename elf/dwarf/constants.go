@@ -36,7 +36,12 @@ const (
 	atStrOffsetsBase  = 0x72
 	atAddrBase        = 0x73
 	atRnglistsBase    = 0x74
+	atDwoName         = 0x76
 	atMIPSLinkageName = 0x2007
+	atGNUDwoName      = 0x2130
+	atGNUDwoID        = 0x2131
+	atGNURangesBase   = 0x2132
+	atGNUAddrBase     = 0x2133
 )
 
 // Forms (section 7.5.6).
@@ -84,6 +89,8 @@ const (
 	formAddrx2        = 0x2a
 	formAddrx3        = 0x2b
 	formAddrx4        = 0x2c
+	formGNUAddrIndex  = 0x1f01
+	formGNUStrIndex   = 0x1f02
 	formGNURefAlt     = 0x1f20
 	formGNUStrpAlt    = 0x1f21
 )

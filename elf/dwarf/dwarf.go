@@ -7,6 +7,8 @@ package dwarf
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"kas/elf"
 )
@@ -26,6 +28,14 @@ type Data struct {
 	// the size of the object.
 	work uint64
 
+	// Splits says where the split units of skeleton units are; nil if they are not read. It must be
+	// set before Locate.
+	Splits *Splits
+	path   string     // of a file of split units
+	owner  *Data      // of the object whose split units are in this file, nil for an object
+	split  *splitFile // the .dwo file that is open
+	packed *splitFile // the .dwp file
+
 	info, abbrev, line, str, lineStr, strOffsets, addr, rnglists, ranges *elf.Contents
 }
 
@@ -33,20 +43,14 @@ type Data struct {
 // the object has no debugging information. Damage is an *elf.FormatError.
 func New(f *elf.File) (*Data, error) {
 	d := &Data{f: f, big: f.Big}
-	for _, s := range []struct {
-		name string
-		to   **elf.Contents
-	}{
-		{".debug_info", &d.info}, {".debug_abbrev", &d.abbrev}, {".debug_line", &d.line},
-		{".debug_str", &d.str}, {".debug_line_str", &d.lineStr},
-		{".debug_str_offsets", &d.strOffsets}, {".debug_addr", &d.addr},
-		{".debug_rnglists", &d.rnglists}, {".debug_ranges", &d.ranges},
-	} {
-		c, err := f.Contents(s.name)
-		if err != nil {
-			return nil, err
-		}
-		*s.to = c
+	err := d.sections(map[string]**elf.Contents{
+		".debug_info": &d.info, ".debug_abbrev": &d.abbrev, ".debug_line": &d.line,
+		".debug_str": &d.str, ".debug_line_str": &d.lineStr,
+		".debug_str_offsets": &d.strOffsets, ".debug_addr": &d.addr,
+		".debug_rnglists": &d.rnglists, ".debug_ranges": &d.ranges,
+	})
+	if err != nil {
+		return nil, err
 	}
 	if len(d.info.Data) == 0 {
 		return nil, nil
@@ -57,11 +61,26 @@ func New(f *elf.File) (*Data, error) {
 	return d, nil
 }
 
+// sections opens debug sections, in the order of their names.
+func (d *Data) sections(wanted map[string]**elf.Contents) error {
+	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+		c, err := d.f.Contents(name)
+		if err != nil {
+			return err
+		}
+		*wanted[name] = c
+	}
+	return nil
+}
+
 // Units returns the units in the order of .debug_info.
 func (d *Data) Units() []Unit { return d.units }
 
 // damaged returns an error about the bytes at an offset of a debug section.
 func (d *Data) damaged(section string, at uint64, what string) error {
+	if d.owner != nil && d.f.DebugSection(section+".dwo") > 0 {
+		section += ".dwo"
+	}
 	offset := at
 	if i := d.f.DebugSection(section); i > 0 {
 		offset += d.f.Sections[i].Offset

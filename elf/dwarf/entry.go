@@ -42,6 +42,9 @@ const (
 	slotStrOffsetsBase
 	slotAddrBase
 	slotRnglistsBase
+	slotDwoName
+	slotDwoID
+	slotRangesBase
 	slots
 )
 
@@ -66,6 +69,7 @@ var slotOf = [...]uint8{
 	atStrOffsetsBase: slotStrOffsetsBase,
 	atAddrBase:       slotAddrBase,
 	atRnglistsBase:   slotRnglistsBase,
+	atDwoName:        slotDwoName,
 }
 
 func slot(attr uint16) uint8 {
@@ -74,6 +78,14 @@ func slot(attr uint16) uint8 {
 		return slotOf[attr]
 	case attr == atMIPSLinkageName:
 		return slotLinkageName
+	case attr == atGNUDwoName:
+		return slotDwoName
+	case attr == atGNUDwoID:
+		return slotDwoID
+	case attr == atGNURangesBase:
+		return slotRangesBase
+	case attr == atGNUAddrBase:
+		return slotAddrBase
 	}
 	return slotNone
 }

@@ -69,7 +69,8 @@ func (u *Unit) skipForm(r *reader, form uint16) {
 		r.skip(r.uleb())
 	case formString:
 		r.cstring()
-	case formSdata, formUdata, formRefUdata, formStrx, formAddrx, formLoclistx, formRnglistx:
+	case formSdata, formUdata, formRefUdata, formStrx, formAddrx, formLoclistx, formRnglistx,
+		formGNUAddrIndex, formGNUStrIndex:
 		r.uleb()
 	case formIndirect:
 		if form := uint16(r.uleb()); form != formIndirect {

@@ -22,6 +22,9 @@ const noRow = ^uint64(0)
 // before it in the same sequence, which is not valid for the first one. yield returns the lowest
 // address from which it wants rows of this sequence, and whether it wants more rows at all.
 func (u *Unit) rows(yield func(last, r row) (next uint64, more bool)) {
+	if u.from != nil {
+		u = u.from
+	}
 	t := u.lineTable()
 	if t == nil {
 		return

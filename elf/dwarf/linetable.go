@@ -51,6 +51,9 @@ func (u *Unit) file(i uint64) string {
 // lineTable returns the header of the unit's line table, nil if there is none or it is damaged. It
 // is read once.
 func (u *Unit) lineTable() *lineTable {
+	if u.from != nil {
+		return u.from.lineTable()
+	}
 	if u.lines != nil || u.linesUnreadable {
 		return u.lines
 	}

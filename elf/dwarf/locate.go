@@ -51,6 +51,7 @@ const (
 // address. If several ranges begin there, the one at the symbol's address wins, then the one with
 // the symbol's name. A range that begins after the symbol's address must have its name.
 func (d *Data) Locate(ctx context.Context, targets []Target) ([]Location, error) {
+	defer d.closeSplits()
 	l := newLocator(d, targets)
 	locations := make([]Location, len(targets))
 	for i := range d.units {
@@ -58,14 +59,19 @@ func (d *Data) Locate(ctx context.Context, targets []Target) ([]Location, error)
 			return nil, err
 		}
 		u := &d.units[i]
-		code := l.covers(u)
-		if !code && (len(l.data) == 0 || !u.hasChildren) {
+		if !l.covers(u) && !l.mayHoldData(u) {
 			continue
 		}
-		if err := u.walk(len(l.data) > 0, true, l.entry); err != nil {
+		whole := u.whole()
+		if err := whole.walk(len(l.data) > 0, true, l.entry); whole != u && err != nil {
+			l.discard(whole)
+			u.lacksSplit(whole.d.named(err))
+			whole = u
+		} else if err != nil {
 			return nil, err
 		}
-		l.finish(u, locations)
+		l.finish(whole, locations)
+		whole.unload()
 		u.unload()
 	}
 	if err := l.locateByFile(ctx, locations); err != nil {
@@ -81,7 +87,9 @@ type locator struct {
 	data    []int // indices of data targets, by address
 	longest uint64
 	found   []candidate
-	changed []int // targets whose candidate is from the current unit
+	changed []int           // targets whose candidate is from the current unit
+	pools   []uint64        // where the skeletons' parts of .debug_addr begin, sorted
+	pooled  map[uint64]bool // whether the part that begins there has the address of a data target
 
 	symtab  *elf.Symtab // nil until symbols are read
 	symbols []codeSymbol
@@ -116,6 +124,17 @@ func newLocator(d *Data, targets []Target) *locator {
 // covers reports whether the unit has a range that overlaps a code target.
 func (l *locator) covers(u *Unit) bool {
 	return slices.ContainsFunc(u.spans, l.overlaps)
+}
+
+// mayHoldData reports whether the unit may declare a data target.
+func (l *locator) mayHoldData(u *Unit) bool {
+	switch {
+	case len(l.data) == 0:
+		return false
+	case u.skeleton():
+		return l.mayDeclare(u)
+	}
+	return u.hasChildren
 }
 
 func (l *locator) overlaps(s span) bool {

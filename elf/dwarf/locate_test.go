@@ -67,6 +67,12 @@ func TestLocate(t *testing.T) {
 // locations returns the located symbols of a fixture as lines of decl.txt, sorted.
 func locations(t testing.TB, fixture string, shift uint64) []string {
 	t.Helper()
+	return locationsIn(t, fixture, shift, nil)
+}
+
+// locationsIn is locations for an object with split units.
+func locationsIn(t testing.TB, fixture string, shift uint64, splits *dwarf.Splits) []string {
+	t.Helper()
 	f, err := elf.Open(fixture)
 	if err != nil {
 		t.Fatal(err)
@@ -79,6 +85,7 @@ func locations(t testing.TB, fixture string, shift uint64) []string {
 	if d == nil {
 		return nil
 	}
+	d.Splits = splits
 	targets, symbols, err := symbolTargets(f)
 	if err != nil {
 		t.Fatal(err)

@@ -30,6 +30,9 @@ func (u *Unit) entrySpans(e *entry) []span {
 // It is read only if a list needs it, for its relocation: a unit of several sections has a low_pc
 // of 0 without one.
 func (u *Unit) base() uint64 {
+	if u.from != nil {
+		return u.from.base()
+	}
 	if base, ok := u.address(u.lowPC); ok {
 		return base
 	}
@@ -55,6 +58,9 @@ func (u *Unit) rangeList(v value) []span {
 		return nil
 	}
 	if u.version < 5 {
+		if u.from != nil {
+			offset += u.from.rangesBase
+		}
 		return u.oldRangeList(offset)
 	}
 	d := u.d
@@ -68,6 +74,8 @@ func (u *Unit) rangeList(v value) []span {
 			return nil
 		}
 		offset = u.rnglistsBase + n
+	} else {
+		offset += u.rnglistsStart
 	}
 	l := rangeReader{u: u, r: d.reader(d.rnglists, offset)}
 	var spans []span

@@ -28,6 +28,9 @@ type Unit struct {
 	strOffsetsBase uint64
 	addrBase       uint64
 	rnglistsBase   uint64
+	rangesBase     uint64 // of the ranges of the split unit, in GNU DWARF 4
+	dwoName        value
+	id             uint64 // of a skeleton or split unit
 	firstChild     uint64
 	hasChildren    bool
 
@@ -35,11 +38,22 @@ type Unit struct {
 	abbrevs         *abbrevs
 	lines           *lineTable
 	linesUnreadable bool
+	noSplit         bool // a skeleton whose split unit cannot be used
+
+	// Of a split unit.
+	from            *Unit  // its skeleton
+	strOffsetsStart uint64 // the unit's part of .debug_str_offsets.dwo in a .dwp file
+	rnglistsStart   uint64 // the unit's part of .debug_rnglists.dwo in a .dwp file
 }
 
 // Name returns the primary source file as the compiler wrote it: the file that was compiled, in Rust
 // the root file of the crate.
-func (u *Unit) Name() string { return string(u.name) }
+func (u *Unit) Name() string {
+	if u.name == nil && u.skeleton() {
+		return u.primaryFile()
+	}
+	return string(u.name)
+}
 
 // CompDir returns the folder that relative paths of the unit start from.
 func (u *Unit) CompDir() string { return string(u.compDir) }
@@ -107,7 +121,7 @@ func (d *Data) readUnit(at uint64) (Unit, error) {
 	}
 	switch u.kind {
 	case unitSkeleton, unitSplitCompile:
-		r.skip(8) // unit ID
+		u.id = r.uint(8)
 	case unitType, unitSplitType:
 		r.skip(8 + uint64(u.offsetSize)) // type signature and type offset
 	}
@@ -138,11 +152,12 @@ func (u *Unit) readEntry(table *abbrevs) error {
 	}
 	d.work += r.at - u.die
 	u.firstChild, u.hasChildren = r.at, a.children
-	// The bases come first: other attributes may be read through them (section 3.1.1). Without the
-	// attribute, the base is the size of the table's header (sections 7.26 and 7.27).
-	u.strOffsetsBase = u.tableBase(e.vals[slotStrOffsetsBase], 2*uint64(u.offsetSize))
-	u.addrBase = u.tableBase(e.vals[slotAddrBase], 2*uint64(u.offsetSize))
-	u.rnglistsBase = u.tableBase(e.vals[slotRnglistsBase], 0)
+	// The bases come first: other attributes may be read through them (section 3.1.1).
+	u.readBases(&e)
+	u.dwoName = e.vals[slotDwoName]
+	if u.version < 5 {
+		u.id, _ = u.number(e.vals[slotDwoID])
+	}
 	u.name = u.str(e.vals[slotName])
 	u.compDir = u.str(e.vals[slotCompDir])
 	u.producer = e.vals[slotProducer]
@@ -163,6 +178,28 @@ func crateRoot(name []byte) []byte {
 		return name[:i]
 	}
 	return name
+}
+
+// readBases sets the bases of the unit's tables. Without the attribute, the base is the size of the
+// table's header (sections 7.26 to 7.28). A split unit has no such attributes; its tables begin at
+// its part of the section (section 7.3.2.2). GNU's tables before DWARF 5 have no header.
+func (u *Unit) readBases(e *entry) {
+	header := 2 * uint64(u.offsetSize)
+	if u.d.owner != nil {
+		if u.version < 5 {
+			header = 0
+		}
+		u.strOffsetsBase = u.strOffsetsStart + header
+		u.rnglistsBase = u.rnglistsStart + header + 4
+		return
+	}
+	u.strOffsetsBase = u.tableBase(e.vals[slotStrOffsetsBase], header)
+	u.rnglistsBase = u.tableBase(e.vals[slotRnglistsBase], 0)
+	u.rangesBase = u.tableBase(e.vals[slotRangesBase], 0)
+	if u.version < 5 {
+		header = 0
+	}
+	u.addrBase = u.tableBase(e.vals[slotAddrBase], header)
 }
 
 // tableBase returns the value of a base attribute, or absent if the unit does not have it.

@@ -36,7 +36,7 @@ func (u *Unit) address(v value) (uint64, bool) {
 	case formAddr:
 		n, ok := u.d.field(u.d.info, v.at, u.addrSize)
 		return n, ok && n != elf.NoAddress
-	case formAddrx:
+	case formAddrx, formGNUAddrIndex:
 		r := u.d.reader(u.d.info, v.at)
 		i := r.uleb()
 		if r.bad {
@@ -112,10 +112,10 @@ func (u *Unit) str(v value) []byte {
 		return d.stringAt(d.info, v.at, u.offsetSize, d.str)
 	case formLineStrp:
 		return d.stringAt(d.info, v.at, u.offsetSize, d.lineStr)
-	case formStrx, formStrx1, formStrx2, formStrx3, formStrx4:
+	case formStrx, formGNUStrIndex, formStrx1, formStrx2, formStrx3, formStrx4:
 		r := d.reader(d.info, v.at)
 		var i uint64
-		if v.form == formStrx {
+		if v.form == formStrx || v.form == formGNUStrIndex {
 			i = r.uleb()
 		} else {
 			i = r.uint(u.fixedSize(v.form))

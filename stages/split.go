@@ -1,0 +1,95 @@
+package stages
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"kas/configs"
+	"kas/elf/dwarf"
+	"kas/pipeline"
+)
+
+// splits says where the split units of an object are: in a .dwp file beside the object, else in
+// .dwo files where the compiler wrote them, beside the object, or below a folder that the build is
+// known to have its files in.
+func splits(b *pipeline.Build, o *pipeline.Object) *dwarf.Splits {
+	folder := filepath.Dir(o.Path)
+	roots := []string{folder}
+	if root, ok := strings.CutSuffix(o.Path, "/"+o.Name); ok && !o.Vmlinux {
+		roots = append(roots, root)
+	}
+	roots = append(roots, b.Config.Source...)
+	return &dwarf.Splits{
+		Package: configs.Uncompressed(o.Path) + ".dwp",
+		Paths: func(name, compDir string) []string {
+			if name == "" {
+				return nil
+			}
+			var paths []string
+			add := func(path string) {
+				for _, p := range paths {
+					if p == path {
+						return
+					}
+				}
+				paths = append(paths, path)
+			}
+			if filepath.IsAbs(name) {
+				add(filepath.Clean(name))
+			} else if filepath.IsAbs(compDir) {
+				add(filepath.Join(compDir, name))
+			}
+			add(filepath.Join(folder, filepath.Base(name)))
+			for _, root := range roots {
+				if !filepath.IsAbs(name) {
+					add(filepath.Join(root, name))
+				}
+			}
+			return paths
+		},
+	}
+}
+
+// missingSplits says which units of an object are without their split unit.
+type missingSplits struct {
+	Units int
+	Why   string // the first one's file was not used
+}
+
+// noteSplits keeps what reading the split units of an object gave.
+func (d *declarations) noteSplits(o *pipeline.Object, s *dwarf.Splits) {
+	for _, in := range s.Inputs {
+		o.Depends(in.Path, in.Identity)
+	}
+	if d.Split.Units = len(s.Missing); d.Split.Units > 0 {
+		d.Split.Why = s.Missing[0].Error()
+	}
+}
+
+// reportSplits reports the units without their split unit, once for the build.
+func reportSplits(
+	ctx context.Context, b *pipeline.Build, objects []*pipeline.Object,
+	found map[*pipeline.Object]*declarations,
+) {
+	var first *pipeline.Object
+	units, in := 0, 0 // units, in how many objects
+	for _, o := range objects {
+		if n := found[o].Split.Units; n > 0 {
+			if first == nil {
+				first = o
+			}
+			units += n
+			in++
+		}
+	}
+	if first == nil {
+		return
+	}
+	why := found[first].Split.Why
+	if units > 1 {
+		why = fmt.Sprintf("%s (and of %d more units in %d objects of the build)", why, units-1, in)
+	}
+	b.Fail(ctx, first, fmt.Errorf("split debugging information: %s", why))
+}
