@@ -11,7 +11,7 @@ import (
 )
 
 // Lookup returns the symbols that match a pattern: an alias, a name with or without its identity
-// suffix, NAME@FILE or NAME@FILE:LINE, a glob over names and aliases, a source file or FILE:LINE,
+// suffix, a name of Rust as the source spells it, NAME@FILE or NAME@FILE:LINE, a glob over names and aliases, a source file or FILE:LINE,
 // an address, NAME+OFFSET or an object. They are sorted by base name, name, object and address. No
 // match is not an error.
 func (r *Registry) Lookup(pattern string) ([]Record, error) {
@@ -31,6 +31,10 @@ func (r *Registry) lookup(pattern string) ([]Record, error) {
 		return nil, errors.New("empty pattern")
 	}
 	if strings.ContainsAny(pattern, "*?[") {
+		// Names of types in Rust have these characters, too.
+		if found := r.demangled(pattern); len(found) > 0 {
+			return found, nil
+		}
 		return r.glob(pattern)
 	}
 	if found := r.exact(pattern); len(found) > 0 {
@@ -50,8 +54,8 @@ func (r *Registry) lookup(pattern string) ([]Record, error) {
 	return r.byLocation(pattern), nil
 }
 
-// exact finds an alias or part of one, else a name or base name, else the clones and fragments of
-// a function that has no symbol of its own.
+// exact finds an alias or part of one, else a name or base name, else a name of Rust, else the
+// clones and fragments of a function that has no symbol of its own.
 func (r *Registry) exact(pattern string) []Record {
 	if name, tail, ok := r.cut(pattern); ok {
 		found := r.Find(func(f *File) iter.Seq[Record] {
@@ -69,10 +73,48 @@ func (r *Registry) exact(pattern string) []Record {
 	if found := r.Named(pattern); len(found) > 0 {
 		return found
 	}
+	if found := r.demangled(pattern); len(found) > 0 {
+		return found
+	}
 	if strings.ContainsAny(pattern, "/:") || strings.Contains(pattern, r.Separator()) {
 		return nil
 	}
 	return r.Find(func(f *File) iter.Seq[Record] { return f.Prefixed(pattern + ".") })
+}
+
+// demangled finds symbols of Rust by the name that the source spells, alone or as NAME@FILE or
+// NAME@FILE:LINE.
+func (r *Registry) demangled(pattern string) []Record {
+	if !isRustPath(pattern) {
+		return nil
+	}
+	name, tail, located := r.cut(pattern)
+	return r.rust(func(f *Record, spelled string) bool {
+		return spelled == pattern ||
+			located && spelled == name && f.Alias != "" && isAt(f, f.BaseName(), tail)
+	})
+}
+
+// isRustPath reports whether a pattern may be meant for names of Rust. All of these have a path,
+// and no other names have colons.
+func isRustPath(pattern string) bool { return strings.Contains(pattern, "::") }
+
+// rust finds the symbols of Rust of which keep accepts a spelling.
+func (r *Registry) rust(keep func(f *Record, spelled string) bool) []Record {
+	accepted := func(f *Record) bool {
+		return slices.ContainsFunc(spellings(f.Name), func(s string) bool { return keep(f, s) })
+	}
+	return r.Find(func(f *File) iter.Seq[Record] {
+		return func(yield func(Record) bool) {
+			for _, prefix := range []string{"_R", "_ZN"} {
+				for record := range filter(f.Prefixed(prefix), accepted) {
+					if !yield(record) {
+						return
+					}
+				}
+			}
+		}
+	})
 }
 
 // Aliased returns the symbols that have this alias. An alias without the separator finds nothing.
@@ -94,11 +136,20 @@ func (r *Registry) glob(pattern string) ([]Record, error) {
 	if _, err := path.Match(pattern, ""); err != nil {
 		return nil, fmt.Errorf("%s: %w", pattern, err)
 	}
+	if isRustPath(pattern) {
+		name, tail, located := r.cut(pattern)
+		return r.rust(func(f *Record, spelled string) bool {
+			if whole, _ := path.Match(pattern, spelled); whole || !located {
+				return whole
+			}
+			byName, _ := path.Match(name, spelled)
+			byLocation, _ := path.Match(foldPattern(tail), r.location(f))
+			return byName && byLocation
+		}), nil
+	}
 	folded := pattern
 	if name, tail, ok := r.cut(pattern); ok {
-		// Fold would also replace the special characters.
-		fold := strings.NewReplacer("/", "_", ".", "_", ":", "_", "-", "_")
-		folded = name + r.Separator() + fold.Replace(tail)
+		folded = name + r.Separator() + foldPattern(tail)
 	}
 	candidates := r.globCandidates(pattern)
 	return r.Find(func(f *File) iter.Seq[Record] {
@@ -109,6 +160,17 @@ func (r *Registry) glob(pattern string) ([]Record, error) {
 			return byName || byAlias || byLocation
 		})
 	}), nil
+}
+
+// foldPattern spells a location as aliases do. Fold would also replace the special characters.
+func foldPattern(tail string) string {
+	return strings.NewReplacer("/", "_", ".", "_", ":", "_", "-", "_").Replace(tail)
+}
+
+// location returns the part of an alias after the separator, "" without an alias.
+func (r *Registry) location(f *Record) string {
+	_, tail, _ := r.cut(f.Alias)
+	return tail
 }
 
 // globCandidates returns a search for records that may match the pattern: those whose names have

@@ -21,6 +21,7 @@ const lookupLong = `Find symbols in the registries of kernels (symbols.kas). PAT
                                      folders may be left out
   'name_show@drivers*'               a glob over names and aliases
   drivers/pnp/card.c:186             FILE or FILE:LINE
+  'core::num::*from_str_radix'       a name of Rust as the source spells it
   0xffffffff816807f0                 an address in vmlinux, as linked
   _text+0x6807f0                     an offset from a symbol
   xfs.ko                             an object

@@ -46,6 +46,9 @@ func remarks(r *registry.Record) string {
 	case r.Alias != "" && r.Name != r.BaseName():
 		all = append(all, "is "+r.Name)
 	}
+	if text := registry.Demangled(r.Name); text != "" {
+		all = append(all, text)
+	}
 	if r.Late() {
 		all = append(all, "late alias")
 	}
@@ -58,7 +61,7 @@ func printLong(w io.Writer, found []match, _ []string) error {
 			fmt.Fprintln(w)
 		}
 		for _, f := range [][2]string{
-			{"name", m.Name}, {"alias", m.Alias}, {"object", m.Object}, {"section", m.Section},
+			{"name", m.Name}, {"demangled", registry.Demangled(m.Name)}, {"alias", m.Alias}, {"object", m.Object}, {"section", m.Section},
 			{"address", fmt.Sprintf("%x", m.Address)}, {"size", fmt.Sprint(m.Size)},
 			{"type", string(rune(m.Type))}, {"location", m.Location()}, {"source", m.Method},
 			{"symbols of this name", fmt.Sprint(m.Count)},
