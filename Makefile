@@ -16,9 +16,11 @@ TOOLS    := gcc make patch gdb perf readelf nm ld objcopy eu-elflint eu-addr2lin
 PACKAGES := gcc make patch gdb linux-perf libc6-dev binutils elfutils codespell clang-19 lld-19 llvm-19 \
 	$(CROSS:%=gcc-%)
 
-CORPORA := cloud-amd64 cloud-amd64-old cloud-amd64-6.12 cloud-arm64 s390x amd64
+# Debian's 6.1 kernels, and the newest of its other suites.
+CORPORA := cloud-amd64 cloud-amd64-old cloud-amd64-6.12 cloud-arm64 s390x amd64 686 mips64r2el \
+	next-cloud-amd64 next-cloud-arm64 next-riscv64 next-loong64
 
-.PHONY: all build demo test check lint spell shuffle kernel-test mutants lab bench compare fuzz tools
+.PHONY: all build demo test check lint spell shuffle kernel-test kernel-table mutants lab bench compare fuzz tools
 .PHONY: $(CORPORA:%=corpus-%) corpus-headers fixtures clean
 
 all: build
@@ -64,6 +66,12 @@ mutants: tools
 # built against its headers. It takes minutes, and downloads 570 MB the first time.
 kernel-test: tools corpus-cloud-amd64 corpus-cloud-amd64-old corpus-headers
 	$(GO) test -tags kernel -run Kernel -count 1 -timeout 30m -v ./cmd/kas ./probe
+
+# Runs and verifies each kernel of the cache, has other code judge every alias, and writes the table
+# into docs/kernels.md. It takes half an hour. ONLY=s390x,686 picks kernels and only prints their rows.
+kernel-table: build tools
+	$(GO) test -tags kernel -run '^TestTable$$' -count 1 -timeout 3h -v ./cmd/kas \
+		-kas $(CURDIR)/$(KAS) $(if $(ONLY),-only $(ONLY),-table $(CURDIR)/docs/kernels.md)
 
 $(CORPORA:%=corpus-%): corpus-%:
 	bench/corpus.sh $*

@@ -1,31 +1,42 @@
 #!/bin/sh
 # Fetches Debian's kernels with debugging information into the cache folder, without installing them:
 #
-#   bench/corpus.sh cloud-amd64|cloud-arm64|s390x|amd64   a 6.1
-#   bench/corpus.sh cloud-amd64-old                       an older 6.1
-#   bench/corpus.sh cloud-amd64-6.12                      a 6.12
-#   bench/corpus.sh headers                               what out-of-tree modules are built with
-#   bench/corpus.sh image                                 the kernel that boots
+#   bench/corpus.sh cloud-amd64|cloud-arm64|s390x|amd64|686|mips64r2el   a 6.1
+#   bench/corpus.sh cloud-amd64-old                                      an older 6.1
+#   bench/corpus.sh cloud-amd64-6.12                                     a 6.12
+#   bench/corpus.sh next-cloud-amd64|next-cloud-arm64    the newest of trixie-backports
+#   bench/corpus.sh next-riscv64|next-loong64            the newest of sid
+#   bench/corpus.sh headers                              what out-of-tree modules are built with
+#   bench/corpus.sh image                                the kernel that boots
 #
-# The last two are of the kernel that cloud-amd64 has. KAS_CACHE names another cache folder.
+# The last two are of the kernel that cloud-amd64 has. KAS_CACHE names another cache folder. System.map
+# is in the package of the debugging information.
 #
 # The script keeps its own package lists, so that the machine's stay as they are and a foreign
-# architecture works too. apt checks every hash against the signed lists and resumes a download that
-# was cut off. The file "complete" marks a corpus that is whole and names its packages; a whole corpus
-# is not fetched again.
+# architecture or another suite works too. apt checks every hash against the signed lists and resumes
+# a download that was cut off. The file "complete" marks a corpus that is whole and names its
+# packages; a whole corpus is not fetched again.
 set -eu
 
 # Each corpus has a pinned package and version, so that tests and measurements have the same input every
 # time. Debian removes a kernel some time after its successor's release. The script then takes the
-# newest or oldest kernel of the series and says so: pin that one here.
+# newest or oldest kernel of the series and says so: pin that one here. The columns are: name,
+# architecture, package, version, which one instead, flavour, suite ("-": the machine's own sources,
+# Debian 12), and how the releases of the series begin (nothing: any).
 corpora() {
 	cat <<-END
-		cloud-amd64      amd64 linux-image-6.1.0-56-cloud-amd64-dbg       6.1.192-2          newest 6.1.0- cloud-amd64
-		cloud-amd64-old  amd64 linux-image-6.1.0-47-cloud-amd64-dbg       6.1.170-3          oldest 6.1.0- cloud-amd64
-		cloud-amd64-6.12 amd64 linux-image-6.12.117+deb12-cloud-amd64-dbg 6.12.117-1~deb12u1 newest 6.12.  cloud-amd64
-		cloud-arm64      arm64 linux-image-6.1.0-56-cloud-arm64-dbg       6.1.192-2          newest 6.1.0- cloud-arm64
-		s390x            s390x linux-image-6.1.0-50-s390x-dbg             6.1.176-1          newest 6.1.0- s390x
-		amd64            amd64 linux-image-6.1.0-56-amd64-dbg             6.1.192-2          newest 6.1.0- amd64
+		cloud-amd64      amd64    linux-image-6.1.0-56-cloud-amd64-dbg       6.1.192-2          newest cloud-amd64 -                6.1.0-
+		cloud-amd64-old  amd64    linux-image-6.1.0-47-cloud-amd64-dbg       6.1.170-3          oldest cloud-amd64 -                6.1.0-
+		cloud-amd64-6.12 amd64    linux-image-6.12.117+deb12-cloud-amd64-dbg 6.12.117-1~deb12u1 newest cloud-amd64 -                6.12.
+		cloud-arm64      arm64    linux-image-6.1.0-56-cloud-arm64-dbg       6.1.192-2          newest cloud-arm64 -                6.1.0-
+		s390x            s390x    linux-image-6.1.0-50-s390x-dbg             6.1.176-1          newest s390x       -                6.1.0-
+		amd64            amd64    linux-image-6.1.0-56-amd64-dbg             6.1.192-2          newest amd64       -                6.1.0-
+		686              i386     linux-image-6.1.0-50-686-dbg               6.1.176-1          newest 686         -                6.1.0-
+		mips64r2el       mips64el linux-image-6.1.0-50-mips64r2el-dbg        6.1.176-1          newest mips64r2el  -                6.1.0-
+		next-cloud-amd64 amd64    linux-image-7.3.4+deb13-cloud-amd64-dbg    7.3.4-1~bpo13+1    newest cloud-amd64 trixie-backports
+		next-cloud-arm64 arm64    linux-image-7.3.4+deb13-cloud-arm64-dbg    7.3.4-1~bpo13+1    newest cloud-arm64 trixie-backports
+		next-riscv64     riscv64  linux-image-7.2.13+deb14-riscv64-dbg       7.2.13-1           newest riscv64     sid
+		next-loong64     loong64  linux-image-7.2.13+deb14-loong64-dbg       7.2.13-1           newest loong64     sid
 	END
 }
 
@@ -37,13 +48,13 @@ die() {
 }
 
 name=${1:?usage: bench/corpus.sh NAME}
-arch= package= version= which= series= flavour=
+arch= package= version= which= flavour= suite=- series=
 case $name in
 headers | image) arch=amd64 ;;
 *)
 	row=$(corpora | grep "^$name ") ||
 		status=2 die "unknown $name; there are" $(corpora | cut -d ' ' -f 1) headers image
-	read -r name arch package version which series flavour <<-END
+	read -r name arch package version which flavour suite series <<-END
 		$row
 	END
 	;;
@@ -61,12 +72,23 @@ if [ -f "$dir/complete" ]; then
 fi
 
 apt=$cache/apt-$arch
+[ "$suite" = - ] || apt=$apt-$suite
 mkdir -p "$apt/lists/partial" "$apt/archives/partial"
 apt=$(cd "$apt" && pwd)
 set -- -q \
 	-o "APT::Architecture=$arch" -o "APT::Architectures=$arch" -o "APT::Sandbox::User=$(id -un)" \
 	-o "Dir::State::lists=$apt/lists" -o "Dir::State::status=/dev/null" \
 	-o "Dir::Cache=$apt" -o "Dir::Cache::archives=$apt/archives"
+
+# Another suite comes from the mirror that the machine uses, checked with Debian's own keys.
+if [ "$suite" != - ]; then
+	keys=/usr/share/keyrings/debian-archive-keyring.gpg
+	mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' \
+		'Origin: Debian' 'Label: Debian' | head -n 1)
+	[ -n "$mirror" ] || die "the machine's apt has no mirror of Debian to fetch $suite from"
+	echo "deb [signed-by=$keys] $mirror $suite main" >"$apt/sources.list"
+	set -- "$@" -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
+fi
 
 apt-get "$@" update
 
@@ -93,7 +115,7 @@ headers | image)
 		newest) packages=$(series_packages "$@" | tail -n 1) ;;
 		oldest) packages=$(series_packages "$@" | head -n 1) ;;
 		esac
-		[ -n "$packages" ] || die "no package for $name in the package lists; they are Debian 12's (bookworm)"
+		[ -n "$packages" ] || die "no package for $name in the package lists"
 		say "the archive no longer has $package $version: taking $packages, the $which"
 		version=$(apt-cache "$@" show "$packages" | sed -n 's/^Version: //p' | head -n 1)
 	fi
