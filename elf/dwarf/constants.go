@@ -32,6 +32,8 @@ const (
 	atSpecification   = 0x47
 	atEntryPC         = 0x52
 	atRanges          = 0x55
+	atCallFile        = 0x58
+	atCallLine        = 0x59
 	atLinkageName     = 0x6e
 	atStrOffsetsBase  = 0x72
 	atAddrBase        = 0x73

@@ -4,10 +4,11 @@ import (
 	"strings"
 )
 
-// entry is a debugging information entry: its offset and the attributes that kas needs.
+// entry is a debugging information entry with the attributes that kas needs.
 type entry struct {
 	unit   *Unit
-	offset uint64
+	offset uint64  // of the attributes
+	abbrev *abbrev // valid until the unit is unloaded
 	tag    uint16
 	outer  bool // a child of the unit entry
 	vals   [slots]value
@@ -92,7 +93,7 @@ func slot(attr uint16) uint8 {
 
 // decode reads an entry. r is after the abbreviation code and ends after the entry.
 func (u *Unit) decode(r *reader, a *abbrev, e *entry) {
-	*e = entry{unit: u, offset: r.at, tag: a.tag}
+	*e = entry{unit: u, offset: r.at, abbrev: a, tag: a.tag}
 	for i := range a.specs {
 		s := &a.specs[i]
 		form := s.form

@@ -37,7 +37,7 @@ const (
 	Subprogram               // by the subprogram that begins in the symbol
 	Fragment                 // by the subprogram that has another of its ranges begin in the symbol
 	Variable                 // by the variable at the symbol's address
-	LineRow                  // by the line table only: code of assembly
+	LineRow                  // by the line table only: code of assembly, or nothing else is there
 	ByName                   // by the entry with its name, which has no address: it was folded
 	ByFile                   // by the unit of its source file: data of assembly
 )
@@ -63,6 +63,7 @@ func (d *Data) Locate(ctx context.Context, targets []Target) ([]Location, error)
 			continue
 		}
 		whole := u.whole()
+		l.declares = false
 		if err := whole.walk(len(l.data) > 0, true, l.entry); whole != u && err != nil {
 			l.discard(whole)
 			u.lacksSplit(whole.d.named(err))
@@ -87,12 +88,15 @@ type locator struct {
 	data    []int // indices of data targets, by address
 	longest uint64
 	found   []candidate
-	changed []int           // targets whose candidate is from the current unit
 	pools   []uint64        // where the skeletons' parts of .debug_addr begin, sorted
 	pooled  map[uint64]bool // whether the part that begins there has the address of a data target
 
 	symtab  *elf.Symtab // nil until symbols are read
 	symbols []codeSymbol
+
+	// Of the current unit.
+	changed  []int // targets whose candidate is from it
+	declares bool  // one of its functions has a declaration
 }
 
 // candidate is the best owner of a target so far.
@@ -165,6 +169,7 @@ func (l *locator) subprogram(e *entry) {
 	if len(l.code) == 0 {
 		return
 	}
+	l.declares = l.declares || e.declares()
 	u := e.unit
 	spans := u.entrySpans(e)
 	if len(spans) == 0 {

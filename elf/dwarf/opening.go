@@ -8,7 +8,7 @@ import (
 )
 
 // finish turns the candidates of a unit into locations. Then it reads the unit's line table for
-// what the entries do not have: opening rows, and the locations of assembly code.
+// what the entries do not have: opening rows, and the locations of code that no entry declares.
 func (l *locator) finish(u *Unit, out []Location) {
 	for _, i := range l.changed {
 		l.enter(i)
@@ -22,37 +22,71 @@ func (l *locator) finish(u *Unit, out []Location) {
 		}
 	}
 	l.changed = l.changed[:0]
-	for _, i := range l.code {
-		if l.bare(u, i, &out[i]) {
-			s.bare = append(s.bare, bareCode{target: i, address: l.targets[i].Address})
-		}
+	for _, i := range l.codeIn(u) {
+		l.bare(u, i, &s)
 	}
-	l.d.work += uint64(len(l.code))
 	if s.open = len(s.openings) + len(s.bare); s.open == 0 {
 		return
 	}
 	slices.SortStableFunc(s.openings, func(a, b opening) int {
 		return cmp.Compare(a.start, b.start)
 	})
+	slices.SortStableFunc(s.bare, func(a, b bareCode) int {
+		return cmp.Compare(a.address, b.address)
+	})
 	u.rows(s.row)
 }
 
-// bare reports whether a code target is in the unit, but no subprogram that owns it has a
-// declaration.
-func (l *locator) bare(u *Unit, target int, loc *Location) bool {
-	c := &l.found[target]
-	if c.ok && (c.entry.unit != u || loc.File != "") || !c.ok && !u.Assembly() {
-		return false
+// bare adds a code target inside the unit to the search if only the line table can locate it: no
+// subprogram owns it, or the one that does has no declaration. In a unit of a compiler that has
+// declarations, code without an owner was assembled inside the source; rows do not describe it.
+func (l *locator) bare(u *Unit, target int, s *rowSearch) {
+	c, loc := &l.found[target], &s.out[target]
+	b := bareCode{target: target, address: l.targets[target].Address, compiled: !u.Assembly()}
+	switch {
+	case c.ok && (c.entry.unit != u || loc.File != ""):
+		return
+	case !c.ok && b.compiled && (l.declares || u.skeleton()):
+		return
+	case c.ok && b.compiled:
+		b.address += c.distance
+		// The first row of a function may be that of code inlined into it, from another file.
+		if file, line, ok := c.entry.call(b.address); ok {
+			*loc = u.lineLocation(file, line)
+			return
+		}
 	}
-	return u.contains(l.targets[target].Address)
+	s.bare = append(s.bare, b)
 }
 
-// contains reports whether an address is in a range of the unit.
-func (u *Unit) contains(address uint64) bool {
-	u.d.work += uint64(len(u.spans))
-	return slices.ContainsFunc(u.spans, func(s span) bool {
-		return address >= s.start && address < s.end
-	})
+// lineLocation returns a location that comes from the line table.
+func (u *Unit) lineLocation(file string, line int64) Location {
+	return Location{
+		Method: LineRow, File: file, Line: line, Unit: u.Name(), CompDir: u.CompDir(),
+	}
+}
+
+// codeIn returns the code targets whose address is in a range of the unit, by address.
+func (l *locator) codeIn(u *Unit) []int {
+	spans := u.spans
+	byStart := func(a, b span) int { return cmp.Compare(a.start, b.start) }
+	if !slices.IsSortedFunc(spans, byStart) {
+		spans = slices.SortedFunc(slices.Values(spans), byStart)
+	}
+	var in []int
+	next := 0
+	for _, s := range spans {
+		next += sort.Search(len(l.code)-next, func(i int) bool {
+			return l.targets[l.code[next+i]].Address >= s.start
+		})
+		from := next
+		for next < len(l.code) && l.targets[l.code[next]].Address < s.end {
+			next++
+		}
+		in = append(in, l.code[from:next]...)
+	}
+	l.d.work += uint64(len(spans) + len(in))
+	return in
 }
 
 // rowSearch looks for the rows of a unit's line table that complete locations.
@@ -81,9 +115,10 @@ const (
 
 // bareCode is code that only the line table can locate.
 type bareCode struct {
-	target  int
-	address uint64
-	located bool
+	target   int
+	address  uint64
+	compiled bool // only a statement at the address counts
+	located  bool
 }
 
 // row handles a row of the line table; last is the row before. It returns what Unit.rows asks for.
@@ -133,6 +168,7 @@ func (s *rowSearch) openAt(r row) (next uint64) {
 // locateAt locates the bare code at r, or between last and r. It returns the next address of
 // interest.
 func (s *rowSearch) locateAt(last, r row) (next uint64) {
+	next = noRow
 	bare := s.bare
 	first := sort.Search(len(bare), func(i int) bool {
 		return bare[i].address >= r.address || last.valid && bare[i].address > last.address
@@ -140,11 +176,17 @@ func (s *rowSearch) locateAt(last, r row) (next uint64) {
 	for i := first; i < len(bare); i++ {
 		b := &bare[i]
 		if b.address > r.address {
-			return b.address
+			return min(next, b.address)
 		}
 		s.l.d.work++
 		exact := !r.end && r.address == b.address
 		inside := last.valid && last.address < b.address && b.address < r.address
+		if b.compiled {
+			inside = false
+			if !b.located && exact && (!r.stmt || r.line == 0) {
+				exact, next = false, r.address // the next row may be a statement at this address
+			}
+		}
 		if b.located || !exact && !inside {
 			continue
 		}
@@ -154,12 +196,9 @@ func (s *rowSearch) locateAt(last, r row) (next uint64) {
 		}
 		b.located = true
 		s.open--
-		s.out[b.target] = Location{
-			Method: LineRow, File: s.u.file(at.file), Line: at.line,
-			Unit: s.u.Name(), CompDir: s.u.CompDir(),
-		}
+		s.out[b.target] = s.u.lineLocation(s.u.file(at.file), at.line)
 	}
-	return noRow
+	return next
 }
 
 // sameFile reports whether two paths, relative to their folders, are the same file. Units made by
