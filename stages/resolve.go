@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"kas/configs"
+	"kas/elf"
 	"kas/elf/dwarf"
 	"kas/pipeline"
 )
@@ -102,7 +103,7 @@ func locate(ctx context.Context, b *pipeline.Build) error {
 		o := &b.Objects[i]
 		for _, d := range chosen(o) {
 			split := found[o] != nil && found[o].Split.Units > 0
-			if o.NoDebug || split && d.Location.File == "" {
+			if d.Location.File == "" && (o.NoDebug || found[o].trusts(o, d)) {
 				d.Location = fileSymbol(o, d)
 			}
 			if d.Location.File == "" && !d.SuffixFree {
@@ -131,6 +132,16 @@ type declarations struct {
 	Locations []dwarf.Location // of the chosen duplicates, in their order; nil if there is none
 	Evidence  evidence
 	Split     missingSplits
+
+	// Doubtful lists files by their last name: the file symbol of a duplicate names one of them,
+	// but another source file may have defined the duplicate.
+	Doubtful set
+}
+
+// trusts reports whether the file symbol of a duplicate without a declaration is right.
+func (found *declarations) trusts(o *pipeline.Object, d *pipeline.Duplicate) bool {
+	file := o.Files[o.Symbols[d.Symbol].File]
+	return found != nil && !o.Failed() && !found.Doubtful[path.Base(file)]
 }
 
 // declarationsOf finds the declarations of the chosen duplicates of an object. They are noted for
@@ -181,10 +192,55 @@ func readDeclarations(
 	}
 	found.Locations, err = info.Locate(ctx, targets)
 	found.noteSplits(o, info.Splits)
+	if err == nil {
+		found.Doubtful, err = doubtful(f, info, targets, found.Locations)
+	}
 	if err != nil {
 		found.Locations = nil
 	}
 	return found, err
+}
+
+// doubtful returns the last names of the files that Doubtful lists. An assembler writes no file
+// symbol, so in the symbol table of LLD its symbols follow the file symbol of another object. If a
+// unit of that file has declarations, they do not include the symbol, so it may be one of these.
+// Other linkers write a file symbol for each object; they also write the symbols of sections first.
+func doubtful(
+	f *elf.File, info *dwarf.Data, targets []dwarf.Target, found []dwarf.Location,
+) (set, error) {
+	unknown := set{}
+	for i, t := range targets {
+		if t.File != "" && found[i].File == "" {
+			unknown[path.Base(t.File)] = true
+		}
+	}
+	units := info.Units()
+	if len(unknown) == 0 || len(units) == 1 {
+		return nil, nil
+	}
+	syms, err := f.Symtab()
+	if err != nil {
+		return nil, err
+	}
+	if first, err := syms.At(1); err != nil || !first.SourceFile() {
+		return nil, err
+	}
+	all := set{}
+	for i := range units {
+		u := &units[i]
+		file := path.Base(u.Name())
+		if !unknown[file] || all[file] {
+			continue
+		}
+		declares, err := u.Declares()
+		if err != nil {
+			return nil, err
+		}
+		if declares {
+			all[file] = true
+		}
+	}
+	return all, nil
 }
 
 // settle sets the location of a duplicate from its declaration. line is the configuration's
@@ -220,9 +276,9 @@ var methodNames = map[dwarf.Method]string{
 	dwarf.ByFile:     "file",
 }
 
-// fileSymbol returns the location of a local symbol of an object without debugging information: the
-// name of its source file. The folder is known only for a module of one source file, because kbuild
-// names the module after the file and puts it into the same folder.
+// fileSymbol returns the location of a local symbol that the debugging information does not have:
+// the name of its source file. The folder is known only for a module of one source file, because
+// kbuild names the module after the file and puts it into the same folder.
 func fileSymbol(o *pipeline.Object, d *pipeline.Duplicate) pipeline.Location {
 	file := o.Files[o.Symbols[d.Symbol].File]
 	switch path.Ext(file) {

@@ -120,7 +120,7 @@ func TestUnlocated(t *testing.T) {
 		o := &b.Objects[0]
 		for i := range o.Symbols {
 			if o.Symbols[i].Name == "name_show" {
-				o.Symbols[i].Name, o.Symbols[i].Value = "unknown", 1<<20
+				o.Symbols[i].Name, o.Symbols[i].Value, o.Symbols[i].File = "unknown", 1<<20, 0
 			}
 		}
 		b.Objects[1].Path = "nosuch"

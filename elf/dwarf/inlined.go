@@ -11,6 +11,17 @@ func (e *entry) declares() bool {
 	return false
 }
 
+// Declares reports whether the unit declares a function or variable, so that it is more than a line
+// table. After Locate, it is also true for a unit whose split unit was not missed.
+func (u *Unit) Declares() (declares bool, err error) {
+	if u.skeleton() {
+		return !u.noSplit, nil
+	}
+	err = u.walk(true, false, func(e *entry) { declares = declares || e.declares() })
+	u.unload()
+	return declares, err
+}
+
 // call returns the file and line of the call whose inlined code is at an address of the function e
 // (section 3.3.8.2): the outermost call, which the source of the function itself has. It returns
 // false if no inlined code is at the address. The abbreviations of e's unit must be in memory still.

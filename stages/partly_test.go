@@ -1,0 +1,122 @@
+package stages
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kas/need"
+	"kas/pipeline"
+)
+
+// sh runs a command in a folder.
+func sh(t *testing.T, dir, command string) {
+	t.Helper()
+	c := exec.Command("/bin/sh", "-e", "-c", command)
+	c.Dir = dir
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", command, err, out)
+	}
+}
+
+const (
+	partFunction = "static int part_var = 3;\n" +
+		"static __attribute__((noinline)) int part_show(int x)\n" +
+		"{\n\tasm volatile(\"\");\n\treturn x * 3 + part_var++;\n}\n"
+	partAssembly = ".text\n.type part_show,@function\npart_show: ret\n.size part_show,1\n"
+)
+
+// TestPartlyKnown: a module of which some files have debugging information. The expected files are
+// those that were compiled: the linker cannot change what the source is.
+func TestPartlyKnown(t *testing.T) {
+	need.Tools(t, "gcc", "clang-19", "ld", "ld.lld-19")
+	for _, c := range []struct {
+		name string
+		make string
+		want []string
+	}{
+		{
+			"gcc, one of two without -g",
+			"gcc -O2 -g -fno-pic -c a/one.c -o one.o; gcc -O2 -fno-pic -c b/two.c -o two.o; ld -r one.o two.o -o m.ko",
+			[]string{
+				"part_show a/one.c:2 subprogram", "part_show two.c:0 file symbol",
+				"part_var a/one.c:1 variable", "part_var two.c:0 file symbol",
+			},
+		}, {
+			"clang and lld, one of two without -g",
+			"clang-19 -O2 -fno-pic -c a/one.c -o one.o; clang-19 -O2 -g -fno-pic -c b/two.c -o two.o; ld.lld-19 -r one.o two.o -o m.ko",
+			[]string{
+				"part_show one.c:0 file symbol", "part_show b/two.c:2 subprogram",
+				"part_var one.c:0 file symbol", "part_var b/two.c:1 variable",
+			},
+		}, {
+			"lld puts assembly below the file symbol of two.c",
+			"clang-19 -O2 -g -fno-pic -c a/one.c -o one.o; clang-19 -O2 -g -fno-pic -c b/two.c -o two.o;" +
+				"clang-19 -c c/three.S -o three.o; ld.lld-19 -r one.o two.o three.o -o m.ko",
+			[]string{
+				"part_show a/one.c:2 subprogram", "part_show b/two.c:2 subprogram",
+				"part_show :0  not in the debugging information",
+				"part_var a/one.c:1 variable", "part_var b/two.c:1 variable",
+			},
+		}, {
+			"ld gives assembly a file symbol of its own",
+			"gcc -O2 -g -fno-pic -c a/one.c -o one.o; gcc -O2 -g -fno-pic -c b/two.c -o two.o;" +
+				"gcc -c c/three.S -o three.o; ld -r one.o two.o three.o -o m.ko",
+			[]string{
+				"part_show a/one.c:2 subprogram", "part_show b/two.c:2 subprogram",
+				"part_show :0  not in the debugging information",
+				"part_var a/one.c:1 variable", "part_var b/two.c:1 variable",
+			},
+		}, {
+			"clang, line tables only: no variables",
+			"clang-19 -O2 -gmlt -fno-pic -c a/one.c -o one.o; clang-19 -O2 -gmlt -fno-pic -c b/two.c -o two.o;" +
+				"ld.lld-19 -r one.o two.o -o m.ko",
+			[]string{
+				"part_show a/one.c:4 line", "part_show b/two.c:4 line",
+				"part_var one.c:0 file symbol", "part_var two.c:0 file symbol",
+			},
+		},
+	} {
+		dir := t.TempDir()
+		for name, text := range map[string]string{
+			"a/one.c":   partFunction + "int one(int x) { return part_show(x); }\n",
+			"b/two.c":   partFunction + "int two(int x) { return part_show(x); }\n",
+			"c/three.S": partAssembly,
+		} {
+			if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o777); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sh(t, dir, c.make)
+		b := files(t)
+		b.Alias.Symbols, b.Alias.Line = "all", "declaration"
+		b.objects = []pipeline.Object{{Name: "m.ko", Path: filepath.Join(dir, "m.ko")}}
+		var got []string
+		errs := b.run(t, Read, Dedupe, Normalize, Resolve, see(func(b *pipeline.Build) {
+			o := &b.Objects[0]
+			for _, d := range o.Duplicates {
+				name, l := o.Symbols[d.Symbol].Name, d.Location
+				if !strings.HasPrefix(name, "part_") {
+					continue
+				}
+				got = append(got, strings.TrimSpace(strings.Join([]string{
+					fmt.Sprintf("%s %s:%d", name, l.File, l.Line), l.Method, d.Reason,
+				}, " ")))
+			}
+		}))
+		slices.Sort(got)
+		slices.Sort(c.want)
+		if diff := cmp.Diff(c.want, got); diff != "" || len(errs) > 0 {
+			t.Errorf("%s: errors %q (-want +got):\n%s", c.name, errs, diff)
+		}
+	}
+}
