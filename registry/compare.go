@@ -43,6 +43,7 @@ func newComparison(a, b *Registry) *comparison {
 	for side := range c.registries {
 		c.read(side)
 	}
+	c.pairRust()
 	for side := range c.registries {
 		c.parse(side)
 	}
@@ -113,6 +114,58 @@ func (c *comparison) read(side int) {
 	c.modules[side] = map[string]bool{}
 	for object := range objects {
 		c.modules[side][ModuleName(object)] = true
+	}
+}
+
+// pairRust makes one group of a base name that only A has and one that only B has, if both are the
+// same name of Rust and differ in the hashes that rustc puts into mangled names. The name must be
+// that of one group in each build, or of one with its file and unit: instances for other types may
+// have the same name in the legacy scheme.
+func (c *comparison) pairRust() {
+	joined := map[int32]int32{} // from a group of B to one of A
+	for _, withFile := range []bool{false, true} {
+		named := map[matchKey]*[2][]int32{}
+		for i := range c.groups {
+			g := &c.groups[i]
+			if (g.count[0] == 0) == (g.count[1] == 0) {
+				continue
+			}
+			name := Demangled(g.base)
+			if name == "" {
+				continue
+			}
+			side := 0
+			if g.count[0] == 0 {
+				side = 1
+			}
+			key := matchKey{name}
+			if withFile {
+				first := parseRecord(c.lines[side][g.first[side]].line)
+				key[1], key[2] = first.File, first.Unit
+			}
+			if named[key] == nil {
+				named[key] = &[2][]int32{}
+			}
+			named[key][side] = append(named[key][side], int32(i))
+		}
+		for _, pair := range named {
+			if len(pair[0]) == 1 && len(pair[1]) == 1 {
+				a, b := &c.groups[pair[0][0]], &c.groups[pair[1][0]]
+				if a.code != b.code {
+					continue
+				}
+				a.count[1], a.first[1], a.alias[1] = b.count[1], b.first[1], b.alias[1]
+				*b = group{base: b.base}
+				c.index[b.base] = pair[0][0]
+				joined[pair[1][0]] = pair[0][0]
+			}
+		}
+	}
+	for i := range c.lines[1] {
+		l := &c.lines[1][i]
+		if to, ok := joined[l.group]; ok {
+			l.group = to
+		}
 	}
 }
 

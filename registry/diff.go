@@ -74,7 +74,7 @@ const (
 	KindSame      Kind = "same"      // the same alias names the same function
 	KindLine      Kind = "line"      // only the line differs
 	KindSpelling  Kind = "spelling"  // same location, but another policy or ordinal spells it
-	KindSuffix    Kind = "suffix"    // the symbol's own name has another suffix
+	KindSuffix    Kind = "suffix"    // the symbol's own name has another suffix or, in Rust, hash
 	KindUnit      Kind = "unit"      // declared in the same file, compiled by another unit
 	KindFile      Kind = "file"      // declared in another file
 	KindUnique    Kind = "unique"    // without an alias, because its name is unique now

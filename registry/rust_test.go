@@ -134,3 +134,65 @@ func TestLookupDemangled(t *testing.T) {
 		t.Errorf("an offset from a name of Rust: %+v %v %v", a, ok, err)
 	}
 }
+
+// TestDiffRust has a kernel twice, made by two versions of rustc. The crate's disambiguator has
+// another value and length, so references in the names differ, too.
+func TestDiffRust(t *testing.T) {
+	a := `
+_RNvMsB_NtCsAA_4core3numx14from_str_radix vmlinux _RNvMsB_NtCsAA_4core3numx14from_str_radix@library_core_src_num_mod_rs_library_core_src_lib_rs_1399 library/core/src/num/mod.rs:1399 library/core/src/lib.rs
+_RNvMsB_NtCsAA_4core3numx14from_str_radix vmlinux _RNvMsB_NtCsAA_4core3numx14from_str_radix@library_core_src_num_mod_rs_rust_kernel_lib_rs_1399 library/core/src/num/mod.rs:1399 rust/kernel/lib.rs
+_RINvCsAA_5alpha1fNtB2_1TBf_E vmlinux
+_RNvCsAA_4core4gone vmlinux
+_RNvCsAA_4core4both vmlinux
+_ZN5alpha5apply17h7d4da0b5a14d1476E vmlinux
+_ZN5alpha5apply17ha03a90c50821b084E vmlinux
+_ZN5alpha5other17ha03a90c50821b084E vmlinux
+_ZN5alpha5scale17h63edb0afc086a7d6E vmlinux _ZN5alpha5scale17h63edb0afc086a7d6E@a_rs_1 a.rs:1
+_ZN5alpha5scale17had928f64ff63ca73E vmlinux _ZN5alpha5scale17had928f64ff63ca73E@b_rs_1 b.rs:1
+_RNvCsAA_4core4kind vmlinux
+`
+	b := `
+_RNvMs1_NtCsBBBB_4core3numx14from_str_radix vmlinux _RNvMs1_NtCsBBBB_4core3numx14from_str_radix@library_core_src_num_mod_rs_library_core_src_lib_rs_1400 library/core/src/num/mod.rs:1400 library/core/src/lib.rs
+_RNvMs1_NtCsBBBB_4core3numx14from_str_radix vmlinux _RNvMs1_NtCsBBBB_4core3numx14from_str_radix@library_core_src_num_mod_rs_rust_kernel_lib_rs_1400 library/core/src/num/mod.rs:1400 rust/kernel/lib.rs
+_RINvCsBBBB_5alpha1fNtB2_1TBh_E vmlinux
+_RNvCsBBBB_4core3new vmlinux
+_RNvCsAA_4core4both vmlinux
+_ZN5alpha5apply17h7d4da0b5a14d1477E vmlinux
+_ZN5alpha5apply17ha03a90c50821b085E vmlinux
+_ZN5alpha5other17ha03a90c50821b085E vmlinux
+_ZN5alpha5scale17h58663bbf2ceed327E vmlinux _ZN5alpha5scale17h58663bbf2ceed327E@a_rs_1 a.rs:1
+_ZN5alpha5scale17h8e075a38675094faE vmlinux _ZN5alpha5scale17h8e075a38675094faE@b_rs_1 b.rs:1
+_RNvCsBBBB_4core4kind vmlinux data
+`
+	d := compareText(t, a, b)
+	wantAliases := []string{
+		"_RNvMsB_NtCsAA_4core3numx14from_str_radix@library_core_src_num_mod_rs_library_core_src_lib_rs_1399 -> " +
+			"_RNvMs1_NtCsBBBB_4core3numx14from_str_radix@library_core_src_num_mod_rs_library_core_src_lib_rs_1400 suffix",
+		"_RNvMsB_NtCsAA_4core3numx14from_str_radix@library_core_src_num_mod_rs_rust_kernel_lib_rs_1399 -> " +
+			"_RNvMs1_NtCsBBBB_4core3numx14from_str_radix@library_core_src_num_mod_rs_rust_kernel_lib_rs_1400 suffix",
+		"_ZN5alpha5scale17h63edb0afc086a7d6E@a_rs_1 -> _ZN5alpha5scale17h58663bbf2ceed327E@a_rs_1 suffix",
+		"_ZN5alpha5scale17had928f64ff63ca73E@b_rs_1 -> _ZN5alpha5scale17h8e075a38675094faE@b_rs_1 suffix",
+	}
+	got := aliasLines(d)
+	slices.Sort(got)
+	if !slices.Equal(got, wantAliases) {
+		t.Errorf("aliases are\n%q\nwant\n%q", got, wantAliases)
+	}
+	var names []string
+	for _, n := range d.Names {
+		names = append(names, string(n.Kind)+" "+n.Name)
+	}
+	slices.Sort(names)
+	// Which of the two instances of apply is which is unknown. kind is code in A only.
+	wantNames := []string{
+		"appeared _RNvCsBBBB_4core3new", "appeared _RNvCsBBBB_4core4kind",
+		"appeared _ZN5alpha5apply17h7d4da0b5a14d1477E",
+		"appeared _ZN5alpha5apply17ha03a90c50821b085E",
+		"vanished _RNvCsAA_4core4gone", "vanished _RNvCsAA_4core4kind",
+		"vanished _ZN5alpha5apply17h7d4da0b5a14d1476E",
+		"vanished _ZN5alpha5apply17ha03a90c50821b084E",
+	}
+	if !slices.Equal(names, wantNames) {
+		t.Errorf("names are\n%q\nwant\n%q", names, wantNames)
+	}
+}

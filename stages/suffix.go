@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"kas/pipeline"
+	"kas/registry"
 )
 
 // action is what happens to a suffix when the base name is formed.
@@ -79,12 +80,14 @@ func classify(name string, code bool, toolchain, lto string) (base, meaning stri
 
 // split is one pass of classify over the parts of a name.
 func split(name string, code bool, toolchain, lto string) (base, meaning string, act action) {
-	// Mangled Rust names contain dots only in what LLVM adds. A name that begins with a dot has no
-	// base name.
-	first := strings.IndexByte(name, '.')
-	if first <= 0 {
+	// A mangled name of Rust may have dots; suffixes follow it. A name that begins with a dot has
+	// no base name.
+	mangled, _, _ := registry.CutRust(name)
+	first := strings.IndexByte(name[len(mangled):], '.')
+	if first < 0 || first == 0 && mangled == "" {
 		return name, "", keep
 	}
+	first += len(mangled)
 	var kept strings.Builder
 	kept.WriteString(name[:first])
 	for rest, more := name[first+1:], true; more; {
@@ -159,6 +162,9 @@ func detectLTO(b *pipeline.Build) string {
 			dot := strings.LastIndexByte(s.Name, '.')
 			if dot <= 0 {
 				continue
+			}
+			if _, _, rust := registry.CutRust(s.Name); rust {
+				continue // rustc has a ThinLTO of its own, within a crate
 			}
 			head, tail := s.Name[:dot], s.Name[dot+1:]
 			switch {

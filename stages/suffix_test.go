@@ -57,6 +57,14 @@ func TestClassify(t *testing.T) {
 		{".LC0", false, "gcc", "none", ".LC0", keep},
 		{"a.", true, "llvm", "full", "a.", keep},
 		{"a..1", true, "llvm", "full", "a.", cut},
+		{"_RNvC1a1f.llvm.1234567890", true, "gcc", "none", "_RNvC1a1f", cut},
+		{"_RNvC1a1f.cold", true, "gcc", "none", "_RNvC1a1f.cold", keep},
+		{"_ZN1a1f17h85e766521fe4e1c3E", true, "gcc", "none", "_ZN1a1f17h85e766521fe4e1c3E", keep},
+		{"_ZN1a1f17h85e766521fe4e1c3E.llvm.5", true, "gcc", "none", "_ZN1a1f17h85e766521fe4e1c3E", cut},
+		// The dots of a mangled name are no suffixes.
+		{"_ZN20a..localalias..llvm.71f17h85e766521fe4e1c3E", true, "gcc", "none", "_ZN20a..localalias..llvm.71f17h85e766521fe4e1c3E", keep},
+		{"_ZN20a..localalias..llvm.71f17h85e766521fe4e1c3E.llvm.5", true, "gcc", "none", "_ZN20a..localalias..llvm.71f17h85e766521fe4e1c3E", cut},
+		{"_ZN3a.31f17h85e766521fe4e1c3E", false, "gcc", "none", "_ZN3a.31f17h85e766521fe4e1c3E", keep},
 		// Cutting a suffix makes another one.
 		{"f.llvm.llvm.1.1", true, "llvm", "thin", "f", cut},
 		{"f.lto_priv.llvm.1.2", true, "gcc", "full", "f.2", cut},
@@ -143,6 +151,7 @@ func TestDetectLTO(t *testing.T) {
 		{"llvm", []string{"f.x.12 1 0", ".12 1 4"}, "none"},
 		{"llvm", []string{"f 1 0", "f.__part.1 1 4"}, "none"},
 		{"llvm", []string{"f.llvm.12 1 0", "g.12 1 4"}, "full"},
+		{"gcc", []string{"_RNvC1a1f.llvm.12 1 0", "_ZN1a1f17h85e766521fe4e1c3E.llvm.5 1 4"}, "none"},
 	} {
 		b := build(object("vmlinux", c.symbols...))
 		b.toolchain = c.toolchain

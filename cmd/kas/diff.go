@@ -24,7 +24,7 @@ Kinds of an alias:
   same        it names the same function in B
   line        the function is at another line
   spelling    same location; another policy or ordinal spells it
-  suffix      the symbol's own name has another suffix
+  suffix      the symbol's own name has another suffix or, in Rust, another hash
   unit        another unit compiles the same file
   file        the function is declared in another file
   unique      its name is unique in B, and is the translation

@@ -15,7 +15,7 @@ var diffMeaning = map[registry.Kind]string{
 	registry.KindSame:      "names the same function",
 	registry.KindLine:      "the function is at another line",
 	registry.KindSpelling:  "the same location is spelled differently",
-	registry.KindSuffix:    "the symbol has another suffix",
+	registry.KindSuffix:    "the symbol has another suffix or, in Rust, another hash",
 	registry.KindUnit:      "another unit compiles the file",
 	registry.KindFile:      "the function is declared in another file",
 	registry.KindUnique:    "its name is unique in B",
