@@ -37,6 +37,11 @@ func (u *Unit) file(i uint64) string {
 	if i >= uint64(len(t.files)) {
 		return ""
 	}
+	return t.path(int(i))
+}
+
+// path returns the path of entry i of a file table.
+func (t *lineTable) path(i int) string {
 	f := t.files[i]
 	dir := f.dir
 	if t.version < 5 {

@@ -168,6 +168,9 @@ func (u *Unit) readEntry(table *abbrevs) error {
 	u.stmtList = e.vals[slotStmtList]
 	u.lowPC = e.vals[slotLowPC]
 	u.spans = u.entrySpans(&e)
+	if u.Assembly() {
+		u.name = u.assembled()
+	}
 	return nil
 }
 
@@ -200,6 +203,45 @@ func (u *Unit) readBases(e *entry) {
 		header = 0
 	}
 	u.addrBase = u.tableBase(e.vals[slotAddrBase], header)
+}
+
+// assembled returns the primary source file of a unit of assembly. Assemblers write the first file
+// with code as DW_AT_name, which may be an included one. In DWARF 5 file 0 is the primary file
+// (section 6.2.4); clang follows that. GNU as repeats the first file with code there; if that is a
+// header, the primary file is the only file of assembly in the table.
+func (u *Unit) assembled() []byte {
+	t := u.lineTable()
+	u.lines = nil
+	if t == nil {
+		return u.name
+	}
+	name := u.name
+	if t.version >= 5 && len(t.files) > 0 && len(t.files[0].name) > 0 {
+		name = []byte(t.path(0))
+	}
+	if assemblyFile(name) {
+		return name
+	}
+	only := ""
+	for i := range t.files {
+		file := t.path(i)
+		switch {
+		case !assemblyFile([]byte(file)) || file == only:
+		case only != "":
+			return name
+		default:
+			only = file
+		}
+	}
+	if only == "" {
+		return name
+	}
+	return []byte(only)
+}
+
+// assemblyFile reports whether a file's name is that of assembly, not of a header.
+func assemblyFile(name []byte) bool {
+	return bytes.HasSuffix(name, []byte(".S")) || bytes.HasSuffix(name, []byte(".s"))
 }
 
 // tableBase returns the value of a base attribute, or absent if the unit does not have it.
