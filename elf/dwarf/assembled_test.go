@@ -182,6 +182,84 @@ end:
 	}
 }
 
+// TestTwins locates equal functions of one name in several files, which a linker folded. ld.lld
+// leaves a tombstone as the address of all but one, gold gives each the address. The file symbol
+// distinguishes them.
+func TestTwins(t *testing.T) {
+	const source = units + `
+	.file 1 "one.c"
+	.file 2 "two.c"
+	.text
+twin:
+	.loc 1 11 0
+	nop
+gold:
+	.loc 1 21 0
+	nop
+cut:
+	.loc 1 31 0
+	nop
+end:
+	.macro two name, line, from, size
+	.uleb128 2
+	.asciz "\name"
+	.byte 2, \line
+	.8byte \from, \size
+	.endm
+	.section .debug_info, "", @progbits
+	unit one.c, twin
+	function twin, 10, twin, 1
+	function gold, 20, gold, 1
+	function cut, 30, cut, 1
+	.byte 0
+2:
+	unit two.c, gold
+	two twin, 15, 0, 1
+	two gold, 25, gold, 1
+	two cut, 35, -1, 1
+	.byte 0
+2:
+	unit a/three.c, end
+	two twin, 41, 0, 1
+	two cut, 43, 1, 1
+	two cut, 43, 1, 1	# the same declaration again
+	.byte 0
+2:
+	unit b/three.c, end
+	two twin, 42, 0, 1
+	.byte 0
+2:
+	.section .debug_line, "", @progbits
+`
+	got := locateAssembled(t, source, []dwarf.Target{
+		{Name: "twin", Address: 0, Size: 1, File: "one.c"},
+		{Name: "twin", Address: 0, Size: 1, File: "two.c"},
+		{Name: "twin", Address: 0, Size: 1, File: "three.c"},
+		{Name: "twin", Address: 0, Size: 1, File: "other.c"},
+		{Name: "twin", Address: 0, Size: 1},
+		{Name: "gold", Address: 1, Size: 1, File: "one.c"},
+		{Name: "gold", Address: 1, Size: 1, File: "two.c"},
+		{Name: "cut", Address: 2, Size: 1, File: "one.c"},
+		{Name: "cut", Address: 2, Size: 1, File: "two.c"},
+		{Name: "cut", Address: 2, Size: 1, File: "three.c"},
+	})
+	want := []dwarf.Location{
+		{Method: dwarf.Subprogram, File: "one.c", Line: 10, Opening: 11, Unit: "one.c"},
+		{Method: dwarf.ByName, File: "two.c", Line: 15, Unit: "two.c"},
+		{}, // two units have that file and that function
+		{Method: dwarf.Subprogram, File: "one.c", Line: 10, Opening: 11, Unit: "one.c"},
+		{Method: dwarf.Subprogram, File: "one.c", Line: 10, Opening: 11, Unit: "one.c"},
+		{Method: dwarf.Subprogram, File: "one.c", Line: 20, Opening: 21, Unit: "one.c"},
+		{Method: dwarf.Subprogram, File: "two.c", Line: 25, Unit: "two.c"},
+		{Method: dwarf.Subprogram, File: "one.c", Line: 30, Opening: 31, Unit: "one.c"},
+		{Method: dwarf.ByName, File: "two.c", Line: 35, Unit: "two.c"},
+		{Method: dwarf.ByName, File: "two.c", Line: 43, Unit: "a/three.c"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // TestOneClaim folds functions into another of their unit. A folded entry owns the symbol with its
 // name at the address that is left, unless a second entry has that name too.
 func TestOneClaim(t *testing.T) {

@@ -3,13 +3,16 @@ package dwarf
 import (
 	"context"
 	"path"
+	"slices"
 )
 
 // locateByFile locates targets that have no address in the debugging information, by their file
 // symbol. It knows two kinds. A function or constant that was folded into an equal one has an entry
-// without an address; it is located if exactly one entry in the units of its file has its name.
-// Data of assembly has no entry, but its unit gives the file; it is located, without a line, if
-// exactly one unit has that file.
+// without an address; it is located if exactly one declaration in the units of its file has its
+// name. If the equal one has the same name in another file and several declarations have it in the
+// units of the target's file, the location at the address is false and is removed. Data of assembly
+// has no entry, but its unit gives the file; it is located, without a line, if exactly one unit has
+// that file.
 func (l *locator) locateByFile(ctx context.Context, out []Location) error {
 	byFile := map[string][]int{}
 	for i, t := range l.targets {
@@ -54,7 +57,9 @@ func (l *locator) locateByFile(ctx context.Context, out []Location) error {
 			continue
 		}
 		err := l.claims(u, targets, func(i int, c candidate) {
-			claims[i] = append(claims[i], c.location())
+			if loc := c.location(); !slices.Contains(claims[i], loc) {
+				claims[i] = append(claims[i], loc)
+			}
 		})
 		if err != nil && u.from != nil {
 			u.from.lacksSplit(u.d.named(err))
@@ -65,16 +70,28 @@ func (l *locator) locateByFile(ctx context.Context, out []Location) error {
 	}
 	for i, c := range claims {
 		file := l.targets[i].File
-		if len(c) == 1 && !unread[file] && (c[0].Method != ByFile || units[file] == 1) {
+		switch {
+		case len(c) == 1 && !unread[file] && (c[0].Method != ByFile || units[file] == 1):
 			out[i] = c[0]
+		case l.twin(i, &out[i]):
+			out[i] = Location{}
 		}
 	}
 	return nil
 }
 
 // open reports whether a target's location so far may be replaced: there is none, or the entry at
-// its address has another name.
+// its address has another name or is in another file.
 func (l *locator) open(target int, loc *Location) bool {
 	return loc.Method == None || loc.File == "" ||
-		!l.found[target].named && loc.Method != LineRow
+		!l.found[target].named && loc.Method != LineRow || l.twin(target, loc)
+}
+
+// twin reports whether the entry at a target's address is in a unit of another file than the file
+// symbol names. A linker that folds equal functions leaves the entry of one; the others have its
+// address.
+func (l *locator) twin(target int, loc *Location) bool {
+	c, file := &l.found[target], l.targets[target].File
+	return c.ok && loc.Method != None && loc.Method != LineRow && file != "" &&
+		path.Base(c.entry.unit.Name()) != file && path.Base(loc.Unit) != file
 }

@@ -2,6 +2,8 @@ package dwarf
 
 import (
 	"slices"
+
+	"kas/elf"
 )
 
 // unfold finds the owners of targets of the current unit whose address an entry of another name
@@ -16,7 +18,13 @@ func (l *locator) unfold(u *Unit) {
 	}
 	folded := map[int][]candidate{}
 	// An error is impossible: the unit was walked to find these candidates.
-	_ = l.claims(u, targets, func(i int, c candidate) { folded[i] = append(folded[i], c) })
+	_ = l.claims(u, targets, func(i int, c candidate) {
+		// An inlined function has an abstract instance too, with the same declaration.
+		same := func(o candidate) bool { return o.location() == c.location() }
+		if !slices.ContainsFunc(folded[i], same) {
+			folded[i] = append(folded[i], c)
+		}
+	})
 	for i, claims := range folded {
 		if len(claims) == 1 {
 			claims[0].start = l.found[i].start
@@ -45,7 +53,7 @@ func (l *locator) claims(u *Unit, targets []int, found func(target int, c candid
 }
 
 // folded reports whether the entry defines a function or variable that has no address: the compiler
-// merged it with an equal one, or a linker did and left zero as the address.
+// merged it with an equal one, or a linker did and left a value that is no address.
 func (e *entry) folded() bool {
 	if e.vals[slotDeclaration].form != 0 {
 		return false
@@ -53,17 +61,25 @@ func (e *entry) folded() bool {
 	u := e.unit
 	if e.tag == tagVariable {
 		// A variable inside a function that has no address is one that the compiler did not need.
-		address, ok := u.staticAddress(e.vals[slotLocation])
-		return e.outer && (e.vals[slotLocation].form == 0 || ok && address == 0)
+		location := e.vals[slotLocation]
+		address, ok := u.staticAddress(location)
+		return e.outer && (location.form == 0 || ok && u.tombstone(address) ||
+			address == elf.NoAddress)
 	}
-	if e.vals[slotRanges].form == 0 && e.vals[slotLowPC].form == 0 {
-		return true
+	if e.vals[slotRanges].form == 0 {
+		low := e.vals[slotLowPC]
+		address, ok := u.address(low)
+		return low.form == 0 || !ok || u.tombstone(address)
 	}
 	spans := u.entrySpans(e)
-	for _, s := range spans {
-		if s.start > 1 { // linkers leave 0, or 1 where 0 ends a list
-			return false
-		}
-	}
-	return len(spans) > 0
+	return len(spans) > 0 && !slices.ContainsFunc(spans, func(s span) bool {
+		return !u.tombstone(s.start)
+	})
+}
+
+// tombstone reports whether an address is what a linker leaves for code or data that it dropped: 0,
+// 1 where 0 ends a list, or the last addresses.
+func (u *Unit) tombstone(address uint64) bool {
+	last := uint64(1)<<(8*uint64(u.addrSize)-1)<<1 - 1
+	return address <= 1 || address >= last-1
 }

@@ -3,6 +3,7 @@ package dwarf
 import (
 	"cmp"
 	"context"
+	"path"
 	"slices"
 	"sort"
 
@@ -49,7 +50,8 @@ const (
 // [Address, Address+Size). That finds fragments by the ranges of their function, and functions
 // whose symbol is before their low_pc (arm64 call-ops); it never finds code that was inlined at the
 // address. If several ranges begin there, the one at the symbol's address wins, then the one with
-// the symbol's name. A range that begins after the symbol's address must have its name.
+// the symbol's name, then the one in a unit of its file. A range that begins after the symbol's
+// address must have its name.
 func (d *Data) Locate(ctx context.Context, targets []Target) ([]Location, error) {
 	defer d.closeSplits()
 	l := newLocator(d, targets)
@@ -237,7 +239,7 @@ func (l *locator) offer(target int, c candidate) {
 		if old.named {
 			return
 		}
-	default:
+	case !c.of(t.File) || old.of(t.File):
 		return // the first in the order of .debug_info wins
 	}
 	// If the old candidate is from this unit, the target is in the list already.
@@ -245,6 +247,11 @@ func (l *locator) offer(target int, c candidate) {
 		l.changed = append(l.changed, target)
 	}
 	*old = c
+}
+
+// of reports whether the candidate is in a unit of a file.
+func (c *candidate) of(file string) bool {
+	return path.Base(c.entry.unit.Name()) == file
 }
 
 // artificial is the name of the units that GCC's link-time optimization makes of its partitions.

@@ -38,6 +38,17 @@ var different = map[string]struct {
 		why:  "second_show was folded into first_show: it has no address of its own, but its declaration is in icf.c",
 		with: []string{"second_show /build/src/icf.c 8 /build/src/icf.c .text 201140 8"},
 	},
+	"twins-clang-x86_64": {
+		why:  "twin_show of twin_b.c was folded into that of twin_a.c",
+		with: []string{"twin_show /build/src/twin_b.c 7 /build/src/twin_b.c .text 201160 7"},
+	},
+	"twins-gcc-arm64": {
+		why: "twin_show and table of twin_b.c were folded into those of twin_a.c",
+		with: []string{
+			"table /build/src/twin_b.c 5 /build/src/twin_b.c .rodata 200160 5",
+			"twin_show /build/src/twin_b.c 7 /build/src/twin_b.c .text 2011e0 7",
+		},
+	},
 }
 
 // TestLocate locates every symbol of every fixture and compares the listing with decl.txt, which is

@@ -227,6 +227,8 @@ def declarations(path):
         if tag == "subprogram" or tag == "label" and depth == 1:
             where = places(attributes)
         elif tag == "variable" and (depth == 1 or rust) and "DW_OP_addr" in attributes.get("location", ""):
+            if linked and attributes["location"].endswith("DW_OP_addr 0x0)"):
+                continue  # dropped by the linker
             where = [("-", None)]
         else:
             continue
