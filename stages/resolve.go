@@ -98,7 +98,6 @@ func locate(ctx context.Context, b *pipeline.Build) error {
 			settle(d, found[o].Locations[i], source, b.Config.Alias.Line)
 		}
 	}
-	reportSplits(ctx, b, needed, found)
 	for i := range b.Objects {
 		o := &b.Objects[i]
 		for _, d := range chosen(o) {
@@ -113,6 +112,9 @@ func locate(ctx context.Context, b *pipeline.Build) error {
 			}
 		}
 	}
+	// An object with an error has no file symbols to trust, so these come last.
+	reportSplits(ctx, b, needed, found)
+	reportShared(ctx, b, needed, found)
 	return nil
 }
 
@@ -132,6 +134,7 @@ type declarations struct {
 	Locations []dwarf.Location // of the chosen duplicates, in their order; nil if there is none
 	Evidence  evidence
 	Split     missingSplits
+	Shared    string // the file that .gnu_debugaltlink names, "" if there is none
 
 	// Doubtful lists files by their last name: the file symbol of a duplicate names one of them,
 	// but another source file may have defined the duplicate.
@@ -177,6 +180,7 @@ func readDeclarations(
 		return found, err
 	}
 	info.Splits = splits(b, o)
+	found.Shared = sharedFile(f)
 	for _, u := range info.Units() {
 		found.Evidence.add(u.Name(), u.CompDir())
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"kas/configs"
+	"kas/elf"
 	"kas/elf/dwarf"
 	"kas/pipeline"
 )
@@ -92,4 +93,45 @@ func reportSplits(
 		why = fmt.Sprintf("%s (and of %d more units in %d objects of the build)", why, units-1, in)
 	}
 	b.Fail(ctx, first, fmt.Errorf("split debugging information: %s", why))
+}
+
+// sharedFile returns the file that an object shares parts of its debugging information with, ""
+// if there is none. dwz moves such parts to another file (section 7.3.6).
+func sharedFile(f *elf.File) string {
+	i := f.Section(".gnu_debugaltlink")
+	if i == 0 {
+		return ""
+	}
+	data, err := f.Data(i)
+	if err != nil {
+		return ""
+	}
+	name, _, _ := strings.Cut(string(data), "\x00")
+	return name
+}
+
+// reportShared reports once for the build that shared debugging information is not read.
+func reportShared(
+	ctx context.Context, b *pipeline.Build, objects []*pipeline.Object,
+	found map[*pipeline.Object]*declarations,
+) {
+	var first *pipeline.Object
+	n := 0
+	for _, o := range objects {
+		if found[o].Shared != "" {
+			if first == nil {
+				first = o
+			}
+			n++
+		}
+	}
+	if first == nil {
+		return
+	}
+	more := ""
+	if n > 1 {
+		more = fmt.Sprintf(" (and of %d more objects of the build)", n-1)
+	}
+	b.Fail(ctx, first, fmt.Errorf("debugging information that dwz moved to %q is not read%s",
+		found[first].Shared, more))
 }

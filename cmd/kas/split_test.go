@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"kas/need"
 )
 
 // TestSplitDwarf runs on modules with .dwo files, which are inputs: they are not written, and a
@@ -124,4 +127,33 @@ func contents(t *testing.T, dir string) string {
 		t.Fatal(err)
 	}
 	return all.String()
+}
+
+// TestSharedDebug: debugging information that dwz moved to another file is reported once.
+func TestSharedDebug(t *testing.T) {
+	need.Tools(t, "objcopy")
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "link"), []byte("../dwz/k.debug\x00ID"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	config := "version: 1\nout: out\nbuilds: [{name: k, modules: m}]\n"
+	if err := os.WriteFile(filepath.Join(dir, "kas.yaml"), []byte(config), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "m"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a.ko", "b.ko"} {
+		out, err := exec.Command("objcopy", "--add-section", ".gnu_debugaltlink="+filepath.Join(dir, "link"),
+			"../../elf/testdata/basic-gcc-x86_64.o", filepath.Join(dir, "m", name)).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	out, err := kasCommand(t, dir, "run", "kas.yaml").CombinedOutput()
+	want := `k: resolve: a.ko: debugging information that dwz moved to "../dwz/k.debug" is not read ` +
+		"(and of 1 more objects of the build)\n"
+	if err == nil || strings.Count(string(out), "dwz") != 2 || !strings.Contains(string(out), want) {
+		t.Errorf("%v\n%s", err, out)
+	}
 }

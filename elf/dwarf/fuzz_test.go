@@ -4,6 +4,7 @@ import (
 	"context"
 	stdelf "debug/elf"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -38,16 +39,53 @@ func FuzzLocate(f *testing.F) {
 	})
 }
 
+// FuzzSplit damages an object and its file of split units.
+func FuzzSplit(f *testing.F) {
+	for _, dir := range splitFixtures(f) {
+		object, err := os.ReadFile(dir + "/mod.o")
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, name := range []string{"cold.dwo", "header_a.dwo", "mod.dwp"} {
+			split, err := os.ReadFile(dir + "/" + name)
+			if err == nil && len(object) < fuzzSize {
+				f.Add(object, split)
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, object, split []byte) {
+		if len(object) > fuzzSize || len(split) > fuzzSize || len(split) == 0 {
+			t.Skip("input too large or empty")
+		}
+		surviveSplit(t, object, split)
+	})
+}
+
 // survive locates every symbol of a damaged object. An error or a wrong location is fine. The work
 // and the memory must be in proportion to the size of the object.
 func survive(t *testing.T, data []byte) {
 	t.Helper()
+	surviveSplit(t, data, nil)
+}
+
+// surviveSplit is survive for an object whose units have all their entries in one file. If split is
+// nil, the file is not read.
+func surviveSplit(t *testing.T, data, split []byte) {
+	t.Helper()
+	var splits *dwarf.Splits
+	if split != nil {
+		path := filepath.Join(t.TempDir(), "split")
+		if err := os.WriteFile(path, split, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		splits = &dwarf.Splits{Paths: func(string, string) []string { return []string{path} }}
+	}
 	f, err := elf.New(data)
 	if err != nil {
 		return
 	}
 	const ratio = 1200 // more than any compressed section can expand by
-	size := uint64(len(data))
+	size := uint64(len(data)) + uint64(len(split))
 	for i := range f.Sections {
 		s := &f.Sections[i]
 		if s.Flags&uint64(stdelf.SHF_COMPRESSED) != 0 || strings.HasPrefix(s.Name, ".zdebug") {
@@ -58,6 +96,7 @@ func survive(t *testing.T, data []byte) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	if d, err := dwarf.New(f); err == nil && d != nil {
+		d.Splits = splits
 		for i := range d.Units() {
 			d.Units()[i].Producer()
 		}

@@ -198,3 +198,29 @@ func unknownVersion(t *testing.T, path string) []byte {
 	data[at], data[at+1] = 9, 9
 	return data
 }
+
+// TestSplitDamaged damages bytes of files of split units, one at a time. Nothing may crash, and
+// the work and the memory stay in proportion.
+func TestSplitDamaged(t *testing.T) {
+	for _, dir := range []string{"gcc-x86_64-4", "clang-x86_64-5"} {
+		dir = "../testdata/split/" + dir
+		object, err := os.ReadFile(dir + "/mod.o")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"cold.dwo", "mod.dwp"} {
+			split, err := os.ReadFile(filepath.Join(dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for at := 0; at < len(split); at += 5 {
+				damaged := slices.Clone(split)
+				damaged[at] ^= []byte{0xff, 0x7f, 0x80, 0x01}[at/5%4]
+				surviveSplit(t, object, damaged)
+				if t.Failed() {
+					t.Fatalf("%s/%s: byte %d", dir, name, at)
+				}
+			}
+		}
+	}
+}
