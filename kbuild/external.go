@@ -28,6 +28,7 @@ type External struct {
 // Outcome is the result of External.
 type Outcome struct {
 	Symbols   []registry.Record // of the modules, in the order of their names
+	Modules   []registry.Module
 	Ambiguous []Ambiguous
 	Written   []string // copies
 }
@@ -55,7 +56,8 @@ func (e *External) Run(ctx context.Context) (*Outcome, error) {
 		mark:    names.mark,
 		scope:   e.scope(names),
 		collect: func(ctx context.Context, b *pipeline.Build) error {
-			outcome.Symbols, outcome.Written = stages.Records(b), written(b)
+			outcome.Symbols, outcome.Modules = stages.Records(b), stages.Modules(b)
+			outcome.Written = written(b)
 			var err error
 			outcome.Ambiguous, err = names.ambiguous(ctx, b, e.Debug)
 			return err
@@ -126,7 +128,7 @@ func written(b *pipeline.Build) []string {
 // An entry for a symbol of the registry itself is kept as long as a module has a symbol of its base
 // name.
 func UpdateOverlay(path string, r *registry.Registry, outcome *Outcome) error {
-	all := slices.Clone(outcome.Symbols)
+	all, modules := slices.Clone(outcome.Symbols), slices.Clone(outcome.Modules)
 	own := map[string]bool{}
 	for i := range outcome.Symbols {
 		own[outcome.Symbols[i].Module()] = true
@@ -144,6 +146,11 @@ func UpdateOverlay(path string, r *registry.Registry, outcome *Outcome) error {
 				all = append(all, old)
 			}
 		}
+		for _, old := range r.Overlay.Modules {
+			if !own[old.Name] {
+				modules = append(modules, old)
+			}
+		}
 	}
 	bases := map[string]bool{} // of symbols in modules
 	for i := range all {
@@ -154,6 +161,6 @@ func UpdateOverlay(path string, r *registry.Registry, outcome *Outcome) error {
 	// Only symbols of the registry itself can be without one.
 	all = slices.DeleteFunc(all, func(x registry.Record) bool { return !bases[x.BaseName()] })
 	_, err := pipeline.WriteFile(path,
-		func(w io.Writer) error { return registry.WriteOverlay(w, r.File, all) })
+		func(w io.Writer) error { return registry.WriteOverlay(w, r.File, modules, all) })
 	return err
 }

@@ -66,6 +66,9 @@ func (s *session) namesOf(r *registry.Registry, policy *configs.Build) (*kernelN
 		warn("KAS_OVERLAY: %s does not exist: assuming that no module was registered before",
 			s.overlay)
 	}
+	if r.Incomplete.Objects > 0 {
+		warn("%s: %s", r.Path, &r.Incomplete)
+	}
 	policy.Arch = r.Arch
 	modules, err := s.tree.modules(s.tree.ext)
 	if err != nil {

@@ -1,6 +1,7 @@
 package kbuild
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -51,13 +52,17 @@ func (k *kernelNames) close() {
 	}
 }
 
-// check refuses modules that are built for another kernel than the registry's, and sets the release
-// of the build.
+// check refuses modules that are built for another kernel than the registry's, and two files of one
+// module. It sets the release of the build.
 func (k *kernelNames) check(b *pipeline.Build) error {
 	if !k.fromRegistry {
 		return nil
 	}
+	for _, l := range b.Stats.LeftOut {
+		return errors.New(l.String())
+	}
 	for i := range b.Objects {
+		k.own[b.Objects[i].Module] = true
 		if o := &b.Objects[i]; o.Release != "" && k.Release != "" && o.Release != k.Release {
 			return fmt.Errorf("%s is built for %s, but %s is the registry of %s", o.Path, o.Release,
 				k.Path, k.Release)

@@ -35,7 +35,7 @@ func newRegistry(t *testing.T, h registry.Header, records []registry.Record,
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := registry.WriteOverlay(f, r.File, overlay); err != nil {
+	if err := registry.WriteOverlay(f, r.File, nil, overlay); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.Close(); err != nil {

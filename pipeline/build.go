@@ -5,6 +5,7 @@ package pipeline
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"sort"
 	"time"
@@ -56,7 +57,9 @@ type Object struct {
 	Size      int64 // of the file, in bytes
 	Arch      string
 	Release   string
-	BuildID   string // of vmlinux
+	BuildID   string
+	Module    string // the kernel's name of the module, "" for vmlinux
+	LeftOut   bool   // another object is the same module: see Stats.LeftOut
 	Toolchain string
 	Headers   uint64 // file offset of the section headers
 	Sections  []Section
@@ -107,7 +110,7 @@ func (o *Object) ScanTables() (*elf.File, error) {
 	return f, err
 }
 
-// Readable reports whether scan read the object's symbols.
+// Readable reports whether scan read the object's symbols and the run uses them.
 func (o *Object) Readable() bool { return o.Sections != nil }
 
 // Failed reports whether an error of this object was reported.
@@ -256,6 +259,30 @@ func (s *Scope) LaterKey(o *Object) string {
 // Takes reports whether a symbol or an alias outside the build has the name.
 func (s *Scope) Takes(name string) bool { return s.Taken != nil && s.Taken(name) }
 
+// LeftOut is a module that a run leaves out, because another object is a module of the same name.
+// The kernel loads only one of them.
+type LeftOut struct {
+	Object string `json:"object"`
+	Module string `json:"module"`
+	Counts string `json:"counts"` // the object that the run uses
+}
+
+func (l *LeftOut) String() string {
+	return fmt.Sprintf("%s and %s are both module %s: %[2]s counts, the other is left out",
+		l.Object, l.Counts, l.Module)
+}
+
+// Missing returns the names of the objects whose symbols are unknown.
+func (b *Build) Missing() []string {
+	var names []string
+	for i := range b.Objects {
+		if o := &b.Objects[i]; !o.Readable() && !o.LeftOut {
+			names = append(names, o.Name)
+		}
+	}
+	return names
+}
+
 // Stats counts what a run did to a build. Nothing in it depends on time, host or the number of
 // workers.
 type Stats struct {
@@ -280,6 +307,7 @@ type Stats struct {
 	Unaliased  map[string]int `json:"unaliased,omitempty"` // by reason
 	Emitted    int            `json:"modules_emitted"`
 	BytesOut   int64          `json:"bytes_emitted"`
+	LeftOut    []LeftOut      `json:"modules_left_out,omitempty"`
 }
 
 // Ref returns the object and the symbol that r names.

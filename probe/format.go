@@ -67,6 +67,10 @@ func (t *Target) Bpftrace(n Naming) (string, error) {
 	if t.uniqueName != "" && !strings.Contains(t.uniqueName, ":") {
 		return kind + t.uniqueName, nil
 	}
+	if t.uncertain {
+		return "", errors.New("bpftrace identifies functions only by name, and the registry is " +
+			"incomplete: another object may have this one; use the kprobe event")
+	}
 	return "", errors.New("bpftrace identifies functions only by name: use the kprobe event")
 }
 

@@ -223,6 +223,19 @@ func (k *Kernel) sectionAddress(module, section string) (uint64, bool) {
 	return address, err == nil && address != 0
 }
 
+// moduleBuildID returns the build ID of a loaded module, "" if the kernel does not show one.
+func (k *Kernel) moduleBuildID(module string) string {
+	if !k.Live {
+		return ""
+	}
+	note := filepath.Join(k.root, "sys/module", module, "notes/.note.gnu.build-id")
+	data, err := os.ReadFile(note)
+	if err != nil {
+		return ""
+	}
+	return elf.RunningBuildID(data)
+}
+
 // blacklisted reports whether the running kernel forbids kprobes at the address. The list is in
 // debugfs; if that is not mounted, the answer is false.
 func (k *Kernel) blacklisted(address uint64) bool {

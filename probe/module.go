@@ -17,6 +17,9 @@ func (f *finder) inModule() error {
 		return fmt.Errorf("%s is in %s of %s, which the kernel frees after loading the module",
 			r.Name, r.Section, r.Object)
 	}
+	if err := f.checkModuleBuild(); err != nil {
+		return err
+	}
 	m := f.readModule()
 	if m.loaded != nil {
 		if err := cmp.Or(f.checkEnds(), f.checkModule(m)); err != nil {
@@ -102,6 +105,20 @@ func (f *finder) uniqueBefore(m module) (best *registry.Record) {
 		}
 	}
 	return best
+}
+
+// checkModuleBuild compares the build ID of the loaded module with the registry's, if both are
+// known.
+func (f *finder) checkModuleBuild() error {
+	if f.kernel == nil {
+		return nil
+	}
+	want, have := f.reg.ModuleBuildID(f.Record.Object), f.kernel.moduleBuildID(f.Module)
+	if want == "" || have == "" || want == have {
+		return nil
+	}
+	return fmt.Errorf("module %s has build ID %s, %s in the registry has %s: "+
+		"not the same build of the module", f.Module, have, f.Record.Object, want)
 }
 
 // checkModule compares all functions of the symbol's section with those of the loaded module: every

@@ -73,6 +73,7 @@ type Target struct {
 	text         uint64 // in vmlinux: offset from anchor
 	hasNamesakes bool   // another symbol of the kernel has the name
 	uniqueName   string // NAME or MODULE:NAME if that is one function, else ""
+	uncertain    bool   // the name would be unique, but the registry is incomplete
 	oneInFile    bool   // the kernel has one function with this base name and file
 }
 
@@ -127,10 +128,15 @@ func (f *finder) inObject(name string) []registry.Record {
 // initSection reports whether the kernel frees the section after boot or after loading the module.
 func initSection(r *registry.Record) bool { return strings.HasPrefix(r.Section, ".init") }
 
-// isUnique reports whether the symbol's name is unique in vmlinux and all modules.
+// isUnique reports whether the symbol's name is unique in vmlinux and all modules. An object that
+// the registry lacks may have the name, too; the running kernel shows whether it is loaded.
 func (f *finder) isUnique() bool {
 	name := f.Record.Name
 	if !nameable(name) || f.hasNamesakes || f.hasSuffixed(name) {
+		return false
+	}
+	if f.reg.Incomplete.Objects > 0 && !f.Live {
+		f.uncertain = true
 		return false
 	}
 	switch {

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"bytes"
+	"cmp"
 	"iter"
 	"slices"
 	"strings"
@@ -60,7 +61,7 @@ func (r *Registry) all() iter.Seq[[]byte] {
 	}
 	return func(yield func([]byte) bool) {
 		for line := range r.from(0) {
-			if record := parseRecord(line); !r.hides(&record) && !yield(line) {
+			if record := r.record(line); !r.hides(&record) && !yield(line) {
 				return
 			}
 		}
@@ -113,7 +114,7 @@ func (c *comparison) read(side int) {
 	}
 	c.modules[side] = map[string]bool{}
 	for object := range objects {
-		c.modules[side][ModuleName(object)] = true
+		c.modules[side][cmp.Or(r.renamedTo(object), ModuleName(object))] = true
 	}
 }
 
@@ -199,7 +200,9 @@ func isPadding(name []byte) bool {
 func (c *comparison) parse(side int) {
 	for _, l := range c.lines[side] {
 		if g := &c.groups[l.group]; g.aliased() {
-			g.records[side] = append(g.records[side], parseRecord(l.line))
+			r := parseRecord(l.line)
+			r.Renamed = c.registries[side].renamedTo(r.Object)
+			g.records[side] = append(g.records[side], r)
 		}
 	}
 	c.files[side], c.units[side] = map[string]bool{}, map[string]bool{}

@@ -696,7 +696,7 @@ func TestDiffOverlay(t *testing.T) {
 	base := registryOf(t, diffHeader, symbols("foo vmlinux\nbar vmlinux"))
 	var b bytes.Buffer
 	records := symbols("foo vmlinux foo@a_c_10 a.c:10\nfoo extra.ko foo@e_c_5 e.c:5")
-	if err := WriteOverlay(&b, base.File, records); err != nil {
+	if err := WriteOverlay(&b, base.File, nil, records); err != nil {
 		t.Fatal(err)
 	}
 	overlay := new(File)

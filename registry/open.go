@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,8 +26,9 @@ type File struct {
 	// if it is nil, they make one call after the other.
 	Parallel func(n int, f func(i int))
 
-	lines  []byte // everything after the header
-	mapped []byte
+	lines   []byte // everything after the header
+	mapped  []byte
+	renamed map[string]string // kernel's names of modules whose files have others, by object
 }
 
 // Open opens a registry or an overlay. It refuses a file that was cut, edited or written in another
@@ -115,8 +117,8 @@ func (f *File) parse(data []byte) error {
 	case p.format == 0:
 		return errors.New("not a registry of kas (symbols.kas)")
 	case p.format > Format:
-		return fmt.Errorf("format %d of a newer kas; this one reads format %d", p.format, Format)
-	case p.digest == "" || !p.counted:
+		return fmt.Errorf("format %d of a newer kas; this one reads formats 1 to %d", p.format, Format)
+	case p.digest == "" || !p.counted || p.malformed:
 		return errors.New("incomplete header: the file was cut or edited, " +
 			"or written by a kas before its release")
 	case p.columns != strings.Join(Columns, " "):
@@ -130,6 +132,13 @@ func (f *File) parse(data []byte) error {
 	}
 	f.Digest = p.digest
 	f.lines = data[p.end:]
+	slices.SortFunc(f.Modules, func(a, b Module) int { return strings.Compare(a.Object, b.Object) })
+	f.renamed = map[string]string{}
+	for i := range f.Modules {
+		if m := &f.Modules[i]; m.Name != ModuleName(m.Object) {
+			f.renamed[m.Object] = m.Name
+		}
+	}
 	return nil
 }
 
@@ -141,6 +150,8 @@ type preamble struct {
 	digestAt int  // offset of the digest line
 	counted  bool // the number of symbols is there
 	end      int  // offset of the first line after the header
+
+	malformed bool // a line has another form than the format's
 }
 
 // readHeader reads the lines that begin with "#" into the Header. It skips keys that it does not
@@ -166,8 +177,18 @@ func (f *File) readHeader(data []byte) (p preamble) {
 			if n, err := strconv.Atoi(number); ok && err == nil {
 				p.format = n
 			}
+		case "incomplete":
+			count, names, _ := strings.Cut(value, ": ")
+			n, err := strconv.Atoi(count)
+			p.malformed = p.malformed || err != nil || n <= 0
+			f.Incomplete = Incomplete{n, names}
 		case "lto":
 			f.LTO = value
+		case "module":
+			object, rest, _ := strings.Cut(value, "\t")
+			name, id, ok := strings.Cut(rest, "\t")
+			p.malformed = p.malformed || !ok
+			f.Modules = append(f.Modules, Module{object, name, id})
 		case "overlay-of":
 			f.OverlayOf = value
 		case "policy":

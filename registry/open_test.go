@@ -76,7 +76,7 @@ func TestFormat(t *testing.T) {
 		"#columns\tname object section address size type count position base alias file line " +
 			"unit source",
 		"#digest\tcrc32=DIGEST bytes=000000000554",
-		"#format\tkas symbols 1",
+		"#format\tkas symbols 2",
 		"#policy\tseparator=@",
 		"#release\t6.1.0",
 		"#symbols\t5",
@@ -116,10 +116,90 @@ func TestFormat(t *testing.T) {
 // TestFormatWholeHeader checks the keys that few files have.
 func TestFormatWholeHeader(t *testing.T) {
 	h := Header{Arch: "a", Toolchain: "t", LTO: "l", Release: "r", BuildID: "b", Policy: "p",
-		OverlayOf: "o", Symbols: 1}
+		OverlayOf: "o", Symbols: 1, Incomplete: Missing([]string{"a.ko", "b, c.ko", "d\n.ko"}),
+		Modules: []Module{{"a-b.ko", "a_b", "0123"}, {"m.ko", "n", ""}}}
 	if d := cmp.Diff(h, open(t, file(h, testNames[:1])).Header); d != "" {
 		t.Error(d)
 	}
+}
+
+// TestOpenFormat1 opens a file of the format before the modules were in the header.
+func TestOpenFormat1(t *testing.T) {
+	data := strings.Replace(string(file(testHeader, testNames)), "kas symbols 2", "kas symbols 1", 1)
+	f := open(t, []byte(redigest(data)))
+	if d := cmp.Diff(testHeader, f.Header); d != "" {
+		t.Error(d)
+	}
+}
+
+// TestMissing limits what a header names.
+func TestMissing(t *testing.T) {
+	var objects []string
+	for i := range 12 {
+		objects = append(objects, fmt.Sprintf("%d.ko", i))
+	}
+	for n, want := range map[int]string{
+		0: "", 1: "incomplete: 1 object could not be read (0.ko)",
+		2: "incomplete: 2 objects could not be read (0.ko, 1.ko)",
+		12: "incomplete: 12 objects could not be read (0.ko, 1.ko, 2.ko, 3.ko, 4.ko, 5.ko, 6.ko, " +
+			"7.ko, 8.ko, 9.ko, and 2 more)",
+	} {
+		i := Missing(objects[:n])
+		if got := i.String(); got != want {
+			t.Errorf("%d: %s", n, got)
+		}
+	}
+	i := Missing([]string{"a\tb", "c, d", `e"f`})
+	if want := `"a\tb", "c, d", "e\"f"`; i.Names != want {
+		t.Errorf("%s, want %s", i.Names, want)
+	}
+}
+
+// TestRenamed has a module whose name is not that of its file, with and without an overlay.
+func TestRenamed(t *testing.T) {
+	h := testHeader
+	h.Modules = []Module{{"m.ko", "other", "0123"}, {"n.ko", "n", "45"}}
+	base := open(t, file(h, testNames))
+	modules := func(r *Registry) map[string]string {
+		all := map[string]string{}
+		for _, s := range lookups(t, r, "name_show*", "x_show*") {
+			all[s.Object] = s.Module() + " " + r.ModuleBuildID(s.Object)
+		}
+		return all
+	}
+	want := map[string]string{"vmlinux": " ", "m.ko": "other 0123", "n.ko": "n 45"}
+	r := &Registry{File: base}
+	if d := cmp.Diff(want, modules(r)); d != "" {
+		t.Error(d)
+	}
+	// The overlay has a module built later and restates a symbol of m.ko.
+	var b bytes.Buffer
+	err := WriteOverlay(&b, base, []Module{{"x-1.ko", "x", "67"}}, []Record{
+		{Name: "x_show", Object: "x-1.ko", Section: ".text", Type: 't', Position: 1, Renamed: "x"},
+		testNames[1][0],
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Overlay = open(t, b.Bytes())
+	r.setOverlay(r.Overlay.Prefixed(""))
+	want["x-1.ko"] = "x 67"
+	if d := cmp.Diff(want, modules(r)); d != "" {
+		t.Error(d)
+	}
+}
+
+// lookups is Lookup for several patterns.
+func lookups(t *testing.T, r *Registry, patterns ...string) (all []Record) {
+	t.Helper()
+	for _, p := range patterns {
+		found, err := r.Lookup(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, found...)
+	}
+	return all
 }
 
 func write(t *testing.T, data []byte) string {
@@ -225,26 +305,26 @@ func TestOpenRefused(t *testing.T) {
 	columns := "name object section address size type count position base alias file line unit"
 	for _, c := range []struct{ data, want string }{
 		// A file of another format may have another digest, so its format is checked first.
-		{edit("kas symbols 1", "kas symbols 2"),
-			"format 2 of a newer kas; this one reads format 1"},
-		{edit("kas symbols 1", "other symbols 1"), notKas},
-		{edit("kas symbols 1", "kas symbols x"), notKas},
+		{edit("kas symbols 2", "kas symbols 3"),
+			"format 3 of a newer kas; this one reads formats 1 to 2"},
+		{edit("kas symbols 2", "other symbols 1"), notKas},
+		{edit("kas symbols 2", "kas symbols x"), notKas},
 		{"", "empty file"},
 		{"ffffffff81000000 T _text\n", notKas},
-		{"#format\tkas symbols 1\nfoo\n", incomplete},
+		{"#format\tkas symbols 2\nfoo\n", incomplete},
 		{redigest(edit("#symbols\t5\n", "")), incomplete},
-		{edit("#digest\tcrc32=81672737 bytes=000000000554\n", ""), incomplete},
+		{edit("#digest\tcrc32=ac92e834 bytes=000000000554\n", ""), incomplete},
 		{redigest(edit(" unit source\n", " unit\n")),
-			fmt.Sprintf("columns %q are not those of format 1", columns)},
-		{edit("crc32=81672737", "md5=0123456789"),
+			fmt.Sprintf("columns %q are not those of format 2", columns)},
+		{edit("crc32=ac92e834", "md5=0123456789"),
 			`unreadable digest "md5=0123456789 bytes=000000000554": the file was edited`},
-		{edit("crc32=81672737", "crc32=8167273F"),
-			`misspelled digest "crc32=8167273F bytes=000000000554": the file was edited`},
+		{edit("crc32=ac92e834", "crc32=ac92e83F"),
+			`misspelled digest "crc32=ac92e83F bytes=000000000554": the file was edited`},
 		{edit("bytes=000000000554", "bytes=0554"),
-			`misspelled digest "crc32=81672737 bytes=0554": the file was edited`},
+			`misspelled digest "crc32=ac92e834 bytes=0554": the file was edited`},
 		{data[:500], "500 bytes, but 554 were written: the file was cut or edited"},
 		{edit("81000010", "81000020"),
-			"CRC-32 is 6dfb1022, but 81672737 was written: the file was edited or damaged"},
+			"CRC-32 is 400edf21, but ac92e834 was written: the file was edited or damaged"},
 		{redigest(strings.TrimSuffix(data, "\n")), "the last line has no newline"},
 	} {
 		_, err := Open(write(t, []byte(c.data)))

@@ -101,6 +101,27 @@ func (r *Registry) hides(b *Record) bool {
 	return r.restated[b.key()] || r.replaced[b.Module()]
 }
 
+// renamedTo returns the kernel's name of a module if the file has another, else "".
+func (r *Registry) renamedTo(object string) string {
+	if r.Overlay != nil && r.Overlay.renamed[object] != "" {
+		return r.Overlay.renamed[object]
+	}
+	return r.renamed[object]
+}
+
+// ModuleBuildID returns the build ID of a module, "" if it has none or if the registry has format 1.
+func (r *Registry) ModuleBuildID(object string) string {
+	for _, f := range []*File{r.Overlay, r.File} {
+		if f == nil {
+			continue
+		}
+		if m := f.findModule(object); m != nil {
+			return m.BuildID
+		}
+	}
+	return ""
+}
+
 // Find runs find on the registry and on its overlay and returns the symbols of both, without those
 // that the overlay hides. Counts are over both files.
 func (r *Registry) Find(find func(*File) iter.Seq[Record]) []Record {

@@ -98,7 +98,7 @@ func TestWriteOverlay(t *testing.T) {
 func TestWriteOverlayRefuses(t *testing.T) {
 	base := open(t, file(Header{Symbols: 12}, queryNames))
 	for _, name := range []string{"a\tb", "a\nb", "#a"} {
-		err := WriteOverlay(&bytes.Buffer{}, base, []Record{{Name: name, Object: "x.ko"}})
+		err := WriteOverlay(&bytes.Buffer{}, base, nil, []Record{{Name: name, Object: "x.ko"}})
 		want := fmt.Sprintf("x.ko: symbol %q cannot be written in a registry", name)
 		if err == nil || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)
@@ -111,7 +111,7 @@ func TestOpenAllRefuses(t *testing.T) {
 	data := file(h, queryNames)
 	base := open(t, data)
 	var b bytes.Buffer
-	if err := WriteOverlay(&b, base, nil); err != nil {
+	if err := WriteOverlay(&b, base, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	overlay, second, registry := write(t, b.Bytes()), write(t, b.Bytes()), write(t, data)

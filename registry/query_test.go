@@ -66,7 +66,7 @@ func queryRegistry(t *testing.T, overlay ...Record) *Registry {
 	if len(overlay) > 0 {
 		base := open(t, file(h, queryNames))
 		var b bytes.Buffer
-		if err := WriteOverlay(&b, base, overlay); err != nil {
+		if err := WriteOverlay(&b, base, nil, overlay); err != nil {
 			t.Fatal(err)
 		}
 		paths = append(paths, write(t, b.Bytes()))

@@ -8,8 +8,10 @@
 package registry
 
 import (
+	"cmp"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -17,8 +19,9 @@ import (
 // FileName is the name of a build's registry. It may be shipped compressed, as FileName.zst.
 const FileName = "symbols.kas"
 
-// Format is the version of the file format.
-const Format = 1
+// Format is the version of the file format. Files of format 1 have neither the modules nor what is
+// missing in their headers.
+const Format = 2
 
 // Columns are the columns of a line, in order.
 var Columns = []string{
@@ -39,6 +42,63 @@ type Header struct {
 	Policy    string // the settings that decide which symbols get an alias and how it is spelled
 	OverlayOf string // in an overlay: the Digest of its registry
 	Symbols   int    // number of lines after the header
+
+	Modules    []Module // sorted by object; empty in format 1
+	Incomplete Incomplete
+}
+
+// Module is a module's file, as the build had it.
+type Module struct {
+	Object  string
+	Name    string // the kernel's name of the module
+	BuildID string // in hexadecimal, "" if it has none
+}
+
+// Incomplete says which objects of the build are missing, because the run could not read them. Any
+// symbol of the registry may share its name with a symbol of theirs.
+type Incomplete struct {
+	Objects int    // number of missing objects
+	Names   string // of the first ones, for messages
+}
+
+// maxMissing is how many missing objects the header names.
+const maxMissing = 10
+
+// Missing returns what a header says about missing objects.
+func Missing(objects []string) Incomplete {
+	var names []string
+	for _, o := range objects[:min(len(objects), maxMissing)] {
+		// Quoted, a name cannot end the header line.
+		if quoted := strconv.Quote(o); quoted != `"`+o+`"` || strings.Contains(o, ", ") {
+			o = quoted
+		}
+		names = append(names, o)
+	}
+	if more := len(objects) - maxMissing; more > 0 {
+		names = append(names, fmt.Sprintf("and %d more", more))
+	}
+	return Incomplete{len(objects), strings.Join(names, ", ")}
+}
+
+// String returns a sentence about the missing objects, "" if there are none.
+func (i *Incomplete) String() string {
+	switch i.Objects {
+	case 0:
+		return ""
+	case 1:
+		return "incomplete: 1 object could not be read (" + i.Names + ")"
+	}
+	return fmt.Sprintf("incomplete: %d objects could not be read (%s)", i.Objects, i.Names)
+}
+
+// findModule returns what the header says about an object, nil if nothing.
+func (h *Header) findModule(object string) *Module {
+	i, ok := slices.BinarySearchFunc(h.Modules, object,
+		func(m Module, object string) int { return strings.Compare(m.Object, object) })
+	if !ok {
+		return nil
+	}
+	return &h.Modules[i]
 }
 
 // Differs compares the headers of two kernels and describes the first field that differs; "" if
@@ -82,6 +142,9 @@ type Record struct {
 	Base, Alias, File string
 	Line              int64
 	Unit, Method      string // Method is how the location was found: the column "source"
+
+	// Renamed is the kernel's name of the module if the file has another. It is in the header.
+	Renamed string
 }
 
 // late ends the Method of a record whose alias is in no symbol table: the symbol's name was unique
@@ -123,10 +186,10 @@ func (r *Record) BaseName() string {
 	return r.Name
 }
 
-// Module returns the name that the kernel gives the record's module, "" for vmlinux.
-func (r *Record) Module() string { return ModuleName(r.Object) }
+// Module returns the kernel's name of the record's module, "" for vmlinux.
+func (r *Record) Module() string { return cmp.Or(r.Renamed, ModuleName(r.Object)) }
 
-// ModuleName returns the name that the kernel gives a module's file, "" for vmlinux.
+// ModuleName returns the name of a module by its file, "" for vmlinux.
 func ModuleName(object string) string {
 	if object == Vmlinux {
 		return ""

@@ -14,7 +14,7 @@ func (f *File) Named(name string) iter.Seq[Record] {
 	return func(yield func(Record) bool) {
 		for line := range f.from(f.start(name)) {
 			rest, ok := bytes.CutPrefix(line, []byte(name))
-			if !ok || len(rest) == 0 || rest[0] != '\t' || !yield(parseRecord(line)) {
+			if !ok || len(rest) == 0 || rest[0] != '\t' || !yield(f.record(line)) {
 				return
 			}
 		}
@@ -26,7 +26,7 @@ func (f *File) Named(name string) iter.Seq[Record] {
 func (f *File) Prefixed(prefix string) iter.Seq[Record] {
 	return func(yield func(Record) bool) {
 		for line := range f.from(f.start(prefix)) {
-			if !bytes.HasPrefix(line, []byte(prefix)) || !yield(parseRecord(line)) {
+			if !bytes.HasPrefix(line, []byte(prefix)) || !yield(f.record(line)) {
 				return
 			}
 		}
@@ -181,7 +181,7 @@ func (f *File) inParts(find func(part []byte) [][]byte) iter.Seq[Record] {
 		}
 		for _, part := range found {
 			for _, line := range part {
-				if !yield(parseRecord(line)) {
+				if !yield(f.record(line)) {
 					return
 				}
 			}
@@ -206,6 +206,15 @@ func filter(seq iter.Seq[Record], keep func(*Record) bool) iter.Seq[Record] {
 			}
 		}
 	}
+}
+
+// record reads a line of the file.
+func (f *File) record(line []byte) Record {
+	r := parseRecord(line)
+	if len(f.renamed) > 0 {
+		r.Renamed = f.renamed[r.Object]
+	}
+	return r
 }
 
 // parseRecord reads a line. It reports no errors: the digest proves that kas wrote the line.

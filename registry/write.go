@@ -33,6 +33,12 @@ func NewHead(h Header) *Head {
 			lines = append(lines, "#"+f[0]+"\t"+f[1]+"\n")
 		}
 	}
+	for _, m := range h.Modules {
+		lines = append(lines, "#module\t"+m.Object+"\t"+m.Name+"\t"+m.BuildID+"\n")
+	}
+	if i := h.Incomplete; i.Objects > 0 {
+		lines = append(lines, fmt.Sprintf("#incomplete\t%d: %s\n", i.Objects, i.Names))
+	}
 	slices.Sort(lines)
 	at, _ := slices.BinarySearch(lines, digestKey)
 	head := &Head{
@@ -104,16 +110,18 @@ func (r *Record) appendLine(b []byte) []byte {
 	return append(b, '\n')
 }
 
-// WriteOverlay writes an overlay of the registry base. The records may come in any order. It sets
-// their counts, each over the registry and the overlay together.
-func WriteOverlay(w io.Writer, base *File, records []Record) error {
+// WriteOverlay writes an overlay of the registry base: modules and their records, in any order. It
+// sets their counts, each over the registry and the overlay together.
+func WriteOverlay(w io.Writer, base *File, modules []Module, records []Record) error {
 	records = slices.Clone(records)
 	slices.SortFunc(records, func(a, b Record) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Object, b.Object),
 			strings.Compare(a.Section, b.Section), cmp.Compare(a.Address, b.Address),
 			cmp.Compare(a.Position, b.Position))
 	})
+	restated := map[string]bool{} // objects with records
 	for i := range records {
+		restated[records[i].Object] = true
 		// A line begins with the name, and a header line begins with "#".
 		if r := &records[i]; strings.ContainsAny(r.Name, "\t\n") || strings.HasPrefix(r.Name, "#") {
 			return fmt.Errorf("%s: symbol %q cannot be written in a registry", r.Object, r.Name)
@@ -140,7 +148,14 @@ func WriteOverlay(w io.Writer, base *File, records []Record) error {
 		records = records[n:]
 	}
 	h := base.Header
-	h.OverlayOf = base.Digest
+	h.OverlayOf, h.Incomplete = base.Digest, Incomplete{}
+	h.Modules = slices.Clone(modules)
+	for _, m := range base.Modules {
+		known := func(o Module) bool { return o.Object == m.Object }
+		if restated[m.Object] && !slices.ContainsFunc(modules, known) {
+			h.Modules = append(h.Modules, m)
+		}
+	}
 	h.Symbols = strings.Count(string(lines), "\n")
 	head := NewHead(h)
 	head.Add(lines)

@@ -56,10 +56,8 @@ func statsOf(r *pipeline.Result) []buildStats {
 	for _, b := range r.Builds {
 		s := buildStats{Name: b.Config.Name, Arch: b.Arch, Toolchain: b.Toolchain, LTO: b.LTO,
 			Release: b.Release, Stats: b.Stats}
-		for i := range b.Objects {
-			if !b.Skipped && !b.Objects[i].Readable() {
-				s.UnreadableObjects = append(s.UnreadableObjects, b.Objects[i].Name)
-			}
+		if !b.Skipped { // a build with unreadable objects is never skipped
+			s.UnreadableObjects = b.Missing()
 		}
 		for _, e := range r.Errors {
 			if e.Build == s.Name {
@@ -71,15 +69,21 @@ func statsOf(r *pipeline.Result) []buildStats {
 	return all
 }
 
-// Unreadable reads the unreadable objects of each build, by its name, from stats.json.
-func Unreadable(stats []byte) (map[string][]string, error) {
+// Unused is what a run did not use of a build's objects.
+type Unused struct {
+	Unreadable []string
+	LeftOut    []pipeline.LeftOut
+}
+
+// ReadUnused reads the unused objects of each build, by its name, from stats.json.
+func ReadUnused(stats []byte) (map[string]Unused, error) {
 	var s struct{ Builds []buildStats }
 	if err := json.Unmarshal(stats, &s); err != nil {
 		return nil, fmt.Errorf("stats.json: %w", err)
 	}
-	objects := map[string][]string{}
+	objects := map[string]Unused{}
 	for _, b := range s.Builds {
-		objects[b.Name] = b.UnreadableObjects
+		objects[b.Name] = Unused{b.UnreadableObjects, b.LeftOut}
 	}
 	return objects, nil
 }

@@ -133,20 +133,30 @@ type Proved struct {
 	Build                                                     string
 	Problems                                                  int
 	Aliases, Objects, Unreadable, Symbols, Relocations, Bytes int64
+
+	LeftOut int64 // modules of which another file counts
 }
 
 // Proof writes the verdict on a build as one line.
 func Proof(w io.Writer, p Proved) error {
-	verdict, unreadable := "proved", ""
+	verdict := "proved"
 	if p.Problems > 0 {
 		verdict = plural(p.Problems, "problem")
 	}
+	var others []string
 	if p.Unreadable > 0 {
-		unreadable = fmt.Sprintf(" (%s unreadable)", humanize.Comma(p.Unreadable))
+		others = append(others, humanize.Comma(p.Unreadable)+" unreadable")
+	}
+	if p.LeftOut > 0 {
+		others = append(others, humanize.Comma(p.LeftOut)+" left out")
+	}
+	unused := ""
+	if len(others) > 0 {
+		unused = " (" + strings.Join(others, ", ") + ")"
 	}
 	_, err := fmt.Fprintf(w,
 		"%s: %s: %s aliases in %s objects%s, %s symbols, %s relocations, %s compared\n",
-		p.Build, verdict, humanize.Comma(p.Aliases), humanize.Comma(p.Objects), unreadable,
+		p.Build, verdict, humanize.Comma(p.Aliases), humanize.Comma(p.Objects), unused,
 		humanize.Comma(p.Symbols), humanize.Comma(p.Relocations), humanize.IBytes(uint64(p.Bytes)))
 	return err
 }

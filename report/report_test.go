@@ -197,26 +197,29 @@ func TestCosts(t *testing.T) {
 	}
 }
 
-// TestUnreadable reads back what Stats writes about unreadable objects.
-func TestUnreadable(t *testing.T) {
+// TestReadUnused reads back what Stats writes about unreadable objects and those left out.
+func TestReadUnused(t *testing.T) {
 	r := sample()
-	r.Builds[0].Objects = []pipeline.Object{{Name: "fs/fat/fat.ko"}}
+	r.Builds[0].Objects = []pipeline.Object{{Name: "fs/fat/fat.ko"}, {Name: "a.ko", LeftOut: true}}
+	left := []pipeline.LeftOut{{Object: "a.ko", Module: "a", Counts: "updates/a.ko"}}
+	r.Builds[0].Stats.LeftOut = left
 	r.Builds[2].Objects, r.Builds[2].Skipped = r.Builds[0].Objects, true
 	var b bytes.Buffer
 	if err := Stats(&b, r); err != nil {
 		t.Fatal(err)
 	}
-	got, err := Unreadable(b.Bytes())
+	got, err := ReadUnused(b.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string][]string{
-		"x86_64-gcc": {"fs/fat/fat.ko"}, "arm64": nil, "s390x-clang": nil, "failed": nil,
+	want := map[string]Unused{
+		"x86_64-gcc": {[]string{"fs/fat/fat.ko"}, left},
+		"arm64":      {}, "s390x-clang": {}, "failed": {},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	_, err = Unreadable([]byte("{"))
+	_, err = ReadUnused([]byte("{"))
 	if err == nil || !strings.HasPrefix(err.Error(), "stats.json: ") {
 		t.Error(err)
 	}

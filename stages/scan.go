@@ -38,6 +38,7 @@ func Read(ctx context.Context, b *pipeline.Build) error {
 		return err
 	}
 	settleArch(ctx, b)
+	settleTwins(b)
 	settleToolchain(b)
 	settleDebug(ctx, b)
 	return nil
@@ -64,8 +65,9 @@ func scanObject(o *pipeline.Object) error {
 	o.Arch = f.Arch()
 	o.Symbols, o.Files = symbols, files
 	o.Release = release(f, syms)
-	if o.Vmlinux {
-		o.BuildID = f.BuildID()
+	o.BuildID = f.BuildID()
+	if !o.Vmlinux {
+		o.Module = f.ModuleName()
 	}
 	o.Toolchain = commentToolchain(f.Comments())
 	o.Sections = make([]pipeline.Section, len(f.Sections))

@@ -60,13 +60,25 @@ func Stats(ctx context.Context, b *pipeline.Build) error {
 func RegistryHeader(b *pipeline.Build) registry.Header {
 	return registry.Header{
 		Arch: b.Arch, Toolchain: b.Toolchain, LTO: b.LTO, Release: b.Release, BuildID: b.BuildID,
-		Policy: Policy(&b.Config.Alias), Symbols: len(b.Names.Refs),
+		Policy: Policy(&b.Config.Alias), Symbols: len(b.Names.Refs), Modules: Modules(b),
+		Incomplete: registry.Missing(b.Missing()),
 	}
+}
+
+// Modules returns the modules of the build whose symbols are in its registry.
+func Modules(b *pipeline.Build) []registry.Module {
+	var all []registry.Module
+	for i := range b.Objects {
+		if o := &b.Objects[i]; !o.Vmlinux && o.Readable() {
+			all = append(all, registry.Module{Object: o.Name, Name: o.Module, BuildID: o.BuildID})
+		}
+	}
+	return all
 }
 
 func count(b *pipeline.Build) {
 	s := &b.Stats
-	s.Objects = len(b.Objects)
+	s.Objects = len(b.Objects) - len(s.LeftOut)
 	s.Names = b.Names.Len()
 	for i := range s.Names {
 		if len(b.Names.At(i)) > 1 {
@@ -77,6 +89,9 @@ func count(b *pipeline.Build) {
 	s.Unaliased = map[string]int{}
 	for i := range b.Objects {
 		o := &b.Objects[i]
+		if o.LeftOut {
+			continue
+		}
 		if !o.Vmlinux {
 			s.Modules++
 		}
@@ -207,6 +222,9 @@ func recordOf(b *pipeline.Build, ref pipeline.Ref) registry.Record {
 	r := registry.Record{
 		Name: s.Name, Object: o.Name, Section: section.Name, Address: s.Value, Size: s.Size,
 		Type: s.Letter,
+	}
+	if o.Module != registry.ModuleName(o.Name) {
+		r.Renamed = o.Module
 	}
 	if s.Duplicate > 0 {
 		d := &o.Duplicates[s.Duplicate-1]

@@ -21,9 +21,15 @@ import (
 // object reads one input and runs the checks that need no other object.
 func (b *build) object(o *object) {
 	if o.skipped {
+		why := "unreadable"
 		o.sum.Unreadable = 1
+		if o.leftOut {
+			why = "left out"
+			o.sum.Unreadable, o.sum.LeftOut = 0, 1
+			o.readName()
+		}
 		if n := len(o.aliases) + len(o.unaliased); n > 0 {
-			o.add("has %d rows, but is unreadable according to stats.json", n)
+			o.add("has %d rows, but is %s according to stats.json", n, why)
 		}
 		b.unaliasedModule(o, nil, nil)
 		return
@@ -48,6 +54,7 @@ func (b *build) object(o *object) {
 		return
 	}
 	o.sum.Objects = 1
+	o.identify(m)
 	taken := make([]int32, len(m.symbols))
 	matchRows(&o.problems, "unaliased.tsv", m, b.unaliased, o.unaliased, taken)
 	unaliased := slices.Clone(taken)
@@ -69,6 +76,28 @@ func (b *build) object(o *object) {
 		b.unaliasedModule(o, raw, data)
 	default:
 		b.rewritten(o, m, aliasOf)
+	}
+}
+
+// readName reads the name of a module that was left out.
+func (o *object) readName() {
+	raw, unmap, err := mapFile(o.path)
+	if err == nil {
+		defer unmap()
+		err = guard(func() error {
+			data, err := decompress(raw)
+			if err != nil {
+				return err
+			}
+			m, err := parse(data)
+			if err == nil {
+				o.identify(m)
+			}
+			return err
+		})
+	}
+	if err != nil {
+		o.add("cannot be read, but is readable according to stats.json: %v", err)
 	}
 }
 

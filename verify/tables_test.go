@@ -123,6 +123,14 @@ func TestBrokenRegistry(t *testing.T) {
 		{"registry digest", replaced("symbols.kas", "#digest\tcrc32=", "#digest\tcrc32=0"),
 			"the digest is"},
 		{"registry header", replaced("symbols.kas", "#release\t6", "#release\t5"), "the digest is"},
+		{"registry module", replaced("symbols.kas", "ko\tc\t", "ko\td\t"),
+			`the header has no line "#module\tdrivers/c.ko\tc\t"`},
+		{"registry module without an object", func(t *testing.T, e *emission) {
+			e.addHeader(t, "#module\tdrivers/x.ko\tx\t")
+		}, `the header has the line "#module\tdrivers/x.ko\tx\t", which is false`},
+		{"registry is not incomplete", func(t *testing.T, e *emission) {
+			e.addHeader(t, "#incomplete\t1: x.ko")
+		}, `0 objects are missing, the header has "1"`},
 		{"registry count", replaced("symbols.kas", "#symbols\t", "#symbols\t1"),
 			"symbols, the header has"},
 		{"registry unsorted", edited("symbols.kas", swap("only_here")), "does not come after"},

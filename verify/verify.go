@@ -31,6 +31,13 @@ type Target struct {
 	// Unreadable names the objects that the run reported as unreadable. They must not occur in the
 	// outputs. All others must be readable.
 	Unreadable []string
+
+	// LeftOut are modules that must not occur in the outputs either.
+	LeftOut []LeftOut
+
+	// AllowIncomplete accepts unreadable objects. Otherwise they are a problem, since symbols of
+	// other objects may share names with theirs.
+	AllowIncomplete bool
 }
 
 // Module is an input module: its name in the outputs and its path.
@@ -56,6 +63,7 @@ func (p Problem) String() string {
 type Summary struct {
 	Objects     int64 // inputs read
 	Unreadable  int64 // inputs that could not be read, and were skipped
+	LeftOut     int64 // inputs that are the same module as another one, and were skipped
 	Aliases     int64
 	Unaliased   int64
 	Visible     int64 // symbols that kallsyms shows
@@ -90,7 +98,11 @@ type object struct {
 	unaliased  []int32 // and in unaliased.tsv
 	visible    []visibleSymbol
 	sections   []string // their names, indexed by visibleSymbol.sec
-	skipped    bool     // reported as unreadable
+	skipped    bool     // reported as unreadable or as left out
+	leftOut    bool
+	module     string // the kernel's name of the module
+	known      bool   // module is the name that the kernel will use
+	buildID    string
 	sum        Summary
 	problems
 }
@@ -157,7 +169,8 @@ func (b *build) list() {
 		}
 		b.objects = append(b.objects, object{
 			name: m.Name, path: m.Path, emitted: emitted,
-			skipped: slices.Contains(b.Unreadable, m.Name),
+			skipped: slices.Contains(b.Unreadable, m.Name) || b.isLeftOut(m.Name),
+			leftOut: b.isLeftOut(m.Name),
 		})
 	}
 	for i := range b.objects {
@@ -166,6 +179,10 @@ func (b *build) list() {
 		}
 		b.index[b.objects[i].name] = i
 	}
+}
+
+func (b *build) isLeftOut(name string) bool {
+	return slices.ContainsFunc(b.LeftOut, func(l LeftOut) bool { return l.Object == name })
 }
 
 // uncompressed returns the name of a module without a suffix of compression.
@@ -256,6 +273,7 @@ func (b *build) check(ctx context.Context, each func(int, func(int)) error) erro
 		return err
 	}
 
+	b.checkNames()
 	counts := make(map[string]int32)
 	for i := range b.objects {
 		for k := range b.objects[i].visible {
@@ -269,6 +287,7 @@ func (b *build) check(ctx context.Context, each func(int, func(int)) error) erro
 	var lines [][]int
 	if ok {
 		checkDigest(&b.problems, registry)
+		b.checkHeader(registry)
 		lines = splitRegistry(&b.problems, registry, b.index, len(b.objects))
 	}
 	return loop(func(o *object, i int) {
@@ -355,6 +374,7 @@ func (b *build) result() (sum Summary, list []Problem) {
 		s := &o.sum
 		sum.Objects += s.Objects
 		sum.Unreadable += s.Unreadable
+		sum.LeftOut += s.LeftOut
 		sum.Visible += s.Visible
 		sum.Rewritten += s.Rewritten
 		sum.Symbols += s.Symbols

@@ -196,7 +196,10 @@ func emit(t testing.TB, l layoutOf, beside bool) *emission {
 	e.lines(t, "aliases.tsv", append([]string{aliasHeader}, aliases...))
 	e.lines(t, "unaliased.tsv", append([]string{unaliasedHeader}, unaliased...))
 	e.lines(t, "modules.symbfreq", freq)
-	e.lines(t, "symbols.kas", append(registryHead(registry), registry...))
+	e.head(t, []string{
+		"#module\tdrivers/a.ko\ta\t", "#module\tdrivers/b.ko.gz\tb\t",
+		"#module\tdrivers/c.ko\tc\t", "#release\t6.1.0",
+	}, registry)
 	return e
 }
 
@@ -336,6 +339,18 @@ func TestUnreadableInputIsCounted(t *testing.T) {
 	for _, m := range e.Modules[len(e.Modules)-4:] {
 		e.Unreadable = append(e.Unreadable, m.Name)
 	}
+	_, problems := verify(t, e.Target)
+	for _, want := range []string{`4 objects are missing, the header has ""`,
+		"test: incomplete: drivers/d.ko, drivers/e.ko, x86_64.ko, s390x.ko could not be read"} {
+		if !strings.Contains(problems, want) {
+			t.Errorf("no %q in\n%s", want, problems)
+		}
+	}
+	e.addHeader(t, "#incomplete\t4: and their names")
+	if _, problems = verify(t, e.Target); strings.Count(problems, "\n") != 1 {
+		t.Errorf("problems:\n%s", problems)
+	}
+	e.AllowIncomplete = true
 	sum, problems := verify(t, e.Target)
 	if problems != "" || sum.Unreadable != 4 {
 		t.Errorf("unreadable %d, problems:\n%s", sum.Unreadable, problems)
@@ -524,14 +539,35 @@ func TestCheckAlias(t *testing.T) {
 	}
 }
 
-// registryHead returns the header of a registry with these lines. The digest is the CRC-32 of all
-// lines except its own.
-func registryHead(lines []string) []string {
-	release, count := "#release\t6.1.0", fmt.Sprintf("#symbols\t%d", len(lines))
-	others := strings.Join(append([]string{release, count}, lines...), "\n") + "\n"
+// head writes a registry with these header lines, the digest and the number of lines. The digest is
+// the CRC-32 of all lines except its own.
+func (e *emission) head(t testing.TB, header, lines []string) {
+	header = append(slices.Clone(header), fmt.Sprintf("#symbols\t%d", len(lines)))
+	all := append(header, lines...)
+	others := strings.Join(all, "\n") + "\n"
 	digest := func(size int) string {
 		return fmt.Sprintf("#digest\tcrc32=%08x bytes=%012d",
 			crc32.ChecksumIEEE([]byte(others)), size)
 	}
-	return []string{digest(len(others) + len(digest(0)) + 1), release, count}
+	e.lines(t, "symbols.kas", append([]string{digest(len(others) + len(digest(0)) + 1)}, all...))
+}
+
+// addHeader adds a line to the header of the registry, and makes the digest right.
+func (e *emission) addHeader(t testing.TB, line string) {
+	data, err := os.ReadFile(filepath.Join(e.Dir, "symbols.kas"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	header, lines := []string{line}, []string(nil)
+	for l := range strings.Lines(string(data)) {
+		switch l = strings.TrimSuffix(l, "\n"); {
+		case strings.HasPrefix(l, "#digest\t"), strings.HasPrefix(l, "#symbols\t"):
+		case strings.HasPrefix(l, "#"):
+			header = append(header, l)
+		default:
+			lines = append(lines, l)
+		}
+	}
+	slices.Sort(header)
+	e.head(t, header, lines)
 }

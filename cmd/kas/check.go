@@ -19,19 +19,20 @@ func newCheck() *cobra.Command {
 		Short: "Validate a configuration and print it with its defaults",
 		Long: `Validate CONFIG (default kas.yaml): its syntax, its files, and whether the
 objects have the arch and the toolchain that it names. Print it with all
-defaults filled in.`,
+defaults filled in. Name files that do not count, because another file is a
+module of the same name.`,
 		Args: argCount(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := configArg(args)
 			if err != nil {
 				return err
 			}
-			return check(path, cmd.OutOrStdout())
+			return check(path, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 }
 
-func check(path string, stdout io.Writer) error {
+func check(path string, stdout, stderr io.Writer) error {
 	plan, err := configs.Load(path)
 	if err != nil {
 		return err
@@ -43,6 +44,13 @@ func check(path string, stdout io.Writer) error {
 	}
 	if len(errs) > 0 {
 		return errs
+	}
+	for i := range plan.Builds {
+		modules, err := plan.Builds[i].ModuleFiles()
+		if err != nil {
+			return err
+		}
+		noteLeftOut(stderr, plan.Builds[i].Name, stages.LeftOut(modules, plan.Jobs))
 	}
 	text, err := plan.Effective(".")
 	if err != nil {

@@ -45,12 +45,16 @@ that is ambiguous in both).
   vanished:GLOB    a name vanished
   moved            an alias of A does not hold in B
   reused           an alias of A names another symbol in B
-  undecided        an alias of A cannot be followed to B`
+  undecided        an alias of A cannot be followed to B
+or if a registry lacks objects that the run could not read, since a name may be
+ambiguous because of them. --allow-incomplete compares what is there.`
 
 type diffFlags struct {
 	list   bool
 	json   bool
 	failOn []string
+
+	allowIncomplete bool
 }
 
 func newDiff() *cobra.Command {
@@ -69,6 +73,8 @@ func newDiff() *cobra.Command {
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	cmd.Flags().StringArrayVar(&f.failOn, "fail-on", nil,
 		"make the exit code 1 if one of `KINDS` is found (separated by commas); may be repeated")
+	cmd.Flags().BoolVar(&f.allowIncomplete, "allow-incomplete", false,
+		"with --fail-on: accept registries that lack unreadable objects")
 	cmd.MarkFlagsMutuallyExclusive("list", "json")
 	return cmd
 }
@@ -81,7 +87,7 @@ func diff(a, b string, aliases []string, f diffFlags, stdout, stderr io.Writer) 
 	if len(aliases) > 0 && (f.list || f.json || len(rules) > 0) {
 		return errors.New("--list, --json and --fail-on are for whole kernels: leave out the aliases")
 	}
-	d, err := compareRegistries(a, b)
+	d, err := compareRegistries(a, b, stderr)
 	if err != nil {
 		return err
 	}
@@ -99,6 +105,12 @@ func diff(a, b string, aliases []string, f diffFlags, stdout, stderr io.Writer) 
 		}
 		if err != nil {
 			return failure{err}
+		}
+		if len(rules) > 0 && !f.allowIncomplete && (d.A.Incomplete.Objects > 0 ||
+			d.B.Incomplete.Objects > 0) {
+			fmt.Fprintln(stderr,
+				"kas: --fail-on: an incomplete registry proves nothing (--allow-incomplete accepts it)")
+			err = errReported
 		}
 		for _, rule := range rules {
 			if broken := rule.Broken(d); broken != "" {
@@ -128,7 +140,7 @@ func parseRules(texts []string) (rules []registry.Rule, err error) {
 }
 
 // compareRegistries opens two registries, each a file or the folder that holds it.
-func compareRegistries(a, b string) (*registry.Diff, error) {
+func compareRegistries(a, b string, stderr io.Writer) (*registry.Diff, error) {
 	var open [2]*registry.Registry
 	for i, name := range []string{a, b} {
 		if info, err := os.Stat(name); err == nil && info.IsDir() {
@@ -145,6 +157,7 @@ func compareRegistries(a, b string) (*registry.Diff, error) {
 		defer registry.CloseAll(all)
 		open[i] = all[0]
 	}
+	warnIncomplete(stderr, open[:])
 	return registry.Compare(open[0], open[1]), nil
 }
 

@@ -62,6 +62,8 @@ type (
 		Symbols   int    `json:"symbols"`
 		Aliases   int    `json:"aliases"`
 		Ambiguous int    `json:"ambiguous"` // names with aliases
+
+		Incomplete string `json:"incomplete,omitempty"` // what is missing
 	}
 	diffAliasJSON struct {
 		Kind       registry.Kind `json:"kind"`
@@ -118,5 +120,6 @@ func newDiffSide(s *registry.Side) diffSideJSON {
 	return diffSideJSON{
 		Release: s.Release, Arch: s.Arch, Toolchain: s.Toolchain, LTO: s.LTO, BuildID: s.BuildID,
 		Policy: s.Policy, Symbols: s.Symbols, Aliases: s.Aliases, Ambiguous: s.Ambiguous,
+		Incomplete: s.Incomplete.String(),
 	}
 }

@@ -37,6 +37,9 @@ func dryRun(ctx context.Context, plan *configs.Plan, f runFlags, stdout, stderr 
 				return failure{err}
 			}
 			failed = failed || len(r.Errors) > 0
+			if cost.Own {
+				noteLeftOut(stderr, b.Name, r.Builds[0].Stats.LeftOut)
+			}
 			costs = append(costs, cost)
 		}
 	}

@@ -76,6 +76,7 @@ func lookup(patterns []string, f lookupFlags, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer registry.CloseAll(all)
+	warnIncomplete(stderr, all)
 	labels := labels(all)
 	var found []match
 	missing := false

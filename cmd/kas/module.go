@@ -90,6 +90,7 @@ func module(ctx context.Context, modules []string, f moduleFlags, stdout, stderr
 		return err
 	}
 	defer r.Close()
+	warnIncomplete(stderr, []*registry.Registry{r})
 	e := kbuild.External{
 		Registry: r, Modules: modules, Sources: f.sources, Emit: !f.dry,
 		Debug: kbuild.FindDebug(r.Release, f.vmlinux, f.modules),

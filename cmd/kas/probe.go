@@ -122,8 +122,10 @@ func printProbe(pattern string, f probeFlags, stdout, stderr io.Writer) error {
 	defer registry.CloseAll(all)
 	t, from, err := findProbe(all, pattern, f)
 	if err != nil {
+		warnIncomplete(stderr, all)
 		return failure{err}
 	}
+	warnIncomplete(stderr, []*registry.Registry{from})
 	for _, note := range t.Notes {
 		fmt.Fprintln(stderr, "kas:", note)
 	}
@@ -228,17 +230,20 @@ func printProbeBlock(w io.Writer, t *probe.Target, n probe.Naming) error {
 // probeJSON is a target for programs. Addresses are hexadecimal strings, since a JSON number may
 // lose bits.
 type probeJSON struct {
-	Registry string            `json:"registry"`
-	Release  string            `json:"release,omitempty"`
-	BuildID  string            `json:"build_id,omitempty"`
-	Symbol   symbolJSON        `json:"symbol"`
-	Target   string            `json:"target"`
-	Event    string            `json:"event"`
-	Group    string            `json:"group"`
-	Sympos   int               `json:"sympos"`
-	Checked  *checkedJSON      `json:"checked"` // null if not checked
-	Formats  map[string]string `json:"formats"` // without those that cannot express it
-	Notes    []string          `json:"notes"`
+	Registry string     `json:"registry"`
+	Release  string     `json:"release,omitempty"`
+	BuildID  string     `json:"build_id,omitempty"`
+	Symbol   symbolJSON `json:"symbol"`
+	Target   string     `json:"target"`
+	Event    string     `json:"event"`
+	Group    string     `json:"group"`
+	Sympos   int        `json:"sympos"`
+	// Incomplete says what is missing in the registry; a name that is unique in it may not be.
+	Incomplete string `json:"incomplete,omitempty"`
+
+	Checked *checkedJSON      `json:"checked"` // null if not checked
+	Formats map[string]string `json:"formats"` // without those that cannot express it
+	Notes   []string          `json:"notes"`
 }
 
 type checkedJSON struct {
@@ -254,6 +259,7 @@ func printProbeJSON(w io.Writer, t *probe.Target, from *registry.Registry, n pro
 		Registry: from.Path, Release: from.Release, BuildID: from.BuildID,
 		Symbol: newSymbolJSON(&t.Record), Target: t.Where(), Event: t.EventName(n), Group: n.Group,
 		Sympos: t.Position, Formats: map[string]string{}, Notes: append([]string{}, t.Notes...),
+		Incomplete: from.Incomplete.String(),
 	}
 	if t.Checked != "" {
 		address := fmt.Sprintf("%x", t.Address)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -82,6 +83,15 @@ func registriesBelow(dir string) []string {
 		}
 	}
 	return all
+}
+
+// warnIncomplete names the registries that lack objects of their builds.
+func warnIncomplete(stderr io.Writer, all []*registry.Registry) {
+	for _, r := range all {
+		if r.Incomplete.Objects > 0 {
+			fmt.Fprintf(stderr, "kas: %s: %s\n", r.Path, &r.Incomplete)
+		}
+	}
 }
 
 func paths(all []*registry.Registry) []string {

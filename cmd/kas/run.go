@@ -197,6 +197,9 @@ func runPlan(
 		return nil, 0, err
 	}
 	noteMissingModules(stderr, result)
+	for _, b := range result.Builds {
+		noteLeftOut(stderr, b.Config.Name, b.Stats.LeftOut)
+	}
 	if slices.ContainsFunc(result.Errors, func(e *pipeline.Error) bool { return e.Object == "" }) {
 		return nil, 0, errReported // a build did not end, so there must be no stats.json
 	}
@@ -234,6 +237,14 @@ func noteMissingModules(stderr io.Writer, result *pipeline.Result) {
 			fmt.Fprintf(stderr, "kas: %s: no modules in %s\n", b.Config.Name,
 				strings.Join(b.Config.Modules, ", "))
 		}
+	}
+}
+
+// noteLeftOut names the modules of a build that do not count, because another file is the same
+// module.
+func noteLeftOut(stderr io.Writer, build string, modules []pipeline.LeftOut) {
+	for i := range modules {
+		fmt.Fprintf(stderr, "kas: %s: %s\n", build, &modules[i])
 	}
 }
 

@@ -20,26 +20,33 @@ import (
 
 func newVerify() *cobra.Command {
 	var jobs int
+	var allowIncomplete bool
 	cmd := &cobra.Command{
 		Use:   "verify OUT",
 		Short: "Prove the output of a run, with code of its own",
 		Long: `Prove what a run wrote to OUT. Verify reads the inputs and the output again,
 with a reader that shares no code with the run. It checks every alias, symbol,
 section and relocation of every copy, the symbol list of vmlinux, the tables and
-the registry. It prints each problem and a line for each build.`,
+the registry. It prints each problem and a line for each build. An object that
+the run could not read is a problem, since its names are not counted;
+--allow-incomplete accepts it.`,
 		Args: argCount(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if jobs < 0 {
 				return fmt.Errorf("--jobs %d: must not be negative", jobs)
 			}
-			return verifyOut(cmd.Context(), args[0], jobs, cmd.OutOrStdout())
+			return verifyOut(cmd.Context(), args[0], jobs, allowIncomplete, cmd.OutOrStdout())
 		},
 	}
+	cmd.Flags().BoolVar(&allowIncomplete, "allow-incomplete", false,
+		"accept objects that the run could not read")
 	cmd.Flags().IntVarP(&jobs, "jobs", "j", 0, "use `N` workers (default: all cores)")
 	return cmd
 }
 
-func verifyOut(ctx context.Context, out string, jobs int, stdout io.Writer) error {
+func verifyOut(
+	ctx context.Context, out string, jobs int, allowIncomplete bool, stdout io.Writer,
+) error {
 	stats, err := os.ReadFile(filepath.Join(out, statsFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s is not the output of a finished run: it has no %s", out, statsFile)
@@ -47,7 +54,7 @@ func verifyOut(ctx context.Context, out string, jobs int, stdout io.Writer) erro
 	if err != nil {
 		return err
 	}
-	unreadable, err := report.Unreadable(stats)
+	unused, err := report.ReadUnused(stats)
 	if err != nil {
 		return err
 	}
@@ -70,7 +77,10 @@ func verifyOut(ctx context.Context, out string, jobs int, stdout io.Writer) erro
 		if err != nil {
 			return failure{err}
 		}
-		t.Unreadable = unreadable[b.Name]
+		t.Unreadable, t.AllowIncomplete = unused[b.Name].Unreadable, allowIncomplete
+		for _, l := range unused[b.Name].LeftOut {
+			t.LeftOut = append(t.LeftOut, verify.LeftOut{Object: l.Object, Counts: l.Counts})
+		}
 		summary, problems, err := verify.Build(ctx, t, func(n int, f func(int)) error {
 			pipeline.Parallel(jobs, n, f)
 			return ctx.Err()
@@ -84,7 +94,7 @@ func verifyOut(ctx context.Context, out string, jobs int, stdout io.Writer) erro
 		}
 		err = report.Proof(stdout, report.Proved{
 			Build: b.Name, Problems: len(problems), Aliases: summary.Aliases,
-			Objects: summary.Objects, Unreadable: summary.Unreadable, Symbols: summary.Symbols,
+			Objects: summary.Objects, Unreadable: summary.Unreadable, LeftOut: summary.LeftOut, Symbols: summary.Symbols,
 			Relocations: summary.Relocations, Bytes: summary.Bytes,
 		})
 		if err != nil {
