@@ -56,20 +56,51 @@ func check(path string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return failure{err}
 	}
+	if openingDiffers(plan.Builds) {
+		fmt.Fprintln(stderr, "kas: note: builds of gcc and llvm with `line: opening`: a function may"+
+			" have a different alias in each; `line: declaration` gives it the same alias")
+	}
 	_, err = stdout.Write(text)
 	return err
+}
+
+// openingDiffers reports whether builds of both toolchains name the line where a function opens.
+// The compilers put the first instruction of a function on different lines.
+func openingDiffers(builds []configs.Build) bool {
+	found := map[string]bool{}
+	for i := range builds {
+		b := &builds[i]
+		if b.Alias.Line != "opening" {
+			continue
+		}
+		toolchain := b.Toolchain
+		if _, path := compiled(b); toolchain == "" && path != "" {
+			toolchain, _ = stages.Toolchain(path) // checkToolchain ignores an error, too
+		}
+		found[toolchain] = true
+	}
+	return found["gcc"] && found["llvm"]
+}
+
+// compiled returns the name and the path of the object whose compiler counts as the build's: vmlinux,
+// or the first module. It returns "" if there is none; checkArch and the run report that.
+func compiled(b *configs.Build) (name, path string) {
+	if b.Vmlinux != "" {
+		return "vmlinux", b.Vmlinux
+	}
+	modules, err := b.ModuleFiles()
+	if err != nil || len(modules) == 0 {
+		return "", ""
+	}
+	return modules[0].Name, modules[0].Path
 }
 
 // checkToolchain compares the configuration's toolchain with that of vmlinux, or of the first
 // module.
 func checkToolchain(b *configs.Build) configs.Errors {
-	name, path := "vmlinux", b.Vmlinux
+	name, path := compiled(b)
 	if path == "" {
-		modules, err := b.ModuleFiles()
-		if err != nil || len(modules) == 0 {
-			return nil // checkArch and the run report it
-		}
-		name, path = modules[0].Name, modules[0].Path
+		return nil
 	}
 	found, err := stages.Toolchain(path)
 	if err != nil || b.Toolchain == "" || found == "" || found == b.Toolchain {

@@ -344,8 +344,8 @@ func children(e *dwarf.Entry) int {
 // library.
 var root = regexp.MustCompile(`^.*/(linux-[0-9][^/]*|rustlib/src/rust)/|^/rustc/[0-9a-f]+/`)
 
-// relative returns a path below the source root, as Debian's prefix map leaves it. A unit of Rust is
-// named "x.rs/@/HASH-cgu.N"; x.rs is the file.
+// relative returns a path below the source root, as Debian's prefix map leaves it. A unit of Rust
+// is named "x.rs/@/HASH-cgu.N"; x.rs is the file.
 func relative(file, dir string) string {
 	file, _, _ = strings.Cut(file, "/@/")
 	file = strings.TrimPrefix(path.Clean(file), path.Clean(dir)+"/")
@@ -512,8 +512,8 @@ func (d *declared) cause(r aliasRow) string {
 	return "data that no unit describes"
 }
 
-// relocation is what a relocation does to a field: width bytes are set to the symbol's value, or it
-// is added to or subtracted from them. A width of 1 and leb is a ULEB128, bits of 6 keep the others.
+// relocation is what a relocation does to a field of width bytes: it sets it to the symbol's value,
+// or adds or subtracts that. With leb, the field is a ULEB128. With bits, only the low bits change.
 type relocation struct {
 	width int
 	sign  int // 0 sets, 1 adds, -1 subtracts

@@ -63,7 +63,8 @@ func judgeAll(rows []aliasRow, vmlinux, modules string, unlocated []aliasRow) *j
 	}
 	names := slices.Sorted(maps.Keys(objects))
 	if i := slices.Index(names, registry.Vmlinux); i >= 0 {
-		names = slices.Insert(slices.Delete(names, i, i+1), 0, registry.Vmlinux) // the longest first
+		// vmlinux takes longest: it is first.
+		names = slices.Insert(slices.Delete(names, i, i+1), 0, registry.Vmlinux)
 	}
 	j := &judgement{
 		unjudged: map[string]int{}, causes: map[string]int{}, examples: map[string][]string{},
@@ -169,7 +170,9 @@ func systemMap(t *testing.T, path, symbols string) string {
 }
 
 // measured runs a program and returns its exit code, how long it took and its peak memory in MB.
-func measured(t *testing.T, name string, args ...string) (code int, took time.Duration, peak int64) {
+func measured(
+	t *testing.T, name string, args ...string,
+) (code int, took time.Duration, peak int64) {
 	t.Helper()
 	cmd := exec.Command(name, args...)
 	var out bytes.Buffer
@@ -269,14 +272,15 @@ func resolved(t *testing.T, rows []aliasRow, out string) {
 		}
 		for _, r := range byObject[names[i]] {
 			if got := at[r.alias]; got != r.section+" "+r.address {
-				t.Errorf("%s: %s is at %q, not at %s %s", names[i], r.alias, got, r.section, r.address)
+				t.Errorf("%s: %s is at %q, not at %s %s", names[i], r.alias, got, r.section,
+					r.address)
 			}
 		}
 	})
 }
 
-// TestTable runs and verifies kernels with aliases for functions and variables, has other code judge
-// them, and makes the table of docs/kernels.md.
+// TestTable runs and verifies kernels with aliases for functions and variables, has other code
+// judge them, and makes the table of docs/kernels.md.
 func TestTable(t *testing.T) {
 	if *tableKas == "" {
 		t.Skip("make kernel-table runs it")
