@@ -51,8 +51,12 @@ func (f *File) Contents(name string) (*Contents, error) {
 	}
 	for j := range f.Sections {
 		r := &f.Sections[j]
-		if (r.Type == uint32(stdelf.SHT_RELA) || r.Type == uint32(stdelf.SHT_REL)) &&
-			r.Info == uint32(i) && r.Size > 0 {
+		switch r.Type {
+		case uint32(stdelf.SHT_RELA), uint32(stdelf.SHT_REL), shtCREL:
+		default:
+			continue
+		}
+		if r.Info == uint32(i) && r.Size > 0 {
 			if err := c.relocate(j); err != nil {
 				return nil, err
 			}

@@ -4,7 +4,8 @@ import (
 	stdelf "debug/elf"
 )
 
-// relocTable is an SHT_REL or SHT_RELA section (gABI figure 4-20).
+// relocTable is an SHT_REL or SHT_RELA section (gABI figure 4-20), or an SHT_CREL section in that
+// form.
 type relocTable struct {
 	f       *File
 	data    []byte
@@ -12,6 +13,7 @@ type relocTable struct {
 	rela    bool
 	// mips64: r_info is a symbol, a second symbol and three types (MIPS ELF64 specification, 2.9).
 	mips64  bool
+	crel    bool
 	section int
 }
 
@@ -24,6 +26,9 @@ type reloc struct {
 
 // relocTable reads relocation section i.
 func (f *File) relocTable(i int) (relocTable, error) {
+	if f.Sections[i].Type == shtCREL {
+		return f.expandCREL(i)
+	}
 	t, err := f.relocHeader(i)
 	if err == nil {
 		t.data, err = f.Data(i)
@@ -36,19 +41,25 @@ func (f *File) relocHeader(i int) (relocTable, error) {
 	s := &f.Sections[i]
 	t := relocTable{f: f, rela: s.Type == uint32(stdelf.SHT_RELA), section: i}
 	t.mips64 = f.Is64 && f.Machine == uint16(stdelf.EM_MIPS)
-	t.entsize = 8
-	if t.rela {
-		t.entsize = 12
-	}
-	if f.Is64 {
-		t.entsize *= 2
-	}
+	t.entsize = f.relocEntrySize(t.rela)
 	if s.Size > 0 && (s.Entsize != uint64(t.entsize) || s.Size%s.Entsize != 0) {
 		return t, formatErrorf(f.sectionHeaderOffset(i),
 			"relocation section %d of %d bytes with entries of %d, want %d",
 			i, s.Size, s.Entsize, t.entsize)
 	}
 	return t, nil
+}
+
+// relocEntrySize returns the size of an entry of SHT_RELA, else of SHT_REL.
+func (f *File) relocEntrySize(rela bool) int {
+	size := 8
+	if rela {
+		size = 12
+	}
+	if f.Is64 {
+		size *= 2
+	}
+	return size
 }
 
 func (t *relocTable) len() int { return len(t.data) / t.entsize }
@@ -101,8 +112,11 @@ func (t *relocTable) at(i int) reloc {
 	return r
 }
 
-// fileOffset is the file offset of entry i.
+// fileOffset is the file offset of entry i, or of the section if its entries are compact.
 func (t *relocTable) fileOffset(i int) uint64 {
+	if t.crel {
+		i = 0
+	}
 	return t.f.Sections[t.section].Offset + uint64(i*t.entsize)
 }
 

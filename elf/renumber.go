@@ -8,7 +8,6 @@ import (
 const (
 	shtLLVMCallGraphProfileOld = 0x6fff4c02
 	shtLLVMAddrsig             = 0x6fff4c03
-	shtCREL                    = 0x40000014
 )
 
 // renumber updates every section that names symbols of .symtab by index.
@@ -26,7 +25,9 @@ func (r *rewriter) renumber() error {
 			r.infos[i] = uint32(r.moved(SymID(s.Info))) // the signature symbol
 		case shtLLVMAddrsig:
 			err = r.addrsig(i)
-		case shtLLVMCallGraphProfileOld, shtCREL:
+		case shtCREL:
+			err = r.compactRelocations(i)
+		case shtLLVMCallGraphProfileOld:
 			err = formatErrorf(r.f.sectionHeaderOffset(i),
 				"section %s of type %#x cannot be renumbered", s.Name, s.Type)
 		}

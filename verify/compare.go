@@ -90,7 +90,8 @@ func (c *comparison) ofSymbols(i int, typ uint32) bool {
 // grows reports whether aliases may make section i longer.
 func (c *comparison) grows(i int) bool {
 	return i == c.o.symtab || i == c.o.shndx && i != 0 ||
-		i == int(c.o.sections[c.o.symtab].link) || c.ofSymbols(i, shtAddrsig)
+		i == int(c.o.sections[c.o.symtab].link) || c.ofSymbols(i, shtAddrsig) ||
+		c.ofSymbols(i, shtCrel)
 }
 
 // symbols walks both symbol tables side by side and fills c.moved. It returns false if the tables

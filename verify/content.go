@@ -42,10 +42,10 @@ func (c *comparison) section(i int, whole bool) {
 		if whole {
 			c.profile(i, a, b)
 		}
-	case ofSymbols && o.typ == shtCrel && c.first < len(c.o.symbols):
-		// kas does not rewrite compact relocations, so their symbol indices are stale.
-		c.add("section %d %s: symbols have moved, which compact relocations do not support",
-			i, o.name)
+	case ofSymbols && o.typ == shtCrel:
+		if whole {
+			c.compact(i, a, b)
+		}
 	default:
 		if ofSymbols && o.typ == shtGroup && whole {
 			if want := c.index(o.info); e.info != want {
