@@ -24,7 +24,7 @@ func (u *Unit) Declares() (declares bool, err error) {
 
 // call returns the file and line of the call whose inlined code is at an address of the function e
 // (section 3.3.8.2): the outermost call, which the source of the function itself has. It returns
-// false if no inlined code is at the address. The abbreviations of e's unit must be in memory still.
+// false if no inlined code is at the address. The unit's abbreviations must still be in memory.
 func (e *entry) call(address uint64) (file string, line int64, ok bool) {
 	u := e.unit
 	if !e.abbrev.children {
