@@ -56,9 +56,9 @@ func Demangled(name string) string {
 	return text
 }
 
-// spellings returns the names under which a lookup finds a Rust symbol. One in an implementation has
-// two, because its name begins with a type: <i64>::from_str_radix, and, with the module of the
-// implementation, core::num::<i64>::from_str_radix.
+// spellings returns the names under which a lookup finds a Rust symbol. A symbol in an
+// implementation has two, because its name begins with a type: <i64>::from_str_radix, and, with the
+// module of the implementation, core::num::<i64>::from_str_radix.
 func spellings(name string) []string {
 	text := Demangled(name)
 	if text == "" {
