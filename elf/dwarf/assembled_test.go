@@ -152,6 +152,7 @@ end:
 		{Name: "lone.cold", Address: nowhere, Size: 1, File: "two.c"},
 		{Name: "lone", Address: nowhere, Size: 1},
 		{Name: "lone", Address: nowhere, Size: 1, File: "one.c"},
+		{Name: "lone", Address: nowhere, Size: 1, File: "drivers/two.c"},
 		{Name: "lone", Address: nowhere, Size: 1, File: "two.c", Data: true},
 		{Name: "twice", Address: nowhere, Size: 1, File: "two.c"},
 		{Name: "declared", Address: nowhere, Size: 1, File: "two.c"},
@@ -168,6 +169,7 @@ end:
 		{Method: dwarf.ByName, File: "one.c", Line: 51, Unit: "two.c"},
 		{}, // no file symbol
 		{}, // the symbol of another file
+		{Method: dwarf.ByName, File: "one.c", Line: 51, Unit: "two.c"},
 		{}, // data, but the entry is a function
 		{}, // two functions with the name
 		{Method: dwarf.ByName, File: "one.c", Line: 55, Unit: "two.c"},
@@ -233,7 +235,7 @@ end:
 `
 	got := locateAssembled(t, source, []dwarf.Target{
 		{Name: "twin", Address: 0, Size: 1, File: "one.c"},
-		{Name: "twin", Address: 0, Size: 1, File: "two.c"},
+		{Name: "twin", Address: 0, Size: 1, File: "dir/two.c"},
 		{Name: "twin", Address: 0, Size: 1, File: "three.c"},
 		{Name: "twin", Address: 0, Size: 1, File: "other.c"},
 		{Name: "twin", Address: 0, Size: 1},

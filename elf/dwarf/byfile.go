@@ -17,7 +17,8 @@ func (l *locator) locateByFile(ctx context.Context, out []Location) error {
 	byFile := map[string][]int{}
 	for i, t := range l.targets {
 		if t.File != "" && l.open(i, &out[i]) {
-			byFile[t.File] = append(byFile[t.File], i)
+			file := path.Base(t.File) // gcc of mips writes a path
+			byFile[file] = append(byFile[file], i)
 		}
 	}
 	if len(byFile) == 0 {
@@ -69,7 +70,7 @@ func (l *locator) locateByFile(ctx context.Context, out []Location) error {
 		u.unload()
 	}
 	for i, c := range claims {
-		file := l.targets[i].File
+		file := path.Base(l.targets[i].File)
 		switch {
 		case len(c) == 1 && !unread[file] && (c[0].Method != ByFile || units[file] == 1):
 			out[i] = c[0]
@@ -91,7 +92,7 @@ func (l *locator) open(target int, loc *Location) bool {
 // symbol names. A linker that folds equal functions leaves the entry of one; the others have its
 // address.
 func (l *locator) twin(target int, loc *Location) bool {
-	c, file := &l.found[target], l.targets[target].File
-	return c.ok && loc.Method != None && loc.Method != LineRow && file != "" &&
+	c, file := &l.found[target], path.Base(l.targets[target].File)
+	return c.ok && loc.Method != None && loc.Method != LineRow && file != "." &&
 		path.Base(c.entry.unit.Name()) != file && path.Base(loc.Unit) != file
 }

@@ -251,7 +251,7 @@ func (l *locator) offer(target int, c candidate) {
 
 // of reports whether the candidate is in a unit of a file.
 func (c *candidate) of(file string) bool {
-	return path.Base(c.entry.unit.Name()) == file
+	return path.Base(c.entry.unit.Name()) == path.Base(file)
 }
 
 // artificial is the name of the units that GCC's link-time optimization makes of its partitions.
