@@ -123,7 +123,15 @@ func (t *Target) Drgn() (string, error) {
 // sourceName returns the function's name in debugging information, "" if it does not identify the
 // function: a clone or a fragment has the name of the whole function there.
 func (t *Target) sourceName() string {
-	if name := t.Record.BaseName(); t.oneInFile && !strings.Contains(name, ".") {
+	name := t.Record.BaseName()
+	method, _, _ := strings.Cut(t.Record.Method, ",")
+	if method == "name" {
+		return "" // the entry with the name has no address
+	}
+	if _, owner, ok := strings.Cut(method, " of "); ok {
+		name = owner // the symbol is a second name
+	}
+	if t.oneInFile && !strings.Contains(name, ".") {
 		return name
 	}
 	return ""

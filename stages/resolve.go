@@ -259,6 +259,9 @@ func settle(d *pipeline.Duplicate, l dwarf.Location, source roots, line string) 
 		Unit:   source.relative(l.Unit, l.CompDir),
 		Method: methodNames[l.Method],
 	}
+	if l.Owner != "" && !strings.ContainsAny(l.Owner, " ,\t\n") {
+		d.Location.Method += " of " + l.Owner
+	}
 	// The tree may name the unit in a #line directive already:
 	// "fs/binfmt_elf.c:compat_binfmt_elf.c" (see kas inc).
 	file, unit, ok := strings.Cut(d.Location.File, ":")

@@ -28,6 +28,10 @@ type Location struct {
 	Opening int64 // of the function's first row, if in File and not before Line; else 0
 	Unit    string
 	CompDir string // of the unit that has the declaration
+
+	// Owner is the name of the function, if the symbol is only a second name of it, as with
+	// __attribute__((alias)): debuggers know the function by this name.
+	Owner string
 }
 
 // Method is how a location was found.
@@ -276,6 +280,9 @@ func (c *candidate) location() Location {
 		}
 		if u.Name() == artificial {
 			loc.Unit = o.unit.Name()
+		}
+		if loc.Owner == "" && !c.named && c.method == Subprogram {
+			loc.Owner = string(o.unit.str(o.vals[slotName]))
 		}
 	}
 	return loc
