@@ -8,6 +8,7 @@ package elf
 import (
 	stdelf "debug/elf"
 	"fmt"
+	"strings"
 )
 
 // FormatError reports what is wrong with the bytes at Offset of an object.
@@ -70,6 +71,9 @@ func (s *Section) Alloc() bool { return s.Flags&uint64(stdelf.SHF_ALLOC) != 0 }
 
 // Exec reports whether the section holds instructions.
 func (s *Section) Exec() bool { return s.Flags&uint64(stdelf.SHF_EXECINSTR) != 0 }
+
+// Writable reports whether the running kernel may write to the section.
+func (s *Section) Writable() bool { return s.Flags&uint64(stdelf.SHF_WRITE) != 0 }
 
 // NoBits reports whether the section has no bytes in the file.
 func (s *Section) NoBits() bool { return s.Type == uint32(stdelf.SHT_NOBITS) }
@@ -153,6 +157,44 @@ func (f *File) Arch() string {
 		return "loongarch64"
 	}
 	return fmt.Sprintf("machine %d", f.Machine)
+}
+
+// Unsupported names the machine if this package does not know its relocations or addresses, "" if
+// it does. Linux has no 32-bit kernels for some machines, and big-endian powerpc64 kernels of ABI
+// version 1 name functions by their descriptors in .opd.
+func (f *File) Unsupported() string {
+	known := f.Is64
+	name := ""
+	switch m := stdelf.Machine(f.Machine); m {
+	case stdelf.EM_386, stdelf.EM_ARM:
+		known = !f.Is64
+	case stdelf.EM_MIPS:
+		known = true
+	case stdelf.EM_X86_64, stdelf.EM_AARCH64, stdelf.EM_S390, stdelf.EM_RISCV, stdelf.EM_LOONGARCH:
+	case stdelf.EM_PPC64:
+		const abi = 3 // the mask of the ABI version in e_flags
+		if name = "powerpc64"; f.Big && f.u32(f.header[48:])&abi != 2 {
+			return fmt.Sprintf("machine %d (powerpc64, big-endian, ABI version 1)", f.Machine)
+		}
+	case stdelf.EM_PPC:
+		known, name = false, "powerpc"
+	default:
+		known = false
+	}
+	if known {
+		return ""
+	}
+	bits := 32
+	if f.Is64 {
+		bits = 64
+	}
+	if name == "" {
+		name = "unknown"
+		if text, ok := strings.CutPrefix(stdelf.Machine(f.Machine).String(), "EM_"); ok {
+			name = strings.ToLower(text)
+		}
+	}
+	return fmt.Sprintf("machine %d (%s, %d-bit)", f.Machine, name, bits)
 }
 
 // bytes returns a range of the object. The range must be inside it.

@@ -2,6 +2,7 @@ package elf
 
 import (
 	stdelf "debug/elf"
+	"strings"
 )
 
 // readHeaders reads the ELF header (gABI figure 4-3) and the section headers.
@@ -12,6 +13,13 @@ func (f *File) readHeaders() error {
 	ident, err := f.bytes(0, min(f.size, headerSize64))
 	if err != nil {
 		return err
+	}
+	for _, magic := range []string{"BC\xc0\xde", "\xde\xc0\x17\x0b"} {
+		// The second is the wrapper (LLVM Bitcode File Format, "Bitcode Wrapper Format").
+		if strings.HasPrefix(string(ident), magic) {
+			return formatErrorf(0,
+				"intermediate code of link-time optimization (LLVM bitcode), not an ELF file")
+		}
 	}
 	if len(ident) < 16 || string(ident[:4]) != stdelf.ELFMAG {
 		return formatErrorf(0, "not an ELF file")

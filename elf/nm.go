@@ -13,14 +13,18 @@ func (f *File) NMListed(s *Symbol) bool {
 	if s.Marker() || f.MappingSymbol(s.Name) {
 		return false
 	}
-	switch stdelf.Machine(f.Machine) {
-	case stdelf.EM_RISCV, stdelf.EM_LOONGARCH:
+	switch {
+	case f.KeepsLabels():
 		return len(s.Name) > 0 && !localLabel(s.Name)
-	case stdelf.EM_MIPS:
+	case f.Machine == uint16(stdelf.EM_MIPS):
 		return !localLabel(s.Name)
 	}
 	return true
 }
+
+// KeepsLabels reports whether the assembler leaves its labels in the symbol table, because the
+// linker moves code.
+func (f *File) KeepsLabels() bool { return pairedRelocations(f.Machine) }
 
 // NMValue returns the address that nm prints for the symbol; for a common symbol that is its size.
 func (f *File) NMValue(s *Symbol) uint64 {

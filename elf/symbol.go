@@ -2,6 +2,7 @@ package elf
 
 import (
 	stdelf "debug/elf"
+	"strings"
 )
 
 // Symtab is the symbol table of an object.
@@ -159,12 +160,37 @@ func (s *Symbol) Marker() bool {
 // SourceFile reports whether the entry names the source file of the local symbols after it.
 func (s *Symbol) SourceFile() bool { return s.Type() == byte(stdelf.STT_FILE) }
 
+// Function reports whether the symbol's type is that of a function.
+func (s *Symbol) Function() bool {
+	return s.Type() == byte(stdelf.STT_FUNC) || s.Type() == byte(stdelf.STT_GNU_IFUNC)
+}
+
+// Untyped reports whether the symbol has no type, as labels in assembly do.
+func (s *Symbol) Untyped() bool { return s.Type() == byte(stdelf.STT_NOTYPE) }
+
+// SlimLTO reports whether GCC wrote only the intermediate code of link-time optimization into the
+// object (-flto without -ffat-lto-objects). Such an object has the common symbol __gnu_lto_slim.
+func (f *File) SlimLTO(t *Symtab) bool {
+	lto := false
+	for i := range f.Sections {
+		lto = lto || strings.HasPrefix(f.Sections[i].Name, ".gnu.lto_")
+	}
+	if !lto {
+		return false
+	}
+	for i := range t.Len() {
+		if s, err := t.At(SymID(i)); err == nil && string(s.Name) == "__gnu_lto_slim" {
+			return true
+		}
+	}
+	return false
+}
+
 // CodeAddress returns the address of the symbol's instructions. That is the value, except for Thumb
 // functions of arm: their lowest bit is the mode ("ELF for the Arm Architecture", section "Symbol
 // Values").
 func (f *File) CodeAddress(s *Symbol) uint64 {
-	if f.Machine == uint16(stdelf.EM_ARM) &&
-		(s.Type() == byte(stdelf.STT_FUNC) || s.Type() == byte(stdelf.STT_GNU_IFUNC)) {
+	if f.Machine == uint16(stdelf.EM_ARM) && s.Function() {
 		return s.Value &^ 1
 	}
 	return s.Value

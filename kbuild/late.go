@@ -195,6 +195,7 @@ func ambiguousHere(b *pipeline.Build) []Ambiguous {
 			d := &o.Duplicates[s.Duplicate-1]
 			r := registry.Record{Name: s.Name, Object: o.Name, Type: s.Letter,
 				Alias: cmp.Or(d.Alias, d.Has)}
+			r.SetCode(s.Code)
 			if getsAlias(b.Config.Alias.Symbols, &r) {
 				all = append(all, Ambiguous{r, d.Reason})
 			}

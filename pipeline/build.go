@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sort"
+	"strings"
 	"time"
 
 	"kas/configs"
@@ -119,7 +120,6 @@ func (o *Object) Failed() bool { return o.failed }
 // Section is what scan keeps of a section header.
 type Section struct {
 	Name      string
-	Code      bool // holds instructions
 	Discarded bool // of a module: never loaded, or freed after its init function ran
 }
 
@@ -138,6 +138,7 @@ type Symbol struct {
 
 	Letter byte // type, as nm prints it
 	Local  bool // has local binding
+	Code   bool // is code: see docs/symbols.md
 }
 
 // Ref names a symbol of a build: indices into Objects and into the object's Symbols.
@@ -151,7 +152,20 @@ func (r Ref) Compare(o Ref) int {
 	return int(r.Symbol) - int(o.Symbol)
 }
 
-// Names lists all symbols of a build by name. Names are sorted by their bytes, the symbols of a
+// CompareNames compares two names in the order of lines that begin with the name and a tab. That is
+// the order of their bytes, except that a byte below the tab comes before the end of a name.
+func CompareNames(a, b string) int {
+	n := min(len(a), len(b))
+	switch {
+	case len(a) > n && a[:n] == b && a[n] < '\t':
+		return -1
+	case len(b) > n && b[:n] == a && b[n] < '\t':
+		return 1
+	}
+	return strings.Compare(a, b)
+}
+
+// Names lists all symbols of a build by name. Names are sorted by CompareNames, the symbols of a
 // name by Ref.
 type Names struct {
 	Refs []Ref
@@ -179,7 +193,7 @@ func (b *Build) Name(i int) string {
 
 // Find returns the symbols that have a name, nil if there are none.
 func (b *Build) Find(name string) []Ref {
-	i := sort.Search(b.Names.Len(), func(i int) bool { return b.Name(i) >= name })
+	i := sort.Search(b.Names.Len(), func(i int) bool { return CompareNames(b.Name(i), name) >= 0 })
 	if i < b.Names.Len() && b.Name(i) == name {
 		return b.Names.At(i)
 	}

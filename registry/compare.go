@@ -105,7 +105,8 @@ func (c *comparison) read(side int) {
 			g.first[side] = int32(len(c.lines[side]))
 		}
 		g.count[side]++
-		g.code = g.code || isCode(letter) && !isPadding(name)
+		source := line[bytes.LastIndexByte(line, '\t')+1:]
+		g.code = g.code || isCode(letter, source) && !isPadding(name)
 		g.alias[side] = g.alias[side] || len(alias) > 0
 		if !objects[string(object)] { // this index expression does not allocate; an assignment does
 			objects[string(object)] = true
@@ -181,8 +182,16 @@ func (c *comparison) groupOf(base []byte) int32 {
 	return at
 }
 
-func isCode(letter []byte) bool {
-	return len(letter) > 0 && (&Record{Type: letter[0]}).Code()
+// isCode is Record.Code for the columns type and source of a line.
+func isCode(letter, source []byte) bool {
+	if len(letter) == 0 {
+		return false
+	}
+	r := Record{Type: letter[0]}
+	if bytes.Contains(source, []byte(code)) {
+		r.Method = string(source)
+	}
+	return r.Code()
 }
 
 // isPadding reports whether the symbol marks the bytes before a function. Such a name repeats the

@@ -161,9 +161,40 @@ func (r *Record) MakeLate() {
 	}
 }
 
-// Code reports whether the type letter allows a symbol in a section of instructions. nm shows no
-// section for weak symbols, so they count as code.
-func (r *Record) Code() bool { return strings.IndexByte("tTwW", r.Type) >= 0 }
+// These words end the Method of a record, before late, whose type letter is wrong about code.
+const (
+	code    = "code"
+	notCode = "not code"
+)
+
+// Code reports whether the symbol is code. nm's letter says it for most symbols. It is wrong for
+// data in a section that is flagged as instructions, and nm shows no section for weak symbols: then
+// the end of Method says it.
+func (r *Record) Code() bool {
+	method := strings.TrimSuffix(r.Method, late)
+	switch {
+	case strings.HasSuffix(method, notCode):
+		return false
+	case strings.HasSuffix(method, code):
+		return true
+	}
+	return strings.IndexByte("tTwW", r.Type) >= 0
+}
+
+// SetCode records whether the symbol is code. The other fields must be set.
+func (r *Record) SetCode(is bool) {
+	if r.Code() == is {
+		return
+	}
+	word := notCode
+	if is {
+		word = code
+	}
+	if r.Method != "" {
+		word = r.Method + ", " + word
+	}
+	r.Method = word
+}
 
 // Location returns where the source declares the symbol: FILE:LINE, and " in UNIT" if the unit is
 // another file; "" if the location is unknown.

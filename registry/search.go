@@ -12,7 +12,7 @@ import (
 // Named yields the symbols with exactly this name.
 func (f *File) Named(name string) iter.Seq[Record] {
 	return func(yield func(Record) bool) {
-		for line := range f.from(f.start(name)) {
+		for line := range f.from(f.start(name + "\t")) {
 			rest, ok := bytes.CutPrefix(line, []byte(name))
 			if !ok || len(rest) == 0 || rest[0] != '\t' || !yield(f.record(line)) {
 				return
@@ -114,14 +114,13 @@ func near(object, section string, address uint64) []string {
 	return append(texts, all)
 }
 
-// start returns the offset of the first line whose name is not before key.
+// start returns the offset of the first line whose name, with the tab after it, is not before key.
 func (f *File) start(key string) int {
 	// An offset in the middle of a line stands for that line.
 	lineAt := func(i int) int { return bytes.LastIndexByte(f.lines[:i], '\n') + 1 }
 	i := sort.Search(len(f.lines), func(i int) bool {
 		line := f.lines[lineAt(i):]
-		name := line[:max(bytes.IndexByte(line, '\t'), 0)]
-		return string(name) >= key
+		return string(line[:bytes.IndexByte(line, '\t')+1]) >= key
 	})
 	if i == len(f.lines) {
 		return i

@@ -115,7 +115,8 @@ func (r *Record) appendLine(b []byte) []byte {
 func WriteOverlay(w io.Writer, base *File, modules []Module, records []Record) error {
 	records = slices.Clone(records)
 	slices.SortFunc(records, func(a, b Record) int {
-		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Object, b.Object),
+		return cmp.Or(strings.Compare(a.Name+"\t", b.Name+"\t"),
+			strings.Compare(a.Object, b.Object),
 			strings.Compare(a.Section, b.Section), cmp.Compare(a.Address, b.Address),
 			cmp.Compare(a.Position, b.Position))
 	})

@@ -27,13 +27,10 @@ func TestDamagedSize(t *testing.T) {
 		Sections: make([]pipeline.Section, len(f.Sections)),
 		Symbols: []pipeline.Symbol{
 			// No function begins at value 1 or after it in this section.
-			{Name: "type_show", Section: uint32(first), Value: 1, Size: 1 << 62},
-			{Name: "type_show", Section: uint32(later), Value: 0, Size: 1 << 62},
+			{Name: "type_show", Section: uint32(first), Value: 1, Size: 1 << 62, Code: true},
+			{Name: "type_show", Section: uint32(later), Value: 0, Size: 1 << 62, Code: true},
 		},
 		Duplicates: []pipeline.Duplicate{{Symbol: 0}, {Symbol: 1}},
-	}
-	for i := range o.Sections {
-		o.Sections[i].Code = f.Sections[i].Exec()
 	}
 	list := []*pipeline.Duplicate{&o.Duplicates[0], &o.Duplicates[1]}
 	found, err := readDeclarations(context.Background(), &pipeline.Build{}, o, list)

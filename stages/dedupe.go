@@ -142,8 +142,10 @@ type keyed struct {
 	ref pipeline.Ref
 }
 
-// nameKey returns the eight bytes of a name from depth on as a number. Numbers compare as the bytes
-// do. Names contain no NUL byte, so a NUL at the end says that the name ends within the key.
+// nameKey returns the eight bytes from depth on of a name and the tab after it, as a number.
+// Numbers compare as the bytes do. The tab makes the order that of the registry's lines, also for
+// names with bytes below it. Names contain no NUL byte, so a NUL at the end says that the name ends
+// before.
 func nameKey(name string, depth int) uint64 {
 	if len(name) >= depth+8 {
 		b := name[depth : depth+8]
@@ -153,8 +155,11 @@ func nameKey(name string, depth int) uint64 {
 	key := uint64(0)
 	for i := depth; i < depth+8; i++ {
 		key <<= 8
-		if i < len(name) {
+		switch {
+		case i < len(name):
 			key |= uint64(name[i])
+		case i == len(name):
+			key |= '\t'
 		}
 	}
 	return key

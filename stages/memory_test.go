@@ -15,8 +15,8 @@ func object(name string, symbols ...string) pipeline.Object {
 	o := pipeline.Object{
 		Name: name, Vmlinux: name == "vmlinux",
 		Sections: []pipeline.Section{
-			{}, {Name: ".text", Code: true}, {Name: ".data"},
-			{Name: ".init.text", Code: true, Discarded: name != "vmlinux"},
+			{}, {Name: ".text"}, {Name: ".data"},
+			{Name: ".init.text", Discarded: name != "vmlinux"},
 		},
 	}
 	for _, s := range symbols {
@@ -25,6 +25,9 @@ func object(name string, symbols ...string) pipeline.Object {
 			panic(err)
 		}
 		sym.ID, sym.Size, sym.Letter = 1, 1, 't'
+		if sym.Code = sym.Section != 2; !sym.Code {
+			sym.Letter = 'd'
+		}
 		o.Symbols = append(o.Symbols, sym)
 	}
 	return o

@@ -21,7 +21,8 @@ func Normalize(ctx context.Context, b *pipeline.Build) error {
 	}
 	dropRestored(b, groups)
 	b.Groups = slices.DeleteFunc(groups, func(g pipeline.Group) bool {
-		return len(g.Members) < 2 && !(len(g.Members) == 1 && (wanted(g.Base) || suffixFree(b, &g)))
+		return len(g.Members) < 2 &&
+			!(len(g.Members) == 1 && (wanted(g.Base) || suffixFree(b, &g) || shared(b, &g)))
 	})
 	slices.SortFunc(b.Groups, func(x, y pipeline.Group) int {
 		return strings.Compare(x.Base, y.Base)
@@ -46,12 +47,13 @@ func merge(
 		p := &parts[part]
 		for i := from; i < to; i++ {
 			members, name := b.Names.At(i), b.Name(i)
+			several := len(members) > 1
 			if strings.IndexByte(name, '.') >= 0 {
 				if members, p.moves = cutMembers(b, members, p.moves); len(members) == 0 {
 					continue
 				}
 			}
-			if len(members) > 1 || wanted(name) {
+			if several || wanted(name) {
 				p.groups = append(p.groups, pipeline.Group{Base: name, Members: members})
 			}
 		}
@@ -81,8 +83,8 @@ func cutMembers(
 ) ([]pipeline.Ref, []renamed) {
 	kept, copied := members, false
 	for i, r := range members {
-		o, s := b.Ref(r)
-		base, _, _ := classify(s.Name, o.Sections[s.Section].Code, b.Toolchain, b.LTO)
+		_, s := b.Ref(r)
+		base, _, _ := classify(s.Name, s.Code, b.Toolchain, b.LTO)
 		switch {
 		case base != s.Name:
 			if !copied {
@@ -100,7 +102,7 @@ func cutMembers(
 // name.
 func moveRenamed(b *pipeline.Build, groups []pipeline.Group, moves []renamed) []pipeline.Group {
 	slices.SortFunc(moves, func(x, y renamed) int {
-		return cmp.Or(strings.Compare(x.base, y.base), x.ref.Compare(y.ref))
+		return cmp.Or(pipeline.CompareNames(x.base, y.base), x.ref.Compare(y.ref))
 	})
 	existing := len(groups)
 	for at := 0; len(moves) > 0; {
@@ -108,7 +110,7 @@ func moveRenamed(b *pipeline.Build, groups []pipeline.Group, moves []renamed) []
 		for n < len(moves) && moves[n].base == base {
 			n++
 		}
-		for at < existing && groups[at].Base < base {
+		for at < existing && pipeline.CompareNames(groups[at].Base, base) < 0 {
 			at++
 		}
 		if at < existing && groups[at].Base == base {
@@ -163,9 +165,16 @@ func suffixFree(b *pipeline.Build, g *pipeline.Group) bool {
 	if !b.Config.Alias.SuffixFree || len(g.Members) != 1 {
 		return false
 	}
-	o, s := b.Ref(g.Members[0])
-	_, meaning, _ := classify(s.Name, o.Sections[s.Section].Code, b.Toolchain, b.LTO)
+	_, s := b.Ref(g.Members[0])
+	_, meaning, _ := classify(s.Name, s.Code, b.Toolchain, b.LTO)
 	return s.Name != g.Base && meaning != functionVariable
+}
+
+// shared reports whether another symbol has the name of the group's only one. The other one has
+// another base name, because a suffix of code is not one of data.
+func shared(b *pipeline.Build, g *pipeline.Group) bool {
+	_, s := b.Ref(g.Members[0])
+	return strings.IndexByte(s.Name, '.') >= 0 && len(b.Find(s.Name)) > 1
 }
 
 // listDuplicates makes each object's list of its members of the groups.
@@ -204,7 +213,7 @@ func listMembers(b *pipeline.Build, o *pipeline.Object, groupOf []int32, free []
 			continue
 		}
 		s := &o.Symbols[i]
-		_, meaning, act := classify(s.Name, o.Sections[s.Section].Code, b.Toolchain, b.LTO)
+		_, meaning, act := classify(s.Name, s.Code, b.Toolchain, b.LTO)
 		d := pipeline.Duplicate{Symbol: int32(i), Group: g - 1, Suffix: meaning}
 		d.SuffixFree = free[d.Group]
 		if act == skip {

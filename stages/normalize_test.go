@@ -101,7 +101,7 @@ func TestRestoredName(t *testing.T) {
 			map[string]string{"f.llvm.1": "f@x_c_1", "f": "f@x_c_2"}},
 	} {
 		o := object("a.ko", "f.llvm.1 1 10", "f 1 10")
-		o.Sections = append(o.Sections, pipeline.Section{Name: ".text.hot", Code: true})
+		o.Sections = append(o.Sections, pipeline.Section{Name: ".text.hot"})
 		c.change(&o)
 		b := build(o)
 		b.toolchain, b.lto, b.Alias.SuffixFree = "llvm", "thin", true
@@ -220,6 +220,46 @@ func TestWanted(t *testing.T) {
 	}
 }
 
+// TestAliasItself: a name with the separator is an alias only after its original.
+func TestAliasItself(t *testing.T) {
+	const alias = "an alias itself"
+	for _, c := range []struct {
+		symbols []string
+		name    string
+		want    string
+	}{
+		{[]string{"f 1 8", "f@x_c_1 1 8"}, "f@x_c_1", alias},
+		{[]string{"f.llvm.1 1 8", "f@x_c_1 1 8"}, "f@x_c_1", alias},
+		{[]string{"f@V1 1 8", "f@V1@x_c_1 1 8"}, "f@V1@x_c_1", alias},
+		{[]string{"f@x_c_1 1 8", "f 1 8"}, "f@x_c_1", ""}, // in the wrong order
+		{[]string{"f 1 8", "f@x_c_1 1 9"}, "f@x_c_1", ""},
+		{[]string{"f 1 8", "f@x_c_1 3 8"}, "f@x_c_1", "in a section that is gone after load"},
+		{[]string{"f 1 8", "f@V1.2 1 8"}, "f@V1.2", ""}, // a symbol version
+		{[]string{"g 1 8", "f@V1 1 8"}, "f@V1", ""},
+		{[]string{"f 1 8", "f@ 1 8"}, "f@", ""},
+		{[]string{"@x 1 8"}, "@x", ""},
+	} {
+		b := build(object("a.ko", c.symbols...), object("b.ko", c.symbols...))
+		b.toolchain, b.lto = "llvm", "thin"
+		b.duplicates(t, func(b *pipeline.Build) {
+			o := &b.Objects[0]
+			for _, d := range o.Duplicates {
+				if o.Symbols[d.Symbol].Name == c.name && d.Reason != c.want {
+					t.Errorf("%q: %s: %q, want %q", c.symbols, c.name, d.Reason, c.want)
+				}
+			}
+		})
+	}
+}
+
+// TestSharedName: symbols of one name count, although the suffix of one is cut.
+func TestSharedName(t *testing.T) {
+	b := build(object("vmlinux", "f.1 1 8"), object("a.ko", "f.1 2 8"))
+	if d := cmp.Diff(map[string]int{"f": 1, "f.1": 1}, b.groups(t)); d != "" {
+		t.Error(d)
+	}
+}
+
 // TestChoose: the first reason that applies keeps a duplicate from an alias.
 func TestChoose(t *testing.T) {
 	for _, c := range []struct {
@@ -234,7 +274,8 @@ func TestChoose(t *testing.T) {
 		{"data", "v 2 0", ""},
 		{"all", "v 2 0", ""},
 		{"text", "f 3 0", "in a section that is gone after load"},
-		{"text", "f@x 3 0", "an alias itself"},
+		{"text", "f@x 3 0", "in a section that is gone after load"},
+		{"text", "f@x 1 0", ""},
 		{"text", "__pfx_f@x 3 0", "padding before a function"},
 		{"text", "__key.1 2 0", "variable of a macro"},
 	} {

@@ -44,21 +44,48 @@ func choose(ctx context.Context, b *pipeline.Build) error {
 					name, never = s.Name, filter(s.Name)
 				}
 				d := &o.Duplicates[s.Duplicate-1]
-				section := &o.Sections[s.Section]
 				switch {
 				case d.Reason != "":
 				case never != "":
 					d.Reason = never
-				case strings.Contains(s.Name, b.Config.Alias.Separator):
+				case isAlias(b, o, r.Symbol):
 					d.Reason = "an alias itself"
-				case section.Discarded:
+				case o.Sections[s.Section].Discarded:
 					d.Reason = "in a section that is gone after load"
 				default:
-					d.Reason = excluded(b.Config.Alias, section.Code)
+					d.Reason = excluded(b.Config.Alias, s.Code)
 				}
 			}
 		}
 	})
+}
+
+// isAlias reports whether an earlier run made the symbol: it has the spelling of an alias, and a
+// symbol before it has its base name and its extent. Other names with the separator belong to the
+// source, such as those of symbol versions (name@VERSION).
+func isAlias(b *pipeline.Build, o *pipeline.Object, symbol int32) bool {
+	s, sep := &o.Symbols[symbol], b.Config.Alias.Separator
+	for at := strings.Index(s.Name, sep); at > 0; {
+		base, rest := s.Name[:at], s.Name[at+len(sep):]
+		foreign := func(r rune) bool { return r != '_' && !alphanumeric(r) }
+		if rest != "" && !strings.ContainsFunc(rest, foreign) {
+			for i := symbol - 1; i >= 0; i-- {
+				x := &o.Symbols[i]
+				if x.Section != s.Section || x.Value != s.Value || x.Size != s.Size {
+					continue
+				}
+				if name, _, _ := classify(x.Name, x.Code, b.Toolchain, b.LTO); name == base {
+					return true
+				}
+			}
+		}
+		next := strings.Index(s.Name[at+1:], sep)
+		if next < 0 {
+			break
+		}
+		at += 1 + next
+	}
+	return false
 }
 
 func excluded(a configs.Alias, code bool) string {
@@ -191,7 +218,7 @@ func readDeclarations(
 		section := &f.Sections[s.Section]
 		targets = append(targets, dwarf.Target{
 			Name: s.Name, Address: f.Address(s.Section, s.Value), Size: min(s.Size, section.Size),
-			Data: !o.Sections[s.Section].Code, File: o.Files[s.File],
+			Data: !s.Code, File: o.Files[s.File],
 		})
 	}
 	found.Locations, err = info.Locate(ctx, targets)

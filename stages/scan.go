@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"kas/elf"
@@ -50,6 +51,9 @@ func scanObject(o *pipeline.Object) error {
 		return err
 	}
 	defer f.Close()
+	if machine := f.Unsupported(); machine != "" {
+		return formatErrorf(18, "%s is not supported", machine)
+	}
 	if !o.Vmlinux && f.Type != elf.Relocatable {
 		return formatErrorf(16, "not a relocatable object (e_type %d)", f.Type)
 	}
@@ -57,26 +61,36 @@ func scanObject(o *pipeline.Object) error {
 	if err != nil {
 		return err
 	}
-	symbols, files, err := visibleSymbols(f, syms)
+	release, text := kernelOf(f, syms)
+	if f.SlimLTO(syms) {
+		return formatErrorf(f.HeadersOffset(),
+			"intermediate code of link-time optimization (GCC, -flto), no machine code")
+	}
+	symbols, files, err := visibleSymbols(f, syms, newShown(f, o.Vmlinux, release, text))
 	if err != nil {
 		return err
+	}
+	if len(symbols) == 0 {
+		return formatErrorf(f.HeadersOffset(),
+			"kallsyms would show none of the %d symbols", syms.Len())
 	}
 	o.Size = f.Size()
 	o.Arch = f.Arch()
 	o.Symbols, o.Files = symbols, files
-	o.Release = release(f, syms)
+	o.Release = release
 	o.BuildID = f.BuildID()
 	if !o.Vmlinux {
 		o.Module = f.ModuleName()
 	}
 	o.Toolchain = commentToolchain(f.Comments())
 	o.Sections = make([]pipeline.Section, len(f.Sections))
+	unloads := canUnload(f)
 	for i := range f.Sections {
 		s := &f.Sections[i]
-		o.Sections[i] = pipeline.Section{Name: s.Name, Code: s.Exec()}
+		o.Sections[i] = pipeline.Section{Name: s.Name}
 		if !o.Vmlinux {
 			init, exit := strings.HasPrefix(s.Name, ".init"), strings.HasPrefix(s.Name, ".exit")
-			o.Sections[i].Discarded = init || exit
+			o.Sections[i].Discarded = init || exit && !unloads
 		}
 	}
 	o.Headers = f.HeadersOffset()
@@ -85,14 +99,20 @@ func scanObject(o *pipeline.Object) error {
 }
 
 // visibleSymbols returns the symbols of an object that kallsyms would show, and the names of its
-// file symbols: symbols with a name in allocated sections, except the markers that assemblers
-// leave.
-func visibleSymbols(f *elf.File, syms *elf.Symtab) ([]pipeline.Symbol, []string, error) {
+// file symbols.
+func visibleSymbols(
+	f *elf.File, syms *elf.Symtab, kallsyms *shown,
+) ([]pipeline.Symbol, []string, error) {
 	var names strings.Builder
 	files := []string{""}
 	file := int32(0)
-	symbols := make([]pipeline.Symbol, 0, syms.Len())
-	ends := make([]int, 0, syms.Len())
+	most := syms.Len()
+	if f.KeepsLabels() {
+		// Nineteen of twenty symbols are labels, and memory for them would be most of the run's.
+		most = 0
+	}
+	symbols := make([]pipeline.Symbol, 0, most)
+	ends := make([]int, 0, most)
 	for id := elf.SymID(1); int(id) < syms.Len(); id++ {
 		s, err := syms.At(id)
 		if err != nil {
@@ -110,7 +130,7 @@ func visibleSymbols(f *elf.File, syms *elf.Symtab) ([]pipeline.Symbol, []string,
 		if id == syms.Locals {
 			file = 0
 		}
-		if !visible(f, &s) {
+		if !kallsyms.shows(&s) {
 			continue
 		}
 		if bytes.ContainsAny(s.Name, "\t\n") || s.Name[0] == '#' {
@@ -121,7 +141,7 @@ func visibleSymbols(f *elf.File, syms *elf.Symtab) ([]pipeline.Symbol, []string,
 		ends = append(ends, names.Len())
 		symbols = append(symbols, pipeline.Symbol{
 			Value: f.CodeAddress(&s), Size: s.Size, ID: id, Section: s.Section, File: file,
-			Letter: f.NMType(&s), Local: id < syms.Locals,
+			Letter: f.NMType(&s), Local: id < syms.Locals, Code: kallsyms.code(&s),
 		})
 	}
 	// One string for all names saves an allocation per symbol.
@@ -132,34 +152,16 @@ func visibleSymbols(f *elf.File, syms *elf.Symtab) ([]pipeline.Symbol, []string,
 	return symbols, files, nil
 }
 
-func visible(f *elf.File, s *elf.Symbol) bool {
-	return len(s.Name) > 0 && s.Defined() && f.Sections[s.Section].Alloc() &&
-		!s.Marker() && !f.MappingSymbol(s.Name)
+// canUnload reports whether the kernel of a module keeps its .exit sections, because it can unload
+// modules (CONFIG_MODULE_UNLOAD). The module's vermagic says so. An object without vermagic, which
+// modpost has not completed yet, counts as one of such a kernel.
+func canUnload(f *elf.File) bool {
+	magic := strings.Fields(f.Modinfo("vermagic"))
+	return len(magic) == 0 || slices.Contains(magic, "mod_unload")
 }
 
 func formatErrorf(offset uint64, format string, args ...any) error {
 	return &elf.FormatError{Offset: offset, Msg: fmt.Sprintf(format, args...)}
-}
-
-// release returns the kernel release that the object was built for: the first word of a module's
-// vermagic, or the third of vmlinux's banner ("Linux version 6.1.0-56-cloud-amd64 ...").
-func release(f *elf.File, syms *elf.Symtab) string {
-	if magic := strings.Fields(f.Modinfo("vermagic")); len(magic) > 0 {
-		return magic[0]
-	}
-	if f.Type == elf.Relocatable {
-		return ""
-	}
-	for id := elf.SymID(1); int(id) < syms.Len(); id++ {
-		s, err := syms.At(id)
-		if err != nil || string(s.Name) != "linux_banner" {
-			continue
-		}
-		if words := strings.Fields(string(f.Bytes(&s))); len(words) > 2 && words[0] == "Linux" {
-			return strings.TrimRight(words[2], "\x00")
-		}
-	}
-	return ""
 }
 
 // settleArch sets the build's arch to that of the configuration, else of vmlinux, else of the first

@@ -56,7 +56,7 @@ func TestScan(t *testing.T) {
 				s := &o.Symbols[at]
 				section := &o.Sections[s.Section]
 				if string(s.Letter) != c.letter || !s.Local || s.Size == 0 || o.Files[s.File] != c.file ||
-					!strings.HasPrefix(section.Name, c.section) || !section.Code || section.Discarded {
+					!strings.HasPrefix(section.Name, c.section) || !s.Code || section.Discarded {
 					t.Errorf("%s: %+v of %s in %+v", c.kernel, s, o.Files[s.File], section)
 				}
 				for _, s := range o.Symbols {

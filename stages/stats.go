@@ -218,10 +218,9 @@ func appendRecords(
 
 func recordOf(b *pipeline.Build, ref pipeline.Ref) registry.Record {
 	o, s := b.Ref(ref)
-	section := &o.Sections[s.Section]
 	r := registry.Record{
-		Name: s.Name, Object: o.Name, Section: section.Name, Address: s.Value, Size: s.Size,
-		Type: s.Letter,
+		Name: s.Name, Object: o.Name, Section: o.Sections[s.Section].Name, Address: s.Value,
+		Size: s.Size, Type: s.Letter,
 	}
 	if o.Module != registry.ModuleName(o.Name) {
 		r.Renamed = o.Module
@@ -231,14 +230,18 @@ func recordOf(b *pipeline.Build, ref pipeline.Ref) registry.Record {
 		l := &d.Location
 		r.Base, r.Alias = b.Groups[d.Group].Base, cmp.Or(d.Alias, d.Has)
 		r.File, r.Line, r.Unit, r.Method = l.File, l.Line, l.Unit, method(d)
+		r.SetCode(s.Code)
 		if d.Alias != "" && !b.Scope.Carries(o, d) {
 			r.MakeLate()
 		}
 	} else if strings.IndexByte(s.Name, '.') >= 0 {
 		// The only symbol with its base name. A module that is built later may have another one.
-		if base, _, _ := classify(s.Name, section.Code, b.Toolchain, b.LTO); base != s.Name {
+		if base, _, _ := classify(s.Name, s.Code, b.Toolchain, b.LTO); base != s.Name {
 			r.Base = base
 		}
+	}
+	if s.Duplicate == 0 {
+		r.SetCode(s.Code)
 	}
 	return r
 }

@@ -69,16 +69,16 @@ func TestTables(t *testing.T) {
 		},
 		"unaliased.tsv": {
 			"symbol object section address type reason",
-			"buf.3 vmlinux .data ffff30 t not text",
-			"buf vmlinux .data ffff50 t not text",
+			"buf.3 vmlinux .data ffff30 d not text",
+			"buf vmlinux .data ffff50 d not text",
 			"init a.ko .init.text 0 t in a section that is gone after load",
 			"init a.ko .init.text 8 t in a section that is gone after load",
 		},
 		"modules.symbfreq": {"buf:1", "buf.3:1", "f:3", "g.isra.0:2", "init:2", "once.cold:1"},
 		"symbols.kas": {
 			// name object section address size type count position base alias file line unit source
-			"buf vmlinux .data ffff50 1 t 1 1 buf     ",
-			"buf.3 vmlinux .data ffff30 1 t 1 1 buf     ",
+			"buf vmlinux .data ffff50 1 d 1 1 buf     ",
+			"buf.3 vmlinux .data ffff30 1 d 1 1 buf     ",
 			"f vmlinux .text ffff20 1 t 3 2 f f@x_c_32 x.c 32 x.c subprogram",
 			"f vmlinux .text ffff10 1 t 3 1 f f@x_c_16 x.c 16 x.c subprogram",
 			"f a.ko .text 8 1 t 3 1 f f@x_c_8 x.c 8 x.c subprogram",

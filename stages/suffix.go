@@ -173,7 +173,7 @@ func detectLTO(b *pipeline.Build) string {
 			case !isNumber(tail):
 			case strings.HasSuffix(head, ".llvm"):
 				mode = "thin"
-			case b.Toolchain == "llvm" && o.Sections[s.Section].Code &&
+			case b.Toolchain == "llvm" && s.Code &&
 				!strings.Contains(head, "."):
 				return "full"
 			}

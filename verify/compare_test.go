@@ -313,17 +313,17 @@ func TestVisible(t *testing.T) {
 		{62, symbol{name: "", raw: 1, sec: 1}, false},
 		{62, symbol{name: "f.c", raw: 1, sec: 1, info: sttFile}, false},
 		{62, symbol{name: ".text", raw: 1, sec: 1, info: sttSection}, false},
-		{62, symbol{name: "$d", raw: 1, sec: 1}, true},
+		{62, symbol{name: "$d", raw: 1, sec: 1}, false},
 		{emARM, symbol{name: "$a", raw: 1, sec: 1}, false},
 		{emARM, symbol{name: "$t.1", raw: 1, sec: 1}, false},
-		{emARM, symbol{name: "$add", raw: 1, sec: 1}, true},
+		{emARM, symbol{name: "$add", raw: 1, sec: 1}, false},
 		{emAArch64, symbol{name: "$x", raw: 1, sec: 1}, false},
 		{emAArch64, symbol{name: "$d.12", raw: 1, sec: 1}, false},
-		{emAArch64, symbol{name: "$data", raw: 1, sec: 1}, true},
+		{emAArch64, symbol{name: "$data", raw: 1, sec: 1}, false},
 		{emRISCV, symbol{name: "$x", raw: 1, sec: 1}, false},
 		{emRISCV, symbol{name: "$d", raw: 1, sec: 1}, false},
 		{emRISCV, symbol{name: "$xrv64i2p1", raw: 1, sec: 1}, false},
-		{emRISCV, symbol{name: "$s", raw: 1, sec: 1}, true},
+		{emRISCV, symbol{name: "$s", raw: 1, sec: 1}, false},
 	} {
 		m.machine = c.machine
 		if got := visible(m, &c.s); got != c.want {

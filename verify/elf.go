@@ -44,7 +44,7 @@ const (
 
 	stbLocal, stbGlobal, stbWeak, stbUnique = 0, 1, 2, 10
 
-	sttObject, sttFunc, sttSection, sttFile, sttCommon, sttIfunc = 1, 2, 3, 4, 5, 10
+	sttNone, sttObject, sttFunc, sttSection, sttFile, sttCommon, sttIfunc = 0, 1, 2, 3, 4, 5, 10
 )
 
 // image is a parsed ELF file. It refers to the caller's data; names are copies.
@@ -59,6 +59,7 @@ type image struct {
 	symtab   int // section index of .symtab, 0 if there is none
 	shndx    int // section index of its SHT_SYMTAB_SHNDX, 0 if there is none
 	symbols  []symbol
+	kernel   kernel // set by readKernel
 }
 
 type section struct {

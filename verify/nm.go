@@ -163,16 +163,6 @@ func localLabel(name string) bool {
 	return i < len(name) && (name[i] == 1 || name[i] == 2)
 }
 
-// visible reports whether kallsyms shows a symbol, so that it makes another symbol of the same name
-// a duplicate.
-func visible(m *image, s *symbol) bool {
-	if !s.inSection() || s.name == "" || m.sections[s.sec].flags&shfAlloc == 0 {
-		return false
-	}
-	k := s.kind()
-	return k != sttFile && k != sttSection && !mapping(m.machine, s.name)
-}
-
 // address returns the value of a symbol as the outputs have it: without the bit that marks Thumb
 // code on arm.
 func address(m *image, s *symbol) uint64 {

@@ -55,6 +55,7 @@ func (b *build) object(o *object) {
 	}
 	o.sum.Objects = 1
 	o.identify(m)
+	m.readKernel(o.emitted == "")
 	taken := make([]int32, len(m.symbols))
 	matchRows(&o.problems, "unaliased.tsv", m, b.unaliased, o.unaliased, taken)
 	unaliased := slices.Clone(taken)
@@ -126,7 +127,8 @@ func (b *build) gather(o *object, m *image, aliased, unaliased []int32) {
 		if visible(m, s) {
 			o.visible = append(o.visible, visibleSymbol{
 				name: s.name, addr: address(m, s), size: s.size, sec: s.sec,
-				row: aliased[i], letter: letter(m, s), hasRow: aliased[i] != 0 || unaliased[i] != 0,
+				row: aliased[i], letter: letter(m, s), code: code(m, s),
+				hasRow: aliased[i] != 0 || unaliased[i] != 0,
 			})
 		}
 	}

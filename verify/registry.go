@@ -13,7 +13,7 @@ import (
 type entry struct {
 	name, section, alias, file, line, unit string
 	addr, size                             string
-	letter                                 string
+	letter, source                         string
 }
 
 // splitRegistry checks the columns and the order of symbols.kas. It returns the offsets of the
@@ -88,7 +88,7 @@ func parseEntry(line string) (e entry) {
 	var skip string
 	for _, f := range [...]*string{
 		&e.name, &skip, &e.section, &e.addr, &e.size, &e.letter,
-		&skip, &skip, &skip, &e.alias, &e.file, &e.line, &e.unit,
+		&skip, &skip, &skip, &e.alias, &e.file, &e.line, &e.unit, &e.source,
 	} {
 		*f, line, _ = strings.Cut(line, "\t")
 	}
@@ -213,6 +213,7 @@ func (b *build) checkMissing(o *object, left *claims, found map[string]byte) {
 func (b *build) describe(o *object, i int32, got *entry) entry {
 	v := &o.visible[i]
 	e := entry{size: strconv.FormatUint(v.size, 10), letter: string(rune(v.letter))}
+	e.source = codeMark(v.letter, v.code)
 	if v.row > 0 {
 		r := &b.aliases[v.row-1]
 		e.alias, e.file, e.line, e.unit = r.alias, r.file, r.line, r.unit
@@ -230,6 +231,17 @@ func (b *build) describe(o *object, i int32, got *entry) entry {
 	return e
 }
 
+// mark returns the end of a source column that says whether a symbol is code.
+func mark(source string) string {
+	source = strings.TrimSuffix(source, ", late")
+	for _, m := range []string{"not code", "code"} {
+		if strings.HasSuffix(source, m) {
+			return m
+		}
+	}
+	return ""
+}
+
 // differs returns the first column of got that differs from e, or "". Locations are known only for
 // symbols with an alias.
 func (e entry) differs(got *entry) string {
@@ -240,6 +252,8 @@ func (e entry) differs(got *entry) string {
 		return "type " + got.letter
 	case got.alias != e.alias:
 		return "alias " + strconv.Quote(got.alias)
+	case mark(got.source) != e.source:
+		return "source " + strconv.Quote(got.source)
 	case e.alias == "":
 	case got.file != e.file || got.line != e.line || got.unit != e.unit:
 		return "location"

@@ -114,6 +114,7 @@ type visibleSymbol struct {
 	sec    uint32
 	row    int32 // index of its row in aliases.tsv, plus 1
 	letter byte
+	code   bool
 	hasRow bool // in aliases.tsv or unaliased.tsv
 }
 
