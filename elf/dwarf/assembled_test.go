@@ -293,7 +293,8 @@ end:
 	})
 	want := []dwarf.Location{
 		{Method: dwarf.ByName, File: "one.c", Line: 30, Unit: "one.c"},
-		{Method: dwarf.Subprogram, File: "one.c", Line: 20, Opening: 21, Unit: "one.c"},
+		{Method: dwarf.Subprogram, File: "one.c", Line: 20, Opening: 21, Unit: "one.c",
+			Owner: "also_kept"},
 		{Method: dwarf.Subprogram, File: "one.c", Line: 10, Opening: 11, Unit: "one.c"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -591,6 +592,10 @@ ranges_h:
 	at := func(line, opening int64, method dwarf.Method) dwarf.Location {
 		return dwarf.Location{Method: method, File: "one.c", Line: line, Opening: opening, Unit: "one.c"}
 	}
+	// The functions of which these are second names.
+	owners := map[string]string{
+		"other": "b", "second_name": "d_first", "unnamed2": "e", "unnamed3": "f",
+	}
 	var targets []dwarf.Target
 	var want []dwarf.Location
 	for _, test := range []struct {
@@ -624,6 +629,7 @@ ranges_h:
 		{"h", 21, 1, at(80, 82, dwarf.Subprogram)},
 	} {
 		targets = append(targets, dwarf.Target{Name: test.name, Address: test.address, Size: test.size})
+		test.want.Owner = owners[test.name]
 		want = append(want, test.want)
 	}
 	if diff := cmp.Diff(want, locateAssembled(t, source, targets)); diff != "" {
