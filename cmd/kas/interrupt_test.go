@@ -49,9 +49,12 @@ func longRun(t *testing.T, copies int) (dir string) {
 			write(base, data)
 			continue
 		}
+		// Each link is a module of its own, named after its file.
+		stem := strings.TrimSuffix(base, ".ko")
+		data = bytes.Replace(data, []byte("\x00name="), []byte("\x00none="), 1)
 		first := write(filepath.Join("modules", "0", base), data)
 		for i := 1; i < copies; i++ {
-			path := filepath.Join(dir, "modules", fmt.Sprint(i), base)
+			path := filepath.Join(dir, "modules", fmt.Sprint(i), fmt.Sprintf("%s_%d.ko", stem, i))
 			err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.Link(first, path))
 			if err != nil {
 				t.Fatal(err)
@@ -267,7 +270,7 @@ func killedLeftovers(t *testing.T, flags []string) {
 		}
 		temporary = append(temporary, "k/."+name+".tmp")
 	}
-	temporary = append(temporary, "k/modules/1/.lm75.ko.kas.tmp", "k/modules/1/.gone.ko.kas.tmp",
+	temporary = append(temporary, "k/modules/1/.lm75_1.ko.kas.tmp", "k/modules/1/.gone.ko.kas.tmp",
 		"k/modules/1/gone.ko.kas")
 	for _, name := range temporary {
 		if err := os.WriteFile(filepath.Join(dir, "out", name), []byte("half"), 0o644); err != nil {
@@ -340,7 +343,7 @@ func TestModuleWaits(t *testing.T) {
 func TestTerminal(t *testing.T) {
 	dir := longRun(t, 60)
 	// The copies are links to one file, so this empties all of them.
-	if err := os.Truncate(filepath.Join(dir, "modules/7/lm75.ko"), 0); err != nil {
+	if err := os.Truncate(filepath.Join(dir, "modules/7/lm75_7.ko"), 0); err != nil {
 		t.Fatal(err)
 	}
 	for name, build := range map[string]string{

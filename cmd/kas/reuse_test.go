@@ -182,6 +182,7 @@ func TestReuse(t *testing.T) {
 	}
 
 	original := a.read(lm75)
+	twins := bytes.Replace(a.read(crc32), []byte("name=crc32"), []byte("name=twins"), 1)
 	changed := bytes.Replace(original, []byte("name_show\x00"), []byte("nome_show\x00"), 1)
 	if bytes.Equal(original, changed) {
 		t.Fatal("no name_show in lm75")
@@ -239,9 +240,9 @@ func TestReuse(t *testing.T) {
 		{"a module is gone", func() { os.Rename(a.path(crc32), a.path("kept")) }, nil},
 		{"a module is back", func() { os.Rename(a.path("kept"), a.path(crc32)) }, nil},
 		{"a module is new",
-			func() { a.write("modules/kernel/crypto/twin.ko", a.read(crc32)) }, nil},
+			func() { a.write("modules/kernel/crypto/twins.ko", twins) }, nil},
 		{"the new module is gone",
-			func() { os.Remove(a.path("modules/kernel/crypto/twin.ko")) }, nil},
+			func() { os.Remove(a.path("modules/kernel/crypto/twins.ko")) }, nil},
 		{"a module is damaged", func() { a.write(lm75, original[:len(original)/2]) }, nil},
 		{"the damaged module is unchanged", func() {}, []string{}},
 		{"a module's declarations are damaged", times(lm75, damaged), nil},
