@@ -8,7 +8,12 @@ import (
 	"kas/elf"
 )
 
-var benchmarked = []string{"ko-gcc-x86_64.o", "ko-clang-x86_64.o", "ko-gcc-arm.o", "ko-gcc-mips64.o"}
+var benchmarked = []string{
+	"ko-gcc-x86_64.o",
+	"ko-clang-x86_64.o",
+	"ko-gcc-arm.o",
+	"ko-gcc-mips64.o",
+}
 
 func BenchmarkSymtab(b *testing.B) {
 	for _, name := range benchmarked {

@@ -42,7 +42,16 @@ func TestCompactRelocations(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		plain, compact := filepath.Join(dir, "plain.o"), filepath.Join(dir, "compact.o")
-		flags := []string{"--target=" + triple, "-O2", "-g", "-ffreestanding", "-fno-pic", "-c", source, "-o"}
+		flags := []string{
+			"--target=" + triple,
+			"-O2",
+			"-g",
+			"-ffreestanding",
+			"-fno-pic",
+			"-c",
+			source,
+			"-o",
+		}
 		must(t, tools[0], append(flags, plain)...)
 		must(t, tools[0], append(flags, compact, "-Wa,--crel,--allow-experimental-crel")...)
 		want, got := open(t, plain), open(t, compact)
@@ -104,7 +113,8 @@ func TestCompactRelocations(t *testing.T) {
 			t.Fatal(err)
 		}
 		original := relocations(compact)
-		if d := diff.Diff(original, relocations(copied)); d != "" || strings.Count(original, "\n") < 10 {
+		if d := diff.Diff(original, relocations(copied)); d != "" ||
+			strings.Count(original, "\n") < 10 {
 			t.Errorf("%s: relocations (-original +copy):\n%s", triple, d)
 		}
 	}
@@ -137,7 +147,8 @@ func TestDamagedCompactRelocations(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.Contents(".debug_addr"); err == nil || !strings.Contains(err.Error(), "damaged compact relocations in .crel.debug_addr") {
+		if _, err := f.Contents(".debug_addr"); err == nil ||
+			!strings.Contains(err.Error(), "damaged compact relocations in .crel.debug_addr") {
 			t.Errorf("header %x: error %v", header, err)
 		}
 	}

@@ -120,7 +120,11 @@ func FuzzRewrite(f *testing.F) {
 			return
 		}
 		last := elf.SymID(syms.Len() - 1)
-		aliases := []elf.Alias{{Original: last, Name: "last@alias"}, {Original: 1 + elf.SymID(pick)%last, Name: name}, {Original: 1, Name: "first@alias"}}
+		aliases := []elf.Alias{
+			{Original: last, Name: "last@alias"},
+			{Original: 1 + elf.SymID(pick)%last, Name: name},
+			{Original: 1, Name: "first@alias"},
+		}
 		var out bytes.Buffer
 		allocated(t, len(data), func() {
 			var plan *elf.Plan
@@ -156,7 +160,10 @@ func checkReopened(t *testing.T, in *elf.File, out []byte, aliases []elf.Alias) 
 	}
 	for i := range in.Sections {
 		a, b := in.Sections[i], got.Sections[i]
-		if a.Name != b.Name || a.Type != b.Type || a.Flags != b.Flags || a.Addr != b.Addr || a.Link != b.Link || a.Addralign != b.Addralign || a.Entsize != b.Entsize {
+		if a.Name != b.Name || a.Type != b.Type || a.Flags != b.Flags || a.Addr != b.Addr ||
+			a.Link != b.Link ||
+			a.Addralign != b.Addralign ||
+			a.Entsize != b.Entsize {
 			t.Errorf("section %d: %+v, want %+v", i, b, a)
 		}
 		if a.Link == uint32(old.Section) || i == old.Section || i == old.Strings {
@@ -176,7 +183,10 @@ func checkReopened(t *testing.T, in *elf.File, out []byte, aliases []elf.Alias) 
 		if err != nil {
 			t.Fatalf("symbol %d: %v", id-1, err)
 		}
-		if string(s.Name) != string(name) || s.Value != want.Value || s.Size != want.Size || s.Section != want.Section || s.Info != want.Info || s.Other != want.Other {
+		if string(s.Name) != string(name) || s.Value != want.Value || s.Size != want.Size ||
+			s.Section != want.Section ||
+			s.Info != want.Info ||
+			s.Other != want.Other {
 			t.Fatalf("symbol %d: %+v, want %+v named %q", id-1, s, want, name)
 		}
 	}

@@ -33,7 +33,9 @@ func TestOpenCompressed(t *testing.T) {
 	want := rewrite(t, plain, aliases)
 	compress := map[string]func(t *testing.T) []byte{
 		"xz": func(t *testing.T) []byte {
-			return []byte(must(t, "xz", "--check=crc32", "--lzma2=dict=1MiB", "-c", path)) // as Makefile.modinst does
+			return []byte(
+				must(t, "xz", "--check=crc32", "--lzma2=dict=1MiB", "-c", path),
+			) // as Makefile.modinst does
 		},
 		"xz-bcj": func(t *testing.T) []byte {
 			return []byte(must(t, "xz", "--check=crc32", "--x86", "--lzma2=dict=1MiB", "-c", path))
@@ -70,14 +72,20 @@ func TestOpenCompressed(t *testing.T) {
 			if d := diff.Diff(listing(t, plain), listing(t, f)); d != "" {
 				t.Errorf("symbols (-plain +%s):\n%s", form, d)
 			}
-			if !bytes.Equal(rewrite(t, f, aliases), want) || !bytes.Equal(rewrite(t, f, nil), object) {
+			if !bytes.Equal(rewrite(t, f, aliases), want) ||
+				!bytes.Equal(rewrite(t, f, nil), object) {
 				t.Error("rewritten to another object")
 			}
 			for _, size := range []int{8, len(packed) / 2, len(packed) - 9} {
 				if err := os.WriteFile(file, packed[:size], 0o666); err != nil {
 					t.Fatal(err)
 				}
-				checkFormatError(t, file, fmt.Sprintf("cut to %d of %d bytes", size, len(packed)), int64(len(object)))
+				checkFormatError(
+					t,
+					file,
+					fmt.Sprintf("cut to %d of %d bytes", size, len(packed)),
+					int64(len(object)),
+				)
 			}
 		})
 	}
@@ -193,23 +201,35 @@ func TestOpenDamaged(t *testing.T) {
 		{"section headers at the last address", func(d *damage) { d.put64(40, ^uint64(0)) }},
 		{"section header size", func(d *damage) { d.put16(58, 40) }},
 		{"section header size 0", func(d *damage) { d.put16(58, 0) }},
-		{"one section header too many", func(d *damage) { d.put16(60, d.order.Uint16(d.data[60:])+1) }},
+		{
+			"one section header too many",
+			func(d *damage) { d.put16(60, d.order.Uint16(d.data[60:])+1) },
+		},
 		{"65535 section headers", func(d *damage) { d.put16(60, 0xffff) }},
 		{"extended count of 0", func(d *damage) { d.put16(60, 0) }},
 		{"extended count huge", func(d *damage) { d.put16(60, 0); d.put64(d.shoff()+32, huge) }},
 		{"name table index", func(d *damage) { d.put16(62, 0xfff0) }},
-		{"extended name table index", func(d *damage) { d.put16(62, 0xffff); d.put32(d.shoff()+40, 1<<31) }},
+		{
+			"extended name table index",
+			func(d *damage) { d.put16(62, 0xffff); d.put32(d.shoff()+40, 1<<31) },
+		},
 		{"name table is no table of names", func(d *damage) { d.put16(62, 0) }},
 		{"section name outside", func(d *damage) { d.put32(d.symtab, 1<<30) }},
 		{"section after the end", func(d *damage) { d.put64(d.symtab+24, uint64(len(d.data))) }},
 		{"section nowhere", func(d *damage) { d.put64(d.symtab+24, huge) }},
 		{"section size", func(d *damage) { d.put64(d.symtab+32, uint64(len(d.data))) }},
 		{"section size that wraps", func(d *damage) { d.put64(d.symtab+32, ^uint64(0)-16) }},
-		{"symbol table of another type", func(d *damage) { d.put32(d.symtab+4, uint32(stdelf.SHT_PROGBITS)) }},
+		{
+			"symbol table of another type",
+			func(d *damage) { d.put32(d.symtab+4, uint32(stdelf.SHT_PROGBITS)) },
+		},
 		{"symbol size 0", func(d *damage) { d.put64(d.symtab+56, 0) }},
 		{"symbol size of ELF32", func(d *damage) { d.put64(d.symtab+56, 16) }},
 		{"symbol size huge", func(d *damage) { d.put64(d.symtab+56, huge) }},
-		{"half a symbol", func(d *damage) { d.put64(d.symtab+32, d.order.Uint64(d.data[d.symtab+32:])-12) }},
+		{
+			"half a symbol",
+			func(d *damage) { d.put64(d.symtab+32, d.order.Uint64(d.data[d.symtab+32:])-12) },
+		},
 		{"string table link to the null section", func(d *damage) { d.put32(d.symtab+40, 0) }},
 		{"string table link to itself", func(d *damage) {
 			d.put32(d.symtab+40, uint32((d.symtab-d.shoff())/64))
@@ -226,11 +246,17 @@ func TestOpenDamaged(t *testing.T) {
 		}},
 		{"string table empty", func(d *damage) { d.put64(d.strtab+32, 0) }},
 		{"relocation size", func(d *damage) { d.put64(d.reltext+56, 16) }},
-		{"half a relocation", func(d *damage) { d.put64(d.reltext+32, d.order.Uint64(d.data[d.reltext+32:])-8) }},
+		{
+			"half a relocation",
+			func(d *damage) { d.put64(d.reltext+32, d.order.Uint64(d.data[d.reltext+32:])-8) },
+		},
 		{"relocation against no symbol", func(d *damage) {
 			d.put64(int(d.order.Uint64(d.data[d.reltext+24:]))+8, 1<<40|1)
 		}},
-		{"overlapping sections", func(d *damage) { d.put64(d.strtab+24, d.order.Uint64(d.data[d.symtab+24:])) }},
+		{
+			"overlapping sections",
+			func(d *damage) { d.put64(d.strtab+24, d.order.Uint64(d.data[d.symtab+24:])) },
+		},
 		{"section in the ELF header", func(d *damage) { d.put64(d.strtab+24, 8) }},
 		{"alignment", func(d *damage) { d.put64(d.symtab+48, 24) }},
 		{"two tables of section indices", func(d *damage) {

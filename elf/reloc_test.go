@@ -34,12 +34,31 @@ func TestContentsPairs(t *testing.T) {
 		t.Run(triple, func(t *testing.T) {
 			prefix := map[string]string{"riscv64": "R_RISCV_", "loongarch64": "R_LARCH_"}[triple]
 			var source strings.Builder
-			source.WriteString("\t.globl _start\n_start:\na:\n\t.8byte 0, 0, 0\nb:\n\t.4byte 0\n\t.section .debug_pairs, \"\", @progbits\n")
+			source.WriteString(
+				"\t.globl _start\n_start:\na:\n\t.8byte 0, 0, 0\nb:\n\t.4byte 0\n\t.section .debug_pairs, \"\", @progbits\n",
+			)
 			for _, f := range fields {
-				fmt.Fprintf(&source, "\t.reloc ., %s%s, b\n\t.reloc ., %s%s, a\n\t%s\n", prefix, f.toB, prefix, f.toA, f.bytes)
+				fmt.Fprintf(
+					&source,
+					"\t.reloc ., %s%s, b\n\t.reloc ., %s%s, a\n\t%s\n",
+					prefix,
+					f.toB,
+					prefix,
+					f.toA,
+					f.bytes,
+				)
 			}
 			dir := t.TempDir()
-			assembly, object, linked := filepath.Join(dir, "pairs.s"), filepath.Join(dir, "pairs.o"), filepath.Join(dir, "pairs.elf")
+			assembly, object, linked := filepath.Join(
+				dir,
+				"pairs.s",
+			), filepath.Join(
+				dir,
+				"pairs.o",
+			), filepath.Join(
+				dir,
+				"pairs.elf",
+			)
 			if err := os.WriteFile(assembly, []byte(source.String()), 0o666); err != nil {
 				t.Fatal(err)
 			}
@@ -67,7 +86,16 @@ func TestContentsAbsolute(t *testing.T) {
 		t.Run(arch, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			assembly, object, linked := filepath.Join(dir, "a.s"), filepath.Join(dir, "a.o"), filepath.Join(dir, "a.elf")
+			assembly, object, linked := filepath.Join(
+				dir,
+				"a.s",
+			), filepath.Join(
+				dir,
+				"a.o",
+			), filepath.Join(
+				dir,
+				"a.elf",
+			)
 			source := "\t.globl symbol\n\t.section .debug_fields, \"\", %progbits\n\t.4byte symbol + 4\n\t.byte 1\n\t.4byte symbol\n\t.byte 2\n\t.4byte 77\n"
 			if arch != "i386" && arch != "arm" {
 				source += "\t.8byte symbol + 8\n"
@@ -184,7 +212,14 @@ func TestBytes(t *testing.T) {
 			section := f.Sections[s.Section]
 			dir := t.TempDir()
 			out := filepath.Join(dir, "section")
-			must(t, gnu(arch(path))+"objcopy", "--dump-section", section.Name+"="+out, path, filepath.Join(dir, "copy"))
+			must(
+				t,
+				gnu(arch(path))+"objcopy",
+				"--dump-section",
+				section.Name+"="+out,
+				path,
+				filepath.Join(dir, "copy"),
+			)
 			want, err := os.ReadFile(out)
 			if err != nil {
 				t.Fatal(err)

@@ -23,7 +23,10 @@ import (
 // relocatable returns the fixtures that can be rewritten.
 func relocatable(t testing.TB) []string {
 	t.Helper()
-	return slices.DeleteFunc(fixtures(t), func(path string) bool { return filepath.Ext(path) != ".o" })
+	return slices.DeleteFunc(
+		fixtures(t),
+		func(path string) bool { return filepath.Ext(path) != ".o" },
+	)
 }
 
 func rewrite(t testing.TB, f *elf.File, aliases []elf.Alias) []byte {
@@ -57,7 +60,10 @@ func TestRewriteNothing(t *testing.T) {
 
 // TestRewriteLinked refuses an object that is not relocatable.
 func TestRewriteLinked(t *testing.T) {
-	_, err := open(t, "testdata/icf-clang-x86_64.elf").Rewrite([]elf.Alias{{Original: 2, Name: "a"}})
+	_, err := open(
+		t,
+		"testdata/icf-clang-x86_64.elf",
+	).Rewrite([]elf.Alias{{Original: 2, Name: "a"}})
 	var format *elf.FormatError
 	if !errors.As(err, &format) {
 		t.Errorf("got %v, want a FormatError", err)
@@ -95,16 +101,29 @@ func chooseAliases(t testing.TB, path string) []elf.Alias {
 		}
 		taken[id] = true
 		for range times {
-			aliases = append(aliases, elf.Alias{Original: id, Name: fmt.Sprintf("%s@%s_c_%d", s.Name, arch(path), len(aliases))})
+			aliases = append(
+				aliases,
+				elf.Alias{
+					Original: id,
+					Name:     fmt.Sprintf("%s@%s_c_%d", s.Name, arch(path), len(aliases)),
+				},
+			)
 		}
 	}
 	const local, global, object, function = 0, 1, 1, 2
 	// A linker may drop a label of the assembler and its alias.
 	named := func(s *elf.Symbol) bool {
-		return s.Defined() && !s.Marker() && !f.MappingSymbol(s.Name) && !bytes.HasPrefix(s.Name, []byte(".L"))
+		return s.Defined() && !s.Marker() && !f.MappingSymbol(s.Name) &&
+			!bytes.HasPrefix(s.Name, []byte(".L"))
 	}
 	first := func(bind, kind byte) elf.SymID {
-		return findSymbol(t, syms, 1, 1, func(s *elf.Symbol) bool { return named(s) && s.Bind() == bind && s.Type() == kind })
+		return findSymbol(
+			t,
+			syms,
+			1,
+			1,
+			func(s *elf.Symbol) bool { return named(s) && s.Bind() == bind && s.Type() == kind },
+		)
 	}
 	for _, id := range []elf.SymID{
 		first(local, function), first(global, function), first(local, object), first(global, object),
@@ -125,7 +144,13 @@ func chooseAliases(t testing.TB, path string) []elf.Alias {
 }
 
 // findSymbol returns the first symbol from id on for which pleases is true, 0 if there is none.
-func findSymbol(t testing.TB, syms *elf.Symtab, id elf.SymID, step int, pleases func(*elf.Symbol) bool) elf.SymID {
+func findSymbol(
+	t testing.TB,
+	syms *elf.Symtab,
+	id elf.SymID,
+	step int,
+	pleases func(*elf.Symbol) bool,
+) elf.SymID {
 	t.Helper()
 	for ; id > 0 && int(id) < syms.Len(); id = elf.SymID(int(id) + step) {
 		s, err := syms.At(id)
@@ -214,17 +239,21 @@ func compareSections(t *testing.T, before, after []byte) {
 		if i == symtab || linked && a.Type == shtGroup {
 			b.Info = a.Info
 		}
-		if i == symtab || i == strings || linked && (a.Type == shtLLVMAddrsig || a.Type == shtSymtabShndx) {
+		if i == symtab || i == strings ||
+			linked && (a.Type == shtLLVMAddrsig || a.Type == shtSymtabShndx) {
 			b.Size, b.FileSize = a.Size, a.FileSize
 		}
-		if b.Addralign > 1 && a.Offset%a.Addralign == 0 && b.Offset%b.Addralign != 0 && a.Type != stdelf.SHT_NOBITS {
+		if b.Addralign > 1 && a.Offset%a.Addralign == 0 && b.Offset%b.Addralign != 0 &&
+			a.Type != stdelf.SHT_NOBITS {
 			t.Errorf("section %s at %#x is not aligned to %d", b.Name, b.Offset, b.Addralign)
 		}
 		b.Offset = a.Offset
 		if d := diff.Diff(a, b); d != "" {
 			t.Errorf("section header %d (-before +after):\n%s", i, d)
 		}
-		if i == symtab || i == strings || linked && a.Type != shtGroup || a.Type == stdelf.SHT_NOBITS || a.Type == stdelf.SHT_NULL {
+		if i == symtab || i == strings || linked && a.Type != shtGroup ||
+			a.Type == stdelf.SHT_NOBITS ||
+			a.Type == stdelf.SHT_NULL {
 			continue
 		}
 		was := before[s.Offset : s.Offset+s.FileSize]
@@ -283,7 +312,10 @@ func addrsigLinked(t *testing.T, path string) bool {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	return slices.ContainsFunc(f.Sections, func(s *stdelf.Section) bool { return s.Type == shtLLVMAddrsig && s.Link != 0 })
+	return slices.ContainsFunc(
+		f.Sections,
+		func(s *stdelf.Section) bool { return s.Type == shtLLVMAddrsig && s.Link != 0 },
+	)
 }
 
 // dump is the output of readelf for an object.
@@ -301,8 +333,10 @@ func readelf(t *testing.T, tool, path string, args ...string) dump {
 var (
 	symbolLine = regexp.MustCompile(`^ *\d+: `)
 	relocLine  = regexp.MustCompile(`^([0-9a-f]{8,16}) +[0-9a-f]{8,16} `)
-	counted    = regexp.MustCompile(`contains \d+ entries|at offset 0x[0-9a-f]+|Start of section headers:.*`)
-	header     = regexp.MustCompile(`^  \[[ 0-9]+\] `)
+	counted    = regexp.MustCompile(
+		`contains \d+ entries|at offset 0x[0-9a-f]+|Start of section headers:.*`,
+	)
+	header = regexp.MustCompile(`^  \[[ 0-9]+\] `)
 )
 
 // comparable removes what has to change: aliases, symbol indices, counts, offsets, section headers.
@@ -310,9 +344,10 @@ func (d dump) comparable(aliases []elf.Alias) string {
 	var kept []string
 	for line := range strings.Lines(d.out + strings.ReplaceAll(d.warnings, d.path, "OBJECT")) {
 		line = strings.TrimSuffix(line, "\n")
-		if header.MatchString(line) || symbolLine.MatchString(line) && slices.ContainsFunc(aliases, func(a elf.Alias) bool {
-			return strings.HasSuffix(line, " "+a.Name)
-		}) {
+		if header.MatchString(line) ||
+			symbolLine.MatchString(line) && slices.ContainsFunc(aliases, func(a elf.Alias) bool {
+				return strings.HasSuffix(line, " "+a.Name)
+			}) {
 			continue
 		}
 		line = symbolLine.ReplaceAllString(line, "")
@@ -380,7 +415,13 @@ func linkers(path string) [][]string {
 func compareLinked(t *testing.T, path, copied string, aliases []elf.Alias) {
 	t.Helper()
 	for _, ld := range linkers(path) {
-		before, after := filepath.Join(t.TempDir(), "linked.o"), filepath.Join(t.TempDir(), "linked.o")
+		before, after := filepath.Join(
+			t.TempDir(),
+			"linked.o",
+		), filepath.Join(
+			t.TempDir(),
+			"linked.o",
+		)
 		_, warnings, err := run(t, ld[0], append(ld[1:], "-r", "-o", before, path)...)
 		if err != nil {
 			t.Errorf("%s refuses the fixture itself: %s", ld[0], warnings)
@@ -488,7 +529,9 @@ func TestRewriteSigned(t *testing.T) {
 		t.Fatal(err)
 	}
 	// struct module_signature of the kernel: type 2 (PKCS#7), and the length in big-endian order.
-	signed := append(slices.Clone(object), "signature\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x09~Module signature appended~\n"...)
+	signed := append(
+		slices.Clone(object),
+		"signature\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x09~Module signature appended~\n"...)
 	f, err := elf.New(signed)
 	if err != nil {
 		t.Fatal(err)
@@ -570,7 +613,12 @@ func (c *rangeCopier) CopyRange(fd int, offset, size int64) error {
 }
 
 // CopyEdited edits a few units at a time, so that most sections need several calls.
-func (c *rangeCopier) CopyEdited(fd int, offset, size int64, unit int, change func([]byte, uint64) error) error {
+func (c *rangeCopier) CopyEdited(
+	fd int,
+	offset, size int64,
+	unit int,
+	change func([]byte, uint64) error,
+) error {
 	c.ranges++
 	for size > 0 {
 		b := make([]byte, min(size, int64(3*unit+1)/int64(unit)*int64(unit)))

@@ -54,7 +54,17 @@ func listing(t testing.TB, f *elf.File) string {
 		if local := id < syms.Locals; local != (s.Bind() == 0) {
 			t.Errorf("symbol %d of %d local ones has binding %d", id, syms.Locals, s.Bind())
 		}
-		fmt.Fprintf(&b, "%6d: %0*x %5d %-7s %-6s %-7s ", id, width, s.Value, s.Size, symbolType(s.Type()), symbolBind(s.Bind()), visibility(s.Other))
+		fmt.Fprintf(
+			&b,
+			"%6d: %0*x %5d %-7s %-6s %-7s ",
+			id,
+			width,
+			s.Value,
+			s.Size,
+			symbolType(s.Type()),
+			symbolBind(s.Bind()),
+			visibility(s.Other),
+		)
 		// ELF ABI for 64-bit Power, version 2: the local entry point is 2^n bytes after the global
 		// one.
 		if n := s.Other >> 5; f.Arch() == "powerpc64le" && n > 0 {
@@ -154,7 +164,11 @@ func nmList(t *testing.T, f *elf.File) string {
 		return 1
 	}
 	slices.SortStableFunc(list, func(a, b elf.Symbol) int {
-		return cmp.Or(undefinedFirst(&a)-undefinedFirst(&b), cmp.Compare(f.NMValue(&a), f.NMValue(&b)), bytes.Compare(a.Name, b.Name))
+		return cmp.Or(
+			undefinedFirst(&a)-undefinedFirst(&b),
+			cmp.Compare(f.NMValue(&a), f.NMValue(&b)),
+			bytes.Compare(a.Name, b.Name),
+		)
 	})
 	width := 8
 	if f.Is64 {

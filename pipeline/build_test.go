@@ -63,10 +63,17 @@ func TestRefCompare(t *testing.T) {
 func TestNames(t *testing.T) {
 	b := Build{
 		Objects: []Object{
-			{Name: "vmlinux", Vmlinux: true, Symbols: []Symbol{{Name: "b"}, {Name: "a"}, {Name: "c"}}},
+			{
+				Name:    "vmlinux",
+				Vmlinux: true,
+				Symbols: []Symbol{{Name: "b"}, {Name: "a"}, {Name: "c"}},
+			},
 			{Name: "x.ko", Symbols: []Symbol{{Name: "a"}, {Name: "d"}}},
 		},
-		Names: Names{Refs: []Ref{{0, 1}, {1, 0}, {0, 0}, {0, 2}, {1, 1}}, Ends: []int32{2, 3, 4, 5}},
+		Names: Names{
+			Refs: []Ref{{0, 1}, {1, 0}, {0, 0}, {0, 2}, {1, 1}},
+			Ends: []int32{2, 3, 4, 5},
+		},
 	}
 	if b.Names.Len() != 4 || b.Name(0) != "a" || b.Name(3) != "d" {
 		t.Errorf("%d names from %s to %s", b.Names.Len(), b.Name(0), b.Name(3))
@@ -102,7 +109,8 @@ func TestScope(t *testing.T) {
 	own, other := &Object{Name: "own.ko"}, &Object{Name: "other.ko"}
 	late, early := &Duplicate{Alias: "f@late"}, &Duplicate{Alias: "f@early"}
 	var whole Scope
-	if !whole.Owns(other) || !whole.Carries(own, late) || whole.LaterKey(own) != "" || whole.Takes("f") {
+	if !whole.Owns(other) || !whole.Carries(own, late) || whole.LaterKey(own) != "" ||
+		whole.Takes("f") {
 		t.Error("the zero Scope is not a whole kernel")
 	}
 	if whole.Carries(own, &Duplicate{}) {

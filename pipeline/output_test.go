@@ -44,7 +44,10 @@ func TestWriteFile(t *testing.T) {
 		t.Fatalf("%d, %v: %q", n, err, data)
 	}
 	broken := errors.New("broken")
-	if _, err := WriteFile(path, func(w io.Writer) error { io.WriteString(w, "second"); return broken }); !errors.Is(err, broken) {
+	if _, err := WriteFile(path, func(w io.Writer) error { io.WriteString(w, "second"); return broken }); !errors.Is(
+		err,
+		broken,
+	) {
 		t.Errorf("error %v", err)
 	}
 	if data, _ := os.ReadFile(path); string(data) != "first" {
@@ -56,7 +59,10 @@ func TestWriteFile(t *testing.T) {
 				t.Error("the panic is lost")
 			}
 		}()
-		WriteFile(filepath.Join(dir, "never"), func(w io.Writer) error { io.WriteString(w, "half"); panic("a mistake") })
+		WriteFile(
+			filepath.Join(dir, "never"),
+			func(w io.Writer) error { io.WriteString(w, "half"); panic("a mistake") },
+		)
 	}()
 	if got := below(t, dir); !slices.Equal(got, []string{"a/b/file"}) {
 		t.Errorf("left: %q", got)

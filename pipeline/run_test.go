@@ -27,7 +27,10 @@ func tasks(t *testing.T, builds int, stages ...Stage) []Task {
 	var all []Task
 	for i := range builds {
 		config := configs.Build{Name: fmt.Sprintf("build%d", i)}
-		all = append(all, Task{Config: config, Dir: filepath.Join(dir, config.Name), Stages: stages})
+		all = append(
+			all,
+			Task{Config: config, Dir: filepath.Join(dir, config.Name), Stages: stages},
+		)
 	}
 	return all
 }
@@ -132,7 +135,14 @@ func TestErrorOfStageCostsBuild(t *testing.T) {
 		}
 		return nil
 	}}
-	r := finish(t, 3, Options{Jobs: 2}, list(2), fail, after(func(*Build) error { went.Add(1); return nil }))
+	r := finish(
+		t,
+		3,
+		Options{Jobs: 2},
+		list(2),
+		fail,
+		after(func(*Build) error { went.Add(1); return nil }),
+	)
 	if went.Load() != 1 {
 		t.Errorf("%d builds went on, want 1", went.Load())
 	}
@@ -229,7 +239,10 @@ func TestCancel(t *testing.T) {
 	if n := started.Load(); n > 12 {
 		t.Errorf("%d objects began after the end", n-10)
 	}
-	begun := Stage{"list", func(context.Context, *Build) error { t.Error("a build began"); return nil }}
+	begun := Stage{
+		"list",
+		func(context.Context, *Build) error { t.Error("a build began"); return nil },
+	}
 	if _, err := Run(ctx, tasks(t, 2, begun), Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v of a run that was cancelled before it began", err)
 	}
@@ -347,7 +360,8 @@ func TestEvents(t *testing.T) {
 // TestScopeOfTask: a stage sees what its task says.
 func TestScopeOfTask(t *testing.T) {
 	all := tasks(t, 1, after(func(b *Build) error {
-		if !b.Scope.Takes("x") || b.Scope.Takes("y") || !slices.Equal(b.Scope.Roots, []string{"/src"}) {
+		if !b.Scope.Takes("x") || b.Scope.Takes("y") ||
+			!slices.Equal(b.Scope.Roots, []string{"/src"}) {
 			t.Errorf("scope %+v", b.Scope)
 		}
 		if want := filepath.Join(b.Dir, "file"); b.Path("file") != want {
@@ -355,7 +369,10 @@ func TestScopeOfTask(t *testing.T) {
 		}
 		return nil
 	}))
-	all[0].Scope = Scope{Taken: func(name string) bool { return name == "x" }, Roots: []string{"/src"}}
+	all[0].Scope = Scope{
+		Taken: func(name string) bool { return name == "x" },
+		Roots: []string{"/src"},
+	}
 	if r, err := Run(t.Context(), all, Options{}); err != nil || len(r.Builds[0].Timings) != 1 {
 		t.Error(err)
 	}
@@ -399,7 +416,8 @@ func TestOneParallelLoop(t *testing.T) {
 				if _, ok := n.(*ast.GoStmt); ok {
 					starts = append(starts, f.Name.Name)
 				}
-				if s, ok := n.(*ast.SelectorExpr); ok && (s.Sel.Name == "Go" || s.Sel.Name == "ForEach") {
+				if s, ok := n.(*ast.SelectorExpr); ok &&
+					(s.Sel.Name == "Go" || s.Sel.Name == "ForEach") {
 					starts = append(starts, f.Name.Name)
 				}
 				return true
@@ -494,10 +512,15 @@ func TestWriteLines(t *testing.T) {
 					c.head = &lastLineHead{}
 				}
 				var path string
-				r := finish(t, 1, Options{Jobs: jobs}, Stage{"work", func(ctx context.Context, b *Build) error {
-					path = b.Path("table")
-					return b.WriteLines(ctx, "table", c.head, n, number)
-				}})
+				r := finish(
+					t,
+					1,
+					Options{Jobs: jobs},
+					Stage{"work", func(ctx context.Context, b *Build) error {
+						path = b.Path("table")
+						return b.WriteLines(ctx, "table", c.head, n, number)
+					}},
+				)
 				checkMessages(t, r)
 				if got, err := os.ReadFile(path); err != nil || string(got) != c.want {
 					t.Errorf("%d lines, %T, %d workers: %v, %d bytes, want %d",

@@ -148,7 +148,10 @@ func (r *rerun) emit(ctx context.Context, b *Build) error {
 func (r *rerun) stats(_ context.Context, b *Build) error {
 	r.does("table")
 	b.Stats.Aliases = 42
-	err := b.WriteTable("table", func(w io.Writer) error { _, err := io.WriteString(w, "t\n"); return err })
+	err := b.WriteTable(
+		"table",
+		func(w io.Writer) error { _, err := io.WriteString(w, "t\n"); return err },
+	)
 	if err == nil && r.last != nil {
 		err = r.last(b)
 	}
@@ -277,13 +280,19 @@ func TestStateOptions(t *testing.T) {
 	if want := []string{"table"}; !slices.Equal(did, want) {
 		t.Errorf("All: did %q, want %q", did, want)
 	}
-	if _, did := r.run(t.Context(), func(o *Options) { o.Fresh = true }); !slices.Equal(did, everything) {
+	if _, did := r.run(t.Context(), func(o *Options) { o.Fresh = true }); !slices.Equal(
+		did,
+		everything,
+	) {
 		t.Errorf("Fresh: did %q", did)
 	}
 	if b, did := r.run(t.Context()); !b.Skipped || len(did) > 0 {
 		t.Errorf("after Fresh: did %q", did)
 	}
-	if _, did := r.run(t.Context(), func(o *Options) { o.Cache = "" }); !slices.Equal(did, everything) {
+	if _, did := r.run(t.Context(), func(o *Options) { o.Cache = "" }); !slices.Equal(
+		did,
+		everything,
+	) {
 		t.Errorf("no cache: did %q", did)
 	}
 }

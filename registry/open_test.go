@@ -125,7 +125,12 @@ func TestFormatWholeHeader(t *testing.T) {
 
 // TestOpenFormat1 opens a file of the format before the modules were in the header.
 func TestOpenFormat1(t *testing.T) {
-	data := strings.Replace(string(file(testHeader, testNames)), "kas symbols 2", "kas symbols 1", 1)
+	data := strings.Replace(
+		string(file(testHeader, testNames)),
+		"kas symbols 2",
+		"kas symbols 1",
+		1,
+	)
 	f := open(t, []byte(redigest(data)))
 	if d := cmp.Diff(testHeader, f.Header); d != "" {
 		t.Error(d)

@@ -130,7 +130,8 @@ func TestLookupDemangled(t *testing.T) {
 			t.Errorf("%s finds %q, want %q", c.pattern, got, c.want)
 		}
 	}
-	if a, ok, err := r.AddressOf("core::num::from_str_radix_panic+4"); !ok || err != nil || a.Address == 0 {
+	if a, ok, err := r.AddressOf("core::num::from_str_radix_panic+4"); !ok || err != nil ||
+		a.Address == 0 {
 		t.Errorf("an offset from a name of Rust: %+v %v %v", a, ok, err)
 	}
 }

@@ -47,7 +47,11 @@ func TestOrdinals(t *testing.T) {
 	)
 	at := func(_ string, s *pipeline.Symbol) pipeline.Location {
 		if s.Name == "g" {
-			return pipeline.Location{File: fmt.Sprintf("y%x.c", s.Value), Unit: fmt.Sprintf("y%x.c", s.Value), Line: 1}
+			return pipeline.Location{
+				File: fmt.Sprintf("y%x.c", s.Value),
+				Unit: fmt.Sprintf("y%x.c", s.Value),
+				Line: 1,
+			}
 		}
 		return pipeline.Location{File: "x.c", Unit: "x.c", Line: 1}
 	}
@@ -70,14 +74,26 @@ func TestLineNone(t *testing.T) {
 		}
 		return pipeline.Location{File: "x.c", Unit: "x.c", Line: int64(s.Value)}
 	}
-	want := map[string]string{"vmlinux f 10": "f@x_c_16", "vmlinux f 20": "f@x_c_32", "vmlinux f 30": "f@z_c"}
+	want := map[string]string{
+		"vmlinux f 10": "f@x_c_16",
+		"vmlinux f 20": "f@x_c_32",
+		"vmlinux f 30": "f@z_c",
+	}
 	if d := cmp.Diff(want, b.aliases(t, at)); d != "" {
 		t.Error(d)
 	}
 }
 
 func TestShortened(t *testing.T) {
-	b := build(object("vmlinux", "f 1 10", "f 1 20", strings.Repeat("n", 20)+" 1 30", strings.Repeat("n", 20)+" 1 40"))
+	b := build(
+		object(
+			"vmlinux",
+			"f 1 10",
+			"f 1 20",
+			strings.Repeat("n", 20)+" 1 30",
+			strings.Repeat("n", 20)+" 1 40",
+		),
+	)
 	b.Alias.MaxLength = 20
 	at := func(_ string, s *pipeline.Symbol) pipeline.Location {
 		f := fmt.Sprintf("drivers/%x/a/long/path/same.c", s.Value)
@@ -98,7 +114,10 @@ func TestShortened(t *testing.T) {
 // TestSecondRun: a run over its own output adds nothing.
 func TestSecondRun(t *testing.T) {
 	b := build(object("vmlinux", "f 1 10", "f@x_c_16 1 10", "f 1 20", "f@x_c_32 1 20"))
-	want := map[string]string{"vmlinux f 10": "-: has its alias already", "vmlinux f 20": "-: has its alias already"}
+	want := map[string]string{
+		"vmlinux f 10": "-: has its alias already",
+		"vmlinux f 20": "-: has its alias already",
+	}
 	if d := cmp.Diff(want, b.aliases(t, atLine)); d != "" {
 		t.Error(d)
 	}
@@ -118,7 +137,11 @@ func TestUniqueForRandomBuilds(t *testing.T) {
 				name := names[r.IntN(len(names))]
 				symbols = append(symbols, fmt.Sprintf("%s 1 %x", name, s*16+16))
 				f := files[r.IntN(len(files))]
-				locations[fmt.Sprintf("%d.ko %x", o, s*16+16)] = pipeline.Location{File: f, Unit: files[r.IntN(len(files))], Line: int64(r.IntN(3))}
+				locations[fmt.Sprintf("%d.ko %x", o, s*16+16)] = pipeline.Location{
+					File: f,
+					Unit: files[r.IntN(len(files))],
+					Line: int64(r.IntN(3)),
+				}
 			}
 			objects = append(objects, object(fmt.Sprintf("%d.ko", o), symbols...))
 		}
@@ -191,7 +214,11 @@ func TestProve(t *testing.T) {
 // was given.
 func TestResolveProves(t *testing.T) {
 	o := object("vmlinux", "f 1 10", "f 1 20")
-	o.NoDebug, o.Files, o.Symbols[0].File, o.Symbols[1].File = true, []string{"", "a.c", "b.c"}, 1, 2
+	o.NoDebug, o.Files, o.Symbols[0].File, o.Symbols[1].File = true, []string{
+		"",
+		"a.c",
+		"b.c",
+	}, 1, 2
 	b := build(o)
 	asked := map[string]int{}
 	b.scope.Taken = func(name string) bool { asked[name]++; return asked[name] > 1 }
@@ -204,7 +231,9 @@ func TestResolveProves(t *testing.T) {
 
 // TestTaken: names that the kernel uses outside the build are not given again.
 func TestTaken(t *testing.T) {
-	b := build(object("a.ko", "f 1 10", "f 1 20", "g.llvm.1 1 30", "h.llvm.1 1 40", "i 1 50", "i 1 50"))
+	b := build(
+		object("a.ko", "f 1 10", "f 1 20", "g.llvm.1 1 30", "h.llvm.1 1 40", "i 1 50", "i 1 50"),
+	)
 	b.toolchain, b.lto, b.Alias.SuffixFree = "llvm", "thin", true
 	b.scope.Taken = func(name string) bool {
 		return slices.Contains([]string{"f@x_c_16", "f@x_c_16_1", "g", "i@x_c_80_2"}, name)

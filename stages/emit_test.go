@@ -251,7 +251,8 @@ func TestEmitModules(t *testing.T) {
 	if d := cmp.Diff([]string{"vmlinux.syms"}, b.written(t)); d != "" {
 		t.Fatal(d)
 	}
-	if errs := b.run(t, Read, Dedupe, Normalize, EmitModules); len(errs) > 0 || len(b.written(t)) > 0 {
+	if errs := b.run(t, Read, Dedupe, Normalize, EmitModules); len(errs) > 0 ||
+		len(b.written(t)) > 0 {
 		t.Errorf("errors %q, files %q", errs, b.written(t))
 	}
 }
@@ -434,7 +435,10 @@ func TestEmitFails(t *testing.T) {
 	if len(errs) != 1 || !strings.HasPrefix(errs[0], lm75+": ") {
 		t.Errorf("errors %q", errs)
 	}
-	want := map[string]string{lm75: "object could not be written", "kernel/drivers/rtc/rtc-cmos.ko": ""}
+	want := map[string]string{
+		lm75:                             "object could not be written",
+		"kernel/drivers/rtc/rtc-cmos.ko": "",
+	}
 	if d := cmp.Diff(want, reasons); d != "" {
 		t.Error(d)
 	}
@@ -457,7 +461,10 @@ func TestEmitCancelled(t *testing.T) {
 	if _, err := pipeline.WriteFile(left, func(io.Writer) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := pipeline.Run(ctx, []pipeline.Task{task}, pipeline.Options{}); !errors.Is(err, context.Canceled) {
+	if _, err := pipeline.Run(ctx, []pipeline.Task{task}, pipeline.Options{}); !errors.Is(
+		err,
+		context.Canceled,
+	) {
 		t.Error(err)
 	}
 	if _, err := os.Stat(left); err != nil {

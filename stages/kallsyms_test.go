@@ -67,7 +67,11 @@ func TestShown(t *testing.T) {
 			{true, old, c.inOld}, {true, new, c.inNew}, {true, "", c.inNew}, {true, "x.y", c.inNew},
 			{false, old, c.inOldModule}, {false, new, c.inNewModule}, {false, "", c.inNewModule},
 		} {
-			f := &elf.File{Is64: true, Machine: emX86, Sections: []elf.Section{{}, {Type: 1, Flags: shfAlloc}}}
+			f := &elf.File{
+				Is64:     true,
+				Machine:  emX86,
+				Sections: []elf.Section{{}, {Type: 1, Flags: shfAlloc}},
+			}
 			s := newShown(f, k.vmlinux, k.release, nil)
 			if got := s.shows(&elf.Symbol{Name: []byte(c.name), Section: 1}); got != k.want {
 				t.Errorf("vmlinux %v of %q: %q is %v", k.vmlinux, k.release, c.name, got)
@@ -82,7 +86,11 @@ func TestShownKinds(t *testing.T) {
 	for i := range long {
 		long[i] = 'f'
 	}
-	f := &elf.File{Is64: true, Machine: emX86, Sections: []elf.Section{{}, {Type: 1, Flags: shfAlloc}, {Type: 1}}}
+	f := &elf.File{
+		Is64:     true,
+		Machine:  emX86,
+		Sections: []elf.Section{{}, {Type: 1, Flags: shfAlloc}, {Type: 1}},
+	}
 	for _, c := range []struct {
 		what    string
 		release string

@@ -39,7 +39,10 @@ func FuzzNeverWords(f *testing.F) {
 	for _, n := range never {
 		f.Add(strings.Trim(n.pattern, "^$"))
 		for _, piece := range strings.FieldsFunc(n.pattern, func(r rune) bool { return strings.ContainsRune("^$()|?", r) }) {
-			f.Add(strings.NewReplacer(`\d+`, "12", `\.`, ".", `\$`, "$", ".*", "x", "_+", "__", "[adtx]", "x", "[wm]", "").Replace(piece))
+			f.Add(
+				strings.NewReplacer(`\d+`, "12", `\.`, ".", `\$`, "$", ".*", "x", "_+", "__", "[adtx]", "x", "[wm]", "").
+					Replace(piece),
+			)
 		}
 	}
 	for _, name := range []string{

@@ -43,7 +43,14 @@ func TestDuplicatesAcrossObjects(t *testing.T) {
 
 func TestNormalizeMerges(t *testing.T) {
 	b := build(
-		object("vmlinux", "name_show 1 10", "name_show.17 1 20", "name_show.23 1 30", "solo.5 1 40", "cold.cold 1 50"),
+		object(
+			"vmlinux",
+			"name_show 1 10",
+			"name_show.17 1 20",
+			"name_show.23 1 30",
+			"solo.5 1 40",
+			"cold.cold 1 50",
+		),
 		object("a.ko", "state.3 2 0", "state 2 8"),
 	)
 	b.toolchain, b.lto = "llvm", "full"
@@ -53,7 +60,10 @@ func TestNormalizeMerges(t *testing.T) {
 }
 
 func TestSuffixFree(t *testing.T) {
-	b := build(object("vmlinux", "f.llvm.1 1 10", "g.llvm.1 1 20", "g 1 30", "h 1 40"), object("a.ko", "__key.llvm.3 2 0"))
+	b := build(
+		object("vmlinux", "f.llvm.1 1 10", "g.llvm.1 1 20", "g 1 30", "h 1 40"),
+		object("a.ko", "__key.llvm.3 2 0"),
+	)
 	b.toolchain, b.lto, b.Alias.SuffixFree = "llvm", "thin", true
 	want := map[string]string{
 		"vmlinux f.llvm.1 10": "f", "vmlinux g.llvm.1 20": "g@x_c_32", "vmlinux g 30": "g@x_c_48",
@@ -132,7 +142,14 @@ func TestRestoredName(t *testing.T) {
 // refer to the list.
 func TestDuplicateLists(t *testing.T) {
 	b := build(
-		object("vmlinux", "z 1 10", "f.localalias 1 20", "a 1 30", "f.localalias 1 40", "once 1 50"),
+		object(
+			"vmlinux",
+			"z 1 10",
+			"f.localalias 1 20",
+			"a 1 30",
+			"f.localalias 1 40",
+			"once 1 50",
+		),
 		object("a.ko", "once.x 1 0"),
 		object("b.ko", "a 1 0", "z 1 8"),
 	)
@@ -142,7 +159,17 @@ func TestDuplicateLists(t *testing.T) {
 			o := &b.Objects[i]
 			for j, d := range o.Duplicates {
 				s := o.Symbols[d.Symbol]
-				got = append(got, fmt.Sprintf("%s %s of %s: %q %q", o.Name, s.Name, b.Groups[d.Group].Base, d.Suffix, d.Reason))
+				got = append(
+					got,
+					fmt.Sprintf(
+						"%s %s of %s: %q %q",
+						o.Name,
+						s.Name,
+						b.Groups[d.Group].Base,
+						d.Suffix,
+						d.Reason,
+					),
+				)
 				if int(s.Duplicate) != j+1 {
 					t.Errorf("%s refers to duplicate %d, not %d", s.Name, s.Duplicate-1, j)
 				}
@@ -177,7 +204,15 @@ func TestDedupe(t *testing.T) {
 			o := pipeline.Object{Name: fmt.Sprint(i, ".ko")}
 			for range r.IntN(size + 1) {
 				// Names that agree in up to 24 bytes, and end within and at the end of a key.
-				name := strings.Repeat("prefix__", r.IntN(4)) + strings.Repeat("ab", r.IntN(6)) + fmt.Sprint(r.IntN(9))
+				name := strings.Repeat(
+					"prefix__",
+					r.IntN(4),
+				) + strings.Repeat(
+					"ab",
+					r.IntN(6),
+				) + fmt.Sprint(
+					r.IntN(9),
+				)
 				want = append(want, fmt.Sprintf("%s\x00%d %05d", name, i, len(o.Symbols)))
 				o.Symbols = append(o.Symbols, pipeline.Symbol{Name: name})
 			}

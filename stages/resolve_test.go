@@ -64,7 +64,8 @@ func TestResolve(t *testing.T) {
 				}
 				found++
 				l := d.Location
-				if l.File != "drivers/hwmon/lm75.c" || l.Unit != l.File || l.Method != "subprogram" {
+				if l.File != "drivers/hwmon/lm75.c" || l.Unit != l.File ||
+					l.Method != "subprogram" {
 					t.Errorf("%s: %+v", s.Name, l)
 				}
 				if line == "declaration" && l.Line != want || l.Line < want || l.Line > want+3 {
@@ -130,7 +131,10 @@ func TestUnlocated(t *testing.T) {
 		for i := range b.Objects {
 			o := &b.Objects[i]
 			for _, d := range o.Duplicates {
-				if s := &o.Symbols[d.Symbol]; slices.Contains([]string{"unknown", "f", "name_show", "crc32_update"}, s.Name) {
+				if s := &o.Symbols[d.Symbol]; slices.Contains(
+					[]string{"unknown", "f", "name_show", "crc32_update"},
+					s.Name,
+				) {
 					got[o.Name+" "+s.Name] = d.Alias + "|" + d.Reason
 				}
 			}

@@ -49,14 +49,18 @@ func TestScan(t *testing.T) {
 				if !strings.Contains(o.Name, "lm75.ko") {
 					continue
 				}
-				at := slices.IndexFunc(o.Symbols, func(s pipeline.Symbol) bool { return s.Name == c.symbol })
+				at := slices.IndexFunc(
+					o.Symbols,
+					func(s pipeline.Symbol) bool { return s.Name == c.symbol },
+				)
 				if at < 0 {
 					t.Fatalf("%s: no %s in lm75", c.kernel, c.symbol)
 				}
 				s := &o.Symbols[at]
 				section := &o.Sections[s.Section]
 				if string(s.Letter) != c.letter || !s.Local || s.Size == 0 || o.Files[s.File] != c.file ||
-					!strings.HasPrefix(section.Name, c.section) || !s.Code || section.Discarded {
+					!strings.HasPrefix(section.Name, c.section) || !s.Code ||
+					section.Discarded {
 					t.Errorf("%s: %+v of %s in %+v", c.kernel, s, o.Files[s.File], section)
 				}
 				for _, s := range o.Symbols {
@@ -153,7 +157,8 @@ func TestScanRefuses(t *testing.T) {
 	// The configuration's arch decides, even if no object has it.
 	b := build(objects[0])
 	b.Arch = "arm64"
-	if errs = b.run(t, Read); len(errs) != 1 || !strings.Contains(errs[0], "x86_64 object in a build of arm64") {
+	if errs = b.run(t, Read); len(errs) != 1 ||
+		!strings.Contains(errs[0], "x86_64 object in a build of arm64") {
 		t.Errorf("errors %q", errs)
 	}
 }

@@ -18,7 +18,14 @@ import (
 // TestTables: the tables and the counts of a small build.
 func TestTables(t *testing.T) {
 	b := build(
-		object("vmlinux", "f 1 ffff20", "f 1 ffff10", "buf.3 2 ffff30", "once.cold 1 ffff40", "buf 2 ffff50"),
+		object(
+			"vmlinux",
+			"f 1 ffff20",
+			"f 1 ffff10",
+			"buf.3 2 ffff30",
+			"once.cold 1 ffff40",
+			"buf 2 ffff50",
+		),
 		object("a.ko", "f 1 8", "g.isra.0 1 10", "g.isra.0 1 18", "init 3 0", "init 3 8"),
 		object("broken.ko"),
 	)
@@ -29,13 +36,20 @@ func TestTables(t *testing.T) {
 		return o.Symbols[d.Symbol].Value != 0x18
 	}
 	at := func(object string, s *pipeline.Symbol) pipeline.Location {
-		l := pipeline.Location{File: "x.c", Unit: "x.c", Line: int64(s.Value & 0xff), Method: "subprogram"}
+		l := pipeline.Location{
+			File:   "x.c",
+			Unit:   "x.c",
+			Line:   int64(s.Value & 0xff),
+			Method: "subprogram",
+		}
 		if s.Name == "g.isra.0" {
 			l.File, l.Line = "h.h", 1 // both have the same location in a header
 		}
 		return l
 	}
-	emitted := see(func(b *pipeline.Build) { b.Objects[0].Emitted, b.Objects[1].Emitted = 5000, 70 })
+	emitted := see(
+		func(b *pipeline.Build) { b.Objects[0].Emitted, b.Objects[1].Emitted = 5000, 70 },
+	)
 	fail := func(ctx context.Context, b *pipeline.Build) error {
 		b.Fail(ctx, &b.Objects[2], fmt.Errorf("broken"))
 		return nil
@@ -95,7 +109,8 @@ func TestTables(t *testing.T) {
 		var got []string
 		for line := range strings.Lines(string(data)) {
 			line = strings.ReplaceAll(strings.TrimSuffix(line, "\n"), "\t", " ")
-			if name == "symbols.kas" && (strings.HasPrefix(line, "#") || strings.Contains(line, "@h_h_x_c_1_2")) {
+			if name == "symbols.kas" &&
+				(strings.HasPrefix(line, "#") || strings.Contains(line, "@h_h_x_c_1_2")) {
 				continue
 			}
 			got = append(got, line)
@@ -113,29 +128,55 @@ func TestTables(t *testing.T) {
 
 // TestRecords: what the registry says of aliases that are late, exist already or are missing.
 func TestRecords(t *testing.T) {
-	b := build(object("a.ko", "f 1 10", "f 1 20", "f 1 30", "f@x_c_48 1 30", "solo.llvm.7 1 40", "v 2 0", "v 2 8"))
+	b := build(
+		object(
+			"a.ko",
+			"f 1 10",
+			"f 1 20",
+			"f 1 30",
+			"f@x_c_48 1 30",
+			"solo.llvm.7 1 40",
+			"v 2 0",
+			"v 2 8",
+		),
+	)
 	b.toolchain, b.lto = "llvm", "thin"
 	b.scope.Carry = func(o *pipeline.Object, d *pipeline.Duplicate) bool {
 		return o.Symbols[d.Symbol].Value != 0x20
 	}
-	errs := b.run(t, Dedupe, Normalize, choose, locateAt(atLine), nameAll, see(func(b *pipeline.Build) {
-		got := map[string]string{}
-		for _, r := range Records(b) {
-			got[fmt.Sprintf("%s %x", r.Name, r.Address)] = fmt.Sprintf("%d/%d %s %s %v", r.Position, r.Count, r.Base, r.Alias, r.Late())
-		}
-		want := map[string]string{
-			"f 10":           "1/3 f f@x_c_16 false",
-			"f 20":           "2/3 f f@x_c_32 true",
-			"f 30":           "3/3 f f@x_c_48 false",
-			"f@x_c_48 30":    "1/1   false",
-			"solo.llvm.7 40": "1/1 solo  false",
-			"v 0":            "1/2 v  false",
-			"v 8":            "2/2 v  false",
-		}
-		if d := cmp.Diff(want, got); d != "" {
-			t.Error(d)
-		}
-	}))
+	errs := b.run(
+		t,
+		Dedupe,
+		Normalize,
+		choose,
+		locateAt(atLine),
+		nameAll,
+		see(func(b *pipeline.Build) {
+			got := map[string]string{}
+			for _, r := range Records(b) {
+				got[fmt.Sprintf("%s %x", r.Name, r.Address)] = fmt.Sprintf(
+					"%d/%d %s %s %v",
+					r.Position,
+					r.Count,
+					r.Base,
+					r.Alias,
+					r.Late(),
+				)
+			}
+			want := map[string]string{
+				"f 10":           "1/3 f f@x_c_16 false",
+				"f 20":           "2/3 f f@x_c_32 true",
+				"f 30":           "3/3 f f@x_c_48 false",
+				"f@x_c_48 30":    "1/1   false",
+				"solo.llvm.7 40": "1/1 solo  false",
+				"v 0":            "1/2 v  false",
+				"v 8":            "2/2 v  false",
+			}
+			if d := cmp.Diff(want, got); d != "" {
+				t.Error(d)
+			}
+		}),
+	)
 	if len(errs) > 0 {
 		t.Error(errs)
 	}
@@ -166,7 +207,13 @@ func TestPositions(t *testing.T) {
 }
 
 func TestRegistryHeader(t *testing.T) {
-	b := &pipeline.Build{Arch: "arm64", Toolchain: "llvm", LTO: "thin", Release: "6.12", BuildID: "ab"}
+	b := &pipeline.Build{
+		Arch:      "arm64",
+		Toolchain: "llvm",
+		LTO:       "thin",
+		Release:   "6.12",
+		BuildID:   "ab",
+	}
 	b.Config.Alias = build().Alias
 	b.Names.Refs = make([]pipeline.Ref, 7)
 	want := registry.Header{

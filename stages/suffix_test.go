@@ -72,7 +72,17 @@ func TestClassify(t *testing.T) {
 	} {
 		base, _, act := classify(c.name, c.code, c.toolchain, c.lto)
 		if base != c.base || act != c.act {
-			t.Errorf("classify(%q, code=%v, %s, %s) = %q, %d; want %q, %d", c.name, c.code, c.toolchain, c.lto, base, act, c.base, c.act)
+			t.Errorf(
+				"classify(%q, code=%v, %s, %s) = %q, %d; want %q, %d",
+				c.name,
+				c.code,
+				c.toolchain,
+				c.lto,
+				base,
+				act,
+				c.base,
+				c.act,
+			)
 		}
 	}
 }

@@ -192,7 +192,11 @@ func kill(t *testing.T, dir string, want []string) {
 			t.Errorf("seed %d: the run ended before it was killed at %d modules", seed, n)
 		}
 		if again := undisturbed(t, dir, out); !slices.Equal(again, want) {
-			t.Errorf("seed %d: the next run does not complete the one killed at %d modules", seed, n)
+			t.Errorf(
+				"seed %d: the next run does not complete the one killed at %d modules",
+				seed,
+				n,
+			)
 		}
 	}
 }
@@ -319,7 +323,16 @@ func TestModuleWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	module := filepath.Join(out, "..", "matrix/x86_64-gcc/modules/kernel/fs/fat/fat.ko")
-	c := kasCommand(t, dir, "module", module, "-r", filepath.Join(out, "x86_64-clang"), "--update", "over.kas")
+	c := kasCommand(
+		t,
+		dir,
+		"module",
+		module,
+		"-r",
+		filepath.Join(out, "x86_64-clang"),
+		"--update",
+		"over.kas",
+	)
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}

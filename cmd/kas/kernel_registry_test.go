@@ -46,8 +46,12 @@ func built(t *testing.T, flavour string) *debianBuild {
 			dir:     filepath.Join(out, "k"),
 		}
 		config := filepath.Join(out, "kas.yaml")
-		text := fmt.Sprintf("version: 1\nout: .\nstages: [scan, dedupe, normalize, resolve, stats]\n"+
-			"builds: [{name: k, vmlinux: %s, modules: %s}]\n", b.vmlinux, b.modules)
+		text := fmt.Sprintf(
+			"version: 1\nout: .\nstages: [scan, dedupe, normalize, resolve, stats]\n"+
+				"builds: [{name: k, vmlinux: %s, modules: %s}]\n",
+			b.vmlinux,
+			b.modules,
+		)
 		if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}

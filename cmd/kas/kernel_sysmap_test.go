@@ -36,7 +36,10 @@ func TestKernelSystemMap(t *testing.T) {
 			continue
 		}
 		compared++
-		t.Run(filepath.Base(vmlinux[0]), func(t *testing.T) { compareSystemMap(t, vmlinux[0], maps[0]) })
+		t.Run(
+			filepath.Base(vmlinux[0]),
+			func(t *testing.T) { compareSystemMap(t, vmlinux[0], maps[0]) },
+		)
 	}
 	if compared == 0 {
 		t.Fatal("no kernel with a System.map: make corpus-cloud-amd64")
@@ -81,7 +84,10 @@ func compareSystemMap(t *testing.T, vmlinux, systemMap string) {
 		}
 		dropped += n
 		kallsyms := strings.HasPrefix(key.name, "kallsyms_") ||
-			strings.HasPrefix(key.name, "__efistub_") || strings.HasPrefix(key.name, "__kvm_nvhe_$") ||
+			strings.HasPrefix(
+				key.name,
+				"__efistub_",
+			) || strings.HasPrefix(key.name, "__kvm_nvhe_$") ||
 			strings.HasPrefix(key.name, "__kvm_nvhe_.L")
 		if !old || !kallsyms {
 			t.Errorf("%s at %x is not in the registry", key.name, key.address)

@@ -51,24 +51,32 @@ var arrows = map[string]struct {
 
 // doors says in which packages an outside dependency, or a package below its path, may be imported.
 var doors = map[string][]string{
-	"gopkg.in/yaml.v3":                   {"configs"},
-	"github.com/bmatcuk/doublestar/v4":   {"configs"}, // ** in globs: path/filepath has none
-	"github.com/hbollon/go-edlib":        {"configs"}, // edit distance that counts swapped letters once, which agext/levenshtein does not
-	"github.com/spf13/cobra":             {"cmd/kas"},
-	"github.com/spf13/pflag":             {"cmd/kas"},
-	"github.com/schollz/progressbar/v3":  {"cmd/kas"},
-	"golang.org/x/term":                  {"cmd/kas"},
-	"github.com/sourcegraph/conc":        {"pipeline"},
-	"golang.org/x/sync/semaphore":        {"pipeline"},
-	"github.com/dustin/go-humanize":      {"report"},
-	"github.com/ianlancetaylor/demangle": {"registry"},                  // has no releases; rustfilt's rules
-	"github.com/klauspost/compress":      {"elf", "registry", "verify"}, // verify has its own reader
-	"github.com/mikelolasagasti/xz":      {"elf", "verify"},
-	"golang.org/x/sys/unix":              {"elf", "pipeline", "registry", "verify"},
-	"debug/elf":                          {"elf", "elf/dwarf"}, // constants; its readers panic
-	"debug/dwarf":                        {"elf", "elf/dwarf"},
-	"github.com/rogpeppe/go-internal":    {"kbuild"}, // for its diff; tests use the rest
-	"github.com/google/go-cmp":           nil,
+	"gopkg.in/yaml.v3":                 {"configs"},
+	"github.com/bmatcuk/doublestar/v4": {"configs"}, // ** in globs: path/filepath has none
+	"github.com/hbollon/go-edlib": {
+		"configs",
+	}, // edit distance that counts swapped letters once, which agext/levenshtein does not
+	"github.com/spf13/cobra":            {"cmd/kas"},
+	"github.com/spf13/pflag":            {"cmd/kas"},
+	"github.com/schollz/progressbar/v3": {"cmd/kas"},
+	"golang.org/x/term":                 {"cmd/kas"},
+	"github.com/sourcegraph/conc":       {"pipeline"},
+	"golang.org/x/sync/semaphore":       {"pipeline"},
+	"github.com/dustin/go-humanize":     {"report"},
+	"github.com/ianlancetaylor/demangle": {
+		"registry",
+	}, // has no releases; rustfilt's rules
+	"github.com/klauspost/compress": {
+		"elf",
+		"registry",
+		"verify",
+	}, // verify has its own reader
+	"github.com/mikelolasagasti/xz":   {"elf", "verify"},
+	"golang.org/x/sys/unix":           {"elf", "pipeline", "registry", "verify"},
+	"debug/elf":                       {"elf", "elf/dwarf"}, // constants; its readers panic
+	"debug/dwarf":                     {"elf", "elf/dwarf"},
+	"github.com/rogpeppe/go-internal": {"kbuild"}, // for its diff; tests use the rest
+	"github.com/google/go-cmp":        nil,
 }
 
 // TestLayers wants imports to run downward only.
@@ -140,8 +148,11 @@ func TestStagesAreSequential(t *testing.T) {
 			t.Fatal(err)
 		}
 		refuse := func(n ast.Node, what string) {
-			t.Errorf("%s: %s: only Each, Split and WriteLines of pipeline.Build run things at the same time",
-				set.Position(n.Pos()), what)
+			t.Errorf(
+				"%s: %s: only Each, Split and WriteLines of pipeline.Build run things at the same time",
+				set.Position(n.Pos()),
+				what,
+			)
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
 			switch n := n.(type) {

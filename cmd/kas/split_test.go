@@ -60,7 +60,8 @@ func testSplitDwarf(t *testing.T, fixture string) {
 	skipped := func(out string) bool { return !strings.Contains(out, "dedupe") }
 
 	code, out, errs, want := run()
-	if code != 0 || strings.Contains(want, "file symbol") || strings.Count(want, "\n") < 3 || skipped(out) {
+	if code != 0 || strings.Contains(want, "file symbol") || strings.Count(want, "\n") < 3 ||
+		skipped(out) {
 		t.Fatalf("code %d\n%s%s%s", code, want, out, errs)
 	}
 	for _, row := range []string{"\tcompare\tmod.ko\t", "\tinclude/copy.h\t", "\theader_a.c\tsubprogram\n"} {
@@ -97,7 +98,8 @@ func testSplitDwarf(t *testing.T, fixture string) {
 
 	// The wrong .dwo file is not used.
 	rename("b", "header_a.dwo")
-	if code, _, errs, _ := run(); code != 1 || !strings.Contains(errs, "the file is of another compilation") {
+	if code, _, errs, _ := run(); code != 1 ||
+		!strings.Contains(errs, "the file is of another compilation") {
 		t.Errorf("with a wrong .dwo file: code %d\n%s", code, errs)
 	}
 
@@ -145,7 +147,8 @@ func TestSharedDebug(t *testing.T) {
 	}
 	for _, name := range []string{"a.ko", "b.ko"} {
 		out, err := exec.Command("objcopy", "--add-section", ".gnu_debugaltlink="+filepath.Join(dir, "link"),
-			"../../elf/testdata/basic-gcc-x86_64.o", filepath.Join(dir, "m", name)).CombinedOutput()
+			"../../elf/testdata/basic-gcc-x86_64.o", filepath.Join(dir, "m", name)).
+			CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
@@ -153,7 +156,8 @@ func TestSharedDebug(t *testing.T) {
 	out, err := kasCommand(t, dir, "run", "kas.yaml").CombinedOutput()
 	want := `k: resolve: a.ko: debugging information that dwz moved to "../dwz/k.debug" is not read ` +
 		"(and of 1 more objects of the build)\n"
-	if err == nil || strings.Count(string(out), "dwz") != 2 || !strings.Contains(string(out), want) {
+	if err == nil || strings.Count(string(out), "dwz") != 2 ||
+		!strings.Contains(string(out), want) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

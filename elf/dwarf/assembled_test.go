@@ -590,7 +590,13 @@ ranges_h:
 	.section .debug_line, "", @progbits
 `
 	at := func(line, opening int64, method dwarf.Method) dwarf.Location {
-		return dwarf.Location{Method: method, File: "one.c", Line: line, Opening: opening, Unit: "one.c"}
+		return dwarf.Location{
+			Method:  method,
+			File:    "one.c",
+			Line:    line,
+			Opening: opening,
+			Unit:    "one.c",
+		}
 	}
 	// The functions of which these are second names.
 	owners := map[string]string{
@@ -628,7 +634,10 @@ ranges_h:
 		{"h.cold", 20, 1, at(80, 82, dwarf.Fragment)},
 		{"h", 21, 1, at(80, 82, dwarf.Subprogram)},
 	} {
-		targets = append(targets, dwarf.Target{Name: test.name, Address: test.address, Size: test.size})
+		targets = append(
+			targets,
+			dwarf.Target{Name: test.name, Address: test.address, Size: test.size},
+		)
 		test.want.Owner = owners[test.name]
 		want = append(want, test.want)
 	}

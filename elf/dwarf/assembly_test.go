@@ -26,7 +26,11 @@ func TestIncludedAssembly(t *testing.T) {
 		t.Fatal(err)
 	}
 	function := func(name string) string {
-		return strings.ReplaceAll(".type NAME, %function\nNAME: nop\n.size NAME, . - NAME\n", "NAME", name)
+		return strings.ReplaceAll(
+			".type NAME, %function\nNAME: nop\n.size NAME, . - NAME\n",
+			"NAME",
+			name,
+		)
 	}
 	for file, text := range map[string]string{
 		"include/asm/gen.h": function("header"),
@@ -87,7 +91,13 @@ func TestIncludedAssembly(t *testing.T) {
 		}
 		delete(got, "other")
 		at := func(file string, line int64) dwarf.Location {
-			return dwarf.Location{Method: dwarf.LineRow, File: file, Line: line, Unit: test.unit, CompDir: dir}
+			return dwarf.Location{
+				Method:  dwarf.LineRow,
+				File:    file,
+				Line:    line,
+				Unit:    test.unit,
+				CompDir: dir,
+			}
 		}
 		want := map[string]dwarf.Location{
 			"header": at("include/asm/gen.h", test.lines[0]), "own": at(test.file, test.lines[1]),

@@ -18,8 +18,19 @@ func TestCompactRelocations(t *testing.T) {
 		var all [2][]string
 		for i, option := range []string{"-Wa,--no-warn", "-Wa,--crel,--allow-experimental-crel"} {
 			object := filepath.Join(t.TempDir(), "a.o")
-			c := exec.Command(cc, "--target="+triple, "-O2", "-g", "-ffreestanding", "-fno-pic", "-c",
-				"basic.c", option, "-o", object)
+			c := exec.Command(
+				cc,
+				"--target="+triple,
+				"-O2",
+				"-g",
+				"-ffreestanding",
+				"-fno-pic",
+				"-c",
+				"basic.c",
+				option,
+				"-o",
+				object,
+			)
 			c.Dir = "../testdata/src"
 			if out, err := c.CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)
@@ -27,7 +38,12 @@ func TestCompactRelocations(t *testing.T) {
 			all[i] = locations(t, object, 0)
 		}
 		if d := cmp.Diff(all[0], all[1]); d != "" || len(all[0]) < 5 {
-			t.Errorf("%s: %d locations (-SHT_RELA or SHT_REL +SHT_CREL):\n%s", triple, len(all[0]), d)
+			t.Errorf(
+				"%s: %d locations (-SHT_RELA or SHT_REL +SHT_CREL):\n%s",
+				triple,
+				len(all[0]),
+				d,
+			)
 		}
 	}
 }

@@ -98,7 +98,8 @@ func TestDamaged(t *testing.T) {
 			t.Errorf("%s: error %q, want a FormatError of one line", test.what, err)
 		case test.want == refused && err == nil:
 			t.Errorf("%s: %+v, want an error", test.what, got)
-		case test.want == nowhere && err == nil && len(got) > 0, test.want == located && (err != nil || len(got) == 0):
+		case test.want == nowhere && err == nil && len(got) > 0,
+			test.want == located && (err != nil || len(got) == 0):
 			t.Errorf("%s: %+v and error %v, want %s", test.what, got, err, test.want)
 		}
 	}

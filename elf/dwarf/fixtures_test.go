@@ -47,12 +47,16 @@ func symbolTargets(f *elf.File) ([]dwarf.Target, []elf.Symbol, error) {
 		if s.Bind() != 0 {
 			file = "" // only local symbols have one
 		}
-		if len(s.Name) == 0 || !s.Defined() || !f.Sections[s.Section].Alloc() || s.Marker() || !f.NMListed(&s) || bytes.HasPrefix(s.Name, []byte(".L")) {
+		if len(s.Name) == 0 || !s.Defined() || !f.Sections[s.Section].Alloc() || s.Marker() ||
+			!f.NMListed(&s) ||
+			bytes.HasPrefix(s.Name, []byte(".L")) {
 			continue
 		}
 		symbols = append(symbols, s)
 		targets = append(targets, dwarf.Target{
-			Name: string(s.Name), Address: f.Address(s.Section, f.CodeAddress(&s)), Size: s.Size, Data: !f.Sections[s.Section].Exec(), File: file,
+			Name: string(
+				s.Name,
+			), Address: f.Address(s.Section, f.CodeAddress(&s)), Size: s.Size, Data: !f.Sections[s.Section].Exec(), File: file,
 		})
 	}
 	return targets, symbols, nil

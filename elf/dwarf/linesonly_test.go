@@ -125,7 +125,11 @@ func TestLineTablesOnly(t *testing.T) {
 				file, line := expectedLine(t, tools[1:], object, f.CodeAddress(&symbols[i]))
 				want[name] = location{file, source, line}
 			}
-			got[name] = location{absolutePath(l.CompDir, l.File), absolutePath(l.CompDir, l.Unit), int(l.Line)}
+			got[name] = location{
+				absolutePath(l.CompDir, l.File),
+				absolutePath(l.CompDir, l.Unit),
+				int(l.Line),
+			}
 			if l.Method != dwarf.LineRow {
 				t.Errorf("%s: %s has method %d", flags, name, l.Method)
 			}
@@ -149,7 +153,8 @@ func absolutePath(dir, file string) string {
 func expectedLine(t *testing.T, tools []string, object string, address uint64) (string, int) {
 	t.Helper()
 	at := "0x" + strconv.FormatUint(address, 16)
-	text, err := exec.Command(tools[0], "--obj="+object, "--inlines", "--output-style=JSON", at).Output()
+	text, err := exec.Command(tools[0], "--obj="+object, "--inlines", "--output-style=JSON", at).
+		Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +164,8 @@ func expectedLine(t *testing.T, tools []string, object string, address uint64) (
 			Line     int
 		}
 	}
-	if err := json.Unmarshal(text, &answer); err != nil || len(answer) != 1 || len(answer[0].Symbol) == 0 {
+	if err := json.Unmarshal(text, &answer); err != nil || len(answer) != 1 ||
+		len(answer[0].Symbol) == 0 {
 		t.Fatalf("llvm-symbolizer %s: %v: %s", at, err, text)
 	}
 	frames := answer[0].Symbol

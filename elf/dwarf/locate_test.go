@@ -121,8 +121,13 @@ func locationsIn(t testing.TB, fixture string, shift uint64, splits *dwarf.Split
 			}
 			return path.Join(l.CompDir, p)
 		}
-		at := fmt.Sprintf("%s %x", f.Sections[symbols[i].Section].Name, f.CodeAddress(&symbols[i])+shift)
-		fragment := strings.Contains(targets[i].Name, ".cold") || strings.Contains(targets[i].Name, ".__part.")
+		at := fmt.Sprintf(
+			"%s %x",
+			f.Sections[symbols[i].Section].Name,
+			f.CodeAddress(&symbols[i])+shift,
+		)
+		fragment := strings.Contains(targets[i].Name, ".cold") ||
+			strings.Contains(targets[i].Name, ".__part.")
 		if fragment != (l.Method == dwarf.Fragment) {
 			t.Errorf("%s is located as %d", targets[i].Name, l.Method)
 		}
@@ -133,7 +138,18 @@ func locationsIn(t testing.TB, fixture string, shift uint64, splits *dwarf.Split
 		case dwarf.LineRow:
 			line = 0 // it is the line of a row, not of a declaration
 		}
-		lines = append(lines, fmt.Sprintf("%s %s %d %s %s %d", name, absolute(l.File), line, absolute(l.Unit), at, opening))
+		lines = append(
+			lines,
+			fmt.Sprintf(
+				"%s %s %d %s %s %d",
+				name,
+				absolute(l.File),
+				line,
+				absolute(l.Unit),
+				at,
+				opening,
+			),
+		)
 	}
 	slices.Sort(lines)
 	return lines
@@ -225,12 +241,24 @@ func TestOwner(t *testing.T) {
 		{"name_show", 0x1000, 29, 0},
 		{"type_show", 8, ^uint64(0), 30},
 	} {
-		got, err := d.Locate(context.Background(), []dwarf.Target{{Name: test.name, Address: f.Address(text, test.address), Size: test.size}})
+		got, err := d.Locate(
+			context.Background(),
+			[]dwarf.Target{
+				{Name: test.name, Address: f.Address(text, test.address), Size: test.size},
+			},
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got[0].Line != test.line || (got[0].Method == dwarf.Subprogram) != (test.line > 0) {
-			t.Errorf("%s of %d bytes at %#x: %+v, want line %d", test.name, test.size, test.address, got[0], test.line)
+			t.Errorf(
+				"%s of %d bytes at %#x: %+v, want line %d",
+				test.name,
+				test.size,
+				test.address,
+				got[0],
+				test.line,
+			)
 		}
 	}
 }
@@ -250,7 +278,8 @@ func TestUnsortedRelocations(t *testing.T) {
 		}
 		turned := 0
 		for _, s := range f.Sections {
-			if _, of, ok := strings.Cut(s.Name, ".debug_"); !ok || of == "" || s.Type != stdelf.SHT_RELA && s.Type != stdelf.SHT_REL {
+			if _, of, ok := strings.Cut(s.Name, ".debug_"); !ok || of == "" ||
+				s.Type != stdelf.SHT_RELA && s.Type != stdelf.SHT_REL {
 				continue
 			}
 			table := data[s.Offset:][:s.Size]

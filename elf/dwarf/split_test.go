@@ -68,7 +68,10 @@ func TestSplit(t *testing.T) {
 					read = append(read, filepath.Base(in.Path))
 				}
 			}
-			if slices.Sort(read); !slices.Equal(read, []string{"basic.dwo", "cold.dwo", "header_a.dwo", "header_b.dwo"}) {
+			if slices.Sort(read); !slices.Equal(
+				read,
+				[]string{"basic.dwo", "cold.dwo", "header_a.dwo", "header_b.dwo"},
+			) {
 				t.Errorf("read %v, want each .dwo file once", read)
 			}
 
@@ -106,7 +109,10 @@ func TestSplitOnlyNeeded(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			targets = slices.DeleteFunc(targets, func(t dwarf.Target) bool { return t.Name != symbol })
+			targets = slices.DeleteFunc(
+				targets,
+				func(t dwarf.Target) bool { return t.Name != symbol },
+			)
 			d, err := dwarf.New(f)
 			if err != nil {
 				t.Fatal(err)
