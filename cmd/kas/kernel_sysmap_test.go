@@ -49,7 +49,7 @@ func TestKernelSystemMap(t *testing.T) {
 func compareSystemMap(t *testing.T, vmlinux, systemMap string) {
 	dir := t.TempDir()
 	config := filepath.Join(dir, "kas.yaml")
-	text := fmt.Sprintf("version: 1\nout: .\nstages: [scan, dedupe, normalize, stats]\n"+
+	text := fmt.Sprintf("version: 1\nout: .\nstages: [scan, dedupe, normalize, resolve, stats]\n"+
 		"builds: [{name: k, vmlinux: %s}]\n", vmlinux)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
