@@ -74,7 +74,7 @@ func dropAliases(o *pipeline.Object) {
 	}
 }
 
-// outputPath returns the path of a module's copy: modules/**/X.o.kas in the build's folder, or
+// outputPath returns the path of a module's copy: modules/**/X.ko.kas in the build's folder, or
 // beside the input.
 func outputPath(b *pipeline.Build, o *pipeline.Object) string {
 	if b.Config.Emit.Beside {

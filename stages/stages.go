@@ -22,7 +22,7 @@ var All = []pipeline.Stage{
 
 	// After this line no name changes.
 
-	{Name: "emit", Run: Emit},   // write X.o.kas and vmlinux.syms
+	{Name: "emit", Run: Emit},   // write X.ko.kas and vmlinux.syms
 	{Name: "stats", Run: Stats}, // count, write the tables and the registry
 }
 
