@@ -207,7 +207,8 @@ func TestAmbiguousHere(t *testing.T) {
 			d.Symbol = i
 			o.Duplicates = append(o.Duplicates, d)
 			o.Symbols = append(o.Symbols, pipeline.Symbol{
-				Name: base, Letter: letter, Duplicate: int32(len(o.Duplicates)),
+				Name: base, Letter: letter, Code: letter == 't',
+				Duplicate: int32(len(o.Duplicates)),
 			})
 		}
 		b.Groups = append(b.Groups, g)
