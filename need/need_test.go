@@ -56,7 +56,7 @@ func TestTools(t *testing.T) {
 
 // provided matches the reasons for which a test may skip although no tool is missing: it needs
 // input, and the reason says which variable or target provides it.
-var provided = regexp.MustCompile(`\bKAS_[A-Z_]+\b|\bmake corpus-`)
+var provided = regexp.MustCompile(`\bKAS_[A-Z_]+\b|\bmake (corpus|kernel)-`)
 
 // TestOnlySkips keeps a missing tool from skipping a test unseen: tests look for tools with this
 // package, and skip only for input that is not there. Fuzz targets may skip an input for any
