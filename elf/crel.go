@@ -126,8 +126,8 @@ func (f *File) expandCREL(section int) (relocTable, error) {
 	if !c.bad {
 		t.data = make([]byte, 0, c.left*uint64(t.entsize))
 	}
+	entry := make([]byte, t.entsize)
 	for c.next() {
-		entry := make([]byte, t.entsize)
 		if !t.put(entry, c.last) {
 			c.bad = true
 			break

@@ -13,12 +13,6 @@ import (
 	"kas/registry"
 )
 
-// Limits on the length of a symbol's name without the NUL: KSYM_NAME_LEN - 1.
-const (
-	maxName    = 511
-	maxNameOld = 127 // before Linux 6.1
-)
-
 // Reasons why a duplicate gets no alias.
 const (
 	hasAlready = "has its alias already"
@@ -26,21 +20,12 @@ const (
 )
 
 // maxLength returns the limit on the length of an alias: that of the configuration, else that of
-// the build's release, else the newer one.
+// the build's release.
 func maxLength(b *pipeline.Build) int {
-	if b.Config.Alias.MaxLength > 0 {
-		return b.Config.Alias.MaxLength
+	if limit := b.Config.Alias.MaxLength; limit > 0 {
+		return limit
 	}
-	major, rest, _ := strings.Cut(b.Release, ".")
-	minor := strings.FieldsFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
-	x, err := strconv.Atoi(major)
-	if err != nil || len(minor) == 0 {
-		return maxName
-	}
-	if y, _ := strconv.Atoi(minor[0]); x < 6 || x == 6 && y < 1 {
-		return maxNameOld
-	}
-	return maxName
+	return parseRelease(b.Release).maxName()
 }
 
 // locationText returns the location as an alias shows it, before folding: FILE, UNIT if it is

@@ -39,6 +39,14 @@ func (r release) before(o release) bool { return r[0] < o[0] || r[0] == o[0] && 
 // newest stands for an unknown release: the newest rules hold.
 var newest = release{1 << 30}
 
+// maxName returns the limit on the length of a symbol's name without the NUL: KSYM_NAME_LEN - 1.
+func (r release) maxName() int {
+	if r.before(release{6, 1}) {
+		return 127
+	}
+	return 511
+}
+
 // hiddenInVmlinux has the rules for vmlinux. Linux 6.4 moved most of them from scripts/kallsyms to
 // scripts/mksysmap, so that System.map lacks the names too.
 var hiddenInVmlinux = []hidden{
@@ -137,11 +145,8 @@ func newShown(f *elf.File, vmlinux bool, name string, text [][2]uint64) *shown {
 	r := parseRelease(name)
 	rules := hiddenInModules
 	if vmlinux {
-		// scripts/kallsyms leaves out names that do not fit KSYM_NAME_LEN with a NUL.
-		rules, s.longest = hiddenInVmlinux, 511
-		if r.before(release{6, 1}) {
-			s.longest = 127
-		}
+		// scripts/kallsyms leaves out longer names.
+		rules, s.longest = hiddenInVmlinux, r.maxName()
 	}
 	for _, h := range rules {
 		switch {
@@ -220,8 +225,8 @@ func (s *shown) code(sym *elf.Symbol) bool {
 // kernelOf returns the release that an object was built for, and in vmlinux the ranges of its text.
 // The release is the first word of a module's vermagic, or the third of vmlinux's banner ("Linux
 // version 6.1.0-56-cloud-amd64 ...").
-func kernelOf(f *elf.File, syms *elf.Symtab) (name string, text [][2]uint64) {
-	if magic := strings.Fields(f.Modinfo("vermagic")); len(magic) > 0 {
+func kernelOf(f *elf.File, syms *elf.Symtab, magic []string) (name string, text [][2]uint64) {
+	if len(magic) > 0 {
 		name = magic[0]
 	}
 	if f.Type == elf.Relocatable {

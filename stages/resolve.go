@@ -48,7 +48,7 @@ func choose(ctx context.Context, b *pipeline.Build) error {
 				case d.Reason != "":
 				case never != "":
 					d.Reason = never
-				case isAlias(b, o, r.Symbol):
+				case isAlias(b, r):
 					d.Reason = "an alias itself"
 				case o.Sections[s.Section].Discarded:
 					d.Reason = "in a section that is gone after load"
@@ -63,17 +63,19 @@ func choose(ctx context.Context, b *pipeline.Build) error {
 // isAlias reports whether an earlier run made the symbol: it has the spelling of an alias, and a
 // symbol before it has its base name and its extent. Other names with the separator belong to the
 // source, such as those of symbol versions (name@VERSION).
-func isAlias(b *pipeline.Build, o *pipeline.Object, symbol int32) bool {
-	s, sep := &o.Symbols[symbol], b.Config.Alias.Separator
+func isAlias(b *pipeline.Build, r pipeline.Ref) bool {
+	_, s := b.Ref(r)
+	sep := b.Config.Alias.Separator
 	for at := strings.Index(s.Name, sep); at > 0; {
 		base, rest := s.Name[:at], s.Name[at+len(sep):]
 		foreign := func(r rune) bool { return r != '_' && !alphanumeric(r) }
 		if rest != "" && !strings.ContainsFunc(rest, foreign) {
-			for i := symbol - 1; i >= 0; i-- {
-				x := &o.Symbols[i]
-				if x.Section != s.Section || x.Value != s.Value || x.Size != s.Size {
+			for before := r; before.Symbol > 0; {
+				before.Symbol--
+				if !sameExtent(b, before, r) {
 					continue
 				}
+				_, x := b.Ref(before)
 				if name, _, _ := classify(x.Name, x.Code, b.Toolchain, b.LTO); name == base {
 					return true
 				}
@@ -127,15 +129,16 @@ func locate(ctx context.Context, b *pipeline.Build) error {
 	}
 	for i := range b.Objects {
 		o := &b.Objects[i]
+		reason := unlocated(o)
+		if found[o] != nil && found[o].Split.Units > 0 {
+			reason = "no split debugging information"
+		}
 		for _, d := range chosen(o) {
-			split := found[o] != nil && found[o].Split.Units > 0
 			if d.Location.File == "" && (o.NoDebug || found[o].trusts(o, d)) {
 				d.Location = fileSymbol(o, d)
 			}
 			if d.Location.File == "" && !d.SuffixFree {
-				if d.Reason = unlocated(o); split {
-					d.Reason = "no split debugging information"
-				}
+				d.Reason = reason
 			}
 		}
 	}

@@ -61,7 +61,8 @@ func scanObject(o *pipeline.Object) error {
 	if err != nil {
 		return err
 	}
-	release, text := kernelOf(f, syms)
+	magic := strings.Fields(f.Modinfo("vermagic"))
+	release, text := kernelOf(f, syms, magic)
 	if f.SlimLTO(syms) {
 		return formatErrorf(f.HeadersOffset(),
 			"intermediate code of link-time optimization (GCC, -flto), no machine code")
@@ -84,7 +85,7 @@ func scanObject(o *pipeline.Object) error {
 	}
 	o.Toolchain = commentToolchain(f.Comments())
 	o.Sections = make([]pipeline.Section, len(f.Sections))
-	unloads := canUnload(f)
+	unloads := canUnload(magic)
 	for i := range f.Sections {
 		s := &f.Sections[i]
 		o.Sections[i] = pipeline.Section{Name: s.Name}
@@ -153,10 +154,9 @@ func visibleSymbols(
 }
 
 // canUnload reports whether the kernel of a module keeps its .exit sections, because it can unload
-// modules (CONFIG_MODULE_UNLOAD). The module's vermagic says so. An object without vermagic, which
-// modpost has not completed yet, counts as one of such a kernel.
-func canUnload(f *elf.File) bool {
-	magic := strings.Fields(f.Modinfo("vermagic"))
+// modules (CONFIG_MODULE_UNLOAD). magic has the words of the module's vermagic, which say so. An
+// object without vermagic, which modpost has not completed yet, counts as one of such a kernel.
+func canUnload(magic []string) bool {
 	return len(magic) == 0 || slices.Contains(magic, "mod_unload")
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"kas/configs"
@@ -30,12 +31,9 @@ func splits(b *pipeline.Build, o *pipeline.Object) *dwarf.Splits {
 			}
 			var paths []string
 			add := func(path string) {
-				for _, p := range paths {
-					if p == path {
-						return
-					}
+				if !slices.Contains(paths, path) {
+					paths = append(paths, path)
 				}
-				paths = append(paths, path)
 			}
 			if filepath.IsAbs(name) {
 				add(filepath.Clean(name))
@@ -74,25 +72,23 @@ func reportSplits(
 	ctx context.Context, b *pipeline.Build, objects []*pipeline.Object,
 	found map[*pipeline.Object]*declarations,
 ) {
-	var first *pipeline.Object
-	units, in := 0, 0 // units, in how many objects
+	var lacking []*pipeline.Object
+	units := 0
 	for _, o := range objects {
 		if n := found[o].Split.Units; n > 0 {
-			if first == nil {
-				first = o
-			}
+			lacking = append(lacking, o)
 			units += n
-			in++
 		}
 	}
-	if first == nil {
+	if units == 0 {
 		return
 	}
-	why := found[first].Split.Why
+	why := found[lacking[0]].Split.Why
 	if units > 1 {
-		why = fmt.Sprintf("%s (and of %d more units in %d objects of the build)", why, units-1, in)
+		why = fmt.Sprintf("%s (and of %d more units in %d objects of the build)", why, units-1,
+			len(lacking))
 	}
-	b.Fail(ctx, first, fmt.Errorf("split debugging information: %s", why))
+	b.Fail(ctx, lacking[0], fmt.Errorf("split debugging information: %s", why))
 }
 
 // sharedFile returns the file that an object shares parts of its debugging information with, ""
@@ -115,23 +111,19 @@ func reportShared(
 	ctx context.Context, b *pipeline.Build, objects []*pipeline.Object,
 	found map[*pipeline.Object]*declarations,
 ) {
-	var first *pipeline.Object
-	n := 0
+	var sharing []*pipeline.Object
 	for _, o := range objects {
 		if found[o].Shared != "" {
-			if first == nil {
-				first = o
-			}
-			n++
+			sharing = append(sharing, o)
 		}
 	}
-	if first == nil {
+	if len(sharing) == 0 {
 		return
 	}
 	more := ""
-	if n > 1 {
-		more = fmt.Sprintf(" (and of %d more objects of the build)", n-1)
+	if len(sharing) > 1 {
+		more = fmt.Sprintf(" (and of %d more objects of the build)", len(sharing)-1)
 	}
-	b.Fail(ctx, first, fmt.Errorf("debugging information that dwz moved to %q is not read%s",
-		found[first].Shared, more))
+	b.Fail(ctx, sharing[0], fmt.Errorf("debugging information that dwz moved to %q is not read%s",
+		found[sharing[0]].Shared, more))
 }

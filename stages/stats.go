@@ -225,23 +225,22 @@ func recordOf(b *pipeline.Build, ref pipeline.Ref) registry.Record {
 	if o.Module != registry.ModuleName(o.Name) {
 		r.Renamed = o.Module
 	}
+	late := false
 	if s.Duplicate > 0 {
 		d := &o.Duplicates[s.Duplicate-1]
 		l := &d.Location
 		r.Base, r.Alias = b.Groups[d.Group].Base, cmp.Or(d.Alias, d.Has)
 		r.File, r.Line, r.Unit, r.Method = l.File, l.Line, l.Unit, method(d)
-		r.SetCode(s.Code)
-		if d.Alias != "" && !b.Scope.Carries(o, d) {
-			r.MakeLate()
-		}
+		late = d.Alias != "" && !b.Scope.Carries(o, d)
 	} else if strings.IndexByte(s.Name, '.') >= 0 {
 		// The only symbol with its base name. A module that is built later may have another one.
 		if base, _, _ := classify(s.Name, s.Code, b.Toolchain, b.LTO); base != s.Name {
 			r.Base = base
 		}
 	}
-	if s.Duplicate == 0 {
-		r.SetCode(s.Code)
+	r.SetCode(s.Code)
+	if late {
+		r.MakeLate()
 	}
 	return r
 }
