@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kas/elf"
 	"kas/elf/dwarf"
 	"kas/need"
 )
@@ -27,15 +26,7 @@ func locateAssembled(t *testing.T, source string, targets []dwarf.Target) []dwar
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	f, err := elf.Open(object)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	d, err := dwarf.New(f)
-	if err != nil {
-		t.Fatal(err)
-	}
+	f, d := open(t, object)
 	text := uint32(f.Section(".text"))
 	for i := range targets {
 		targets[i].Address = f.Address(text, targets[i].Address)

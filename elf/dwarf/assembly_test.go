@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kas/elf"
 	"kas/elf/dwarf"
 	"kas/need"
 )
@@ -68,15 +67,7 @@ func TestIncludedAssembly(t *testing.T) {
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
-		f, err := elf.Open(object)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		d, err := dwarf.New(f)
-		if err != nil {
-			t.Fatal(err)
-		}
+		f, d := open(t, object)
 		all, _, err := symbolTargets(f)
 		if err != nil {
 			t.Fatal(err)

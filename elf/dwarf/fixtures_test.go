@@ -26,6 +26,21 @@ func fixtures(t testing.TB) []string {
 	return append(objects, linked...)
 }
 
+// open opens an object until the end of the test. Its debugging information is nil if it has none.
+func open(t testing.TB, path string) (*elf.File, *dwarf.Data) {
+	t.Helper()
+	f, err := elf.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	d, err := dwarf.New(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f, d
+}
+
 // symbolTargets returns a target for every function and variable of the symbol table, except labels
 // of the assembler.
 func symbolTargets(f *elf.File) ([]dwarf.Target, []elf.Symbol, error) {

@@ -13,7 +13,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kas/elf"
 	"kas/elf/dwarf"
 	"kas/need"
 )
@@ -82,14 +81,7 @@ func TestLineTablesOnly(t *testing.T) {
 		if msg, err := exec.Command(tools[0], args...).CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v: %s", flags, err, msg)
 		}
-		f, err := elf.Open(object)
-		if err != nil {
-			t.Fatal(err)
-		}
-		d, err := dwarf.New(f)
-		if err != nil {
-			t.Fatal(err)
-		}
+		f, d := open(t, object)
 		targets, symbols, err := symbolTargets(f)
 		if err != nil {
 			t.Fatal(err)

@@ -15,7 +15,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kas/elf"
 	"kas/elf/dwarf"
 )
 
@@ -84,15 +83,7 @@ func locations(t testing.TB, fixture string, shift uint64) []string {
 // locationsIn is locations for an object with split units.
 func locationsIn(t testing.TB, fixture string, shift uint64, splits *dwarf.Splits) []string {
 	t.Helper()
-	f, err := elf.Open(fixture)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	d, err := dwarf.New(f)
-	if err != nil {
-		t.Fatal(err)
-	}
+	f, d := open(t, fixture)
 	if d == nil {
 		return nil
 	}
@@ -158,15 +149,7 @@ func locationsIn(t testing.TB, fixture string, shift uint64, splits *dwarf.Split
 // TestLocateAlone locates each symbol alone. The location must not depend on what is skipped.
 func TestLocateAlone(t *testing.T) {
 	for _, fixture := range fixtures(t) {
-		f, err := elf.Open(fixture)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		d, err := dwarf.New(f)
-		if err != nil {
-			t.Fatal(err)
-		}
+		f, d := open(t, fixture)
 		if d == nil {
 			continue
 		}
@@ -191,15 +174,7 @@ func TestLocateAlone(t *testing.T) {
 }
 
 func TestLocateCanceled(t *testing.T) {
-	f, err := elf.Open("../testdata/basic-gcc-x86_64.o")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	d, err := dwarf.New(f)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, d := open(t, "../testdata/basic-gcc-x86_64.o")
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if _, err := d.Locate(ctx, nil); !errors.Is(err, context.Canceled) {
@@ -210,15 +185,7 @@ func TestLocateCanceled(t *testing.T) {
 // TestOwner locates symbols that no compiler makes, around name_show (line 22, at 0 in .text) and
 // type_show (line 30, at 0x20).
 func TestOwner(t *testing.T) {
-	f, err := elf.Open("../testdata/basic-gcc-x86_64.o")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	d, err := dwarf.New(f)
-	if err != nil {
-		t.Fatal(err)
-	}
+	f, d := open(t, "../testdata/basic-gcc-x86_64.o")
 	text := uint32(f.Section(".text"))
 	for _, test := range []struct {
 		name          string
