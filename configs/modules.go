@@ -121,13 +121,14 @@ func entryFiles(entry string) ([]ModuleFile, error) {
 // isModule reports whether the file has the name of a module. A .mod.o file holds only what
 // modpost adds.
 func isModule(file string) bool {
-	return isLinked(file) || strings.HasSuffix(file, ".o") && !strings.HasSuffix(file, ".mod.o")
+	return Linked(file) || strings.HasSuffix(file, ".o") && !strings.HasSuffix(file, ".mod.o")
 }
 
 // linked holds the suffixes of a linked module.
 var linked = []string{".ko", ".ko.xz", ".ko.zst", ".ko.gz"}
 
-func isLinked(name string) bool {
+// Linked reports whether the name is that of a linked module, X.ko, compressed or not.
+func Linked(name string) bool {
 	return slices.ContainsFunc(linked, func(suffix string) bool {
 		return strings.HasSuffix(name, suffix)
 	})
@@ -153,7 +154,7 @@ func folderFiles(root string) ([]ModuleFile, error) {
 					return err
 				}
 			case !isModule(name) || e.Type()&fs.ModeSymlink != 0 && isFolder(file):
-			case isLinked(name):
+			case Linked(name):
 				ko = append(ko, ModuleFile{name, file})
 			default:
 				o = append(o, ModuleFile{name, file})

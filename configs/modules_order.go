@@ -6,9 +6,6 @@ import (
 	"strings"
 )
 
-// Linked reports whether the name is that of a linked module, X.ko, compressed or not.
-func Linked(name string) bool { return isLinked(name) }
-
 // Precedes reports whether depmod chooses a instead of b, if both are files of one module. The
 // folders are searched in the order "updates extra built-in weak-updates", where built-in is
 // everything else: depmod's own default, "updates built-in", and the folders that distributions

@@ -58,8 +58,8 @@ func (k *kernelNames) check(b *pipeline.Build) error {
 	if !k.fromRegistry {
 		return nil
 	}
-	for _, l := range b.Stats.LeftOut {
-		return errors.New(l.String())
+	if out := b.Stats.LeftOut; len(out) > 0 {
+		return errors.New(out[0].String())
 	}
 	for i := range b.Objects {
 		k.own[b.Objects[i].Module] = true

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"strings"
+
+	"kas/registry"
 )
 
 // Naming is how the user wants an event to be named.
@@ -184,14 +186,9 @@ func cut(text string, most int) string {
 
 // identifier turns any text into a C identifier.
 func identifier(text string) string {
-	b := []byte(text)
-	for i, c := range b {
-		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
-			b[i] = '_'
-		}
+	name := registry.Fold(text)
+	if name == "" || name[0] >= '0' && name[0] <= '9' {
+		name = "_" + name
 	}
-	if len(b) == 0 || b[0] >= '0' && b[0] <= '9' {
-		b = append([]byte{'_'}, b...)
-	}
-	return string(b)
+	return name
 }

@@ -57,8 +57,8 @@ func check(path string, stdout, stderr io.Writer) error {
 		return failure{err}
 	}
 	if openingDiffers(plan.Builds) {
-		fmt.Fprintln(stderr, "kas: note: builds of gcc and llvm with `line: opening`: a function may"+
-			" have a different alias in each; `line: declaration` gives it the same alias")
+		fmt.Fprintln(stderr, "kas: note: builds of gcc and llvm with `line: opening`: a function "+
+			"may have a different alias in each; `line: declaration` gives it the same alias")
 	}
 	_, err = stdout.Write(text)
 	return err
@@ -82,8 +82,8 @@ func openingDiffers(builds []configs.Build) bool {
 	return found["gcc"] && found["llvm"]
 }
 
-// compiled returns the name and the path of the object whose compiler counts as the build's: vmlinux,
-// or the first module. It returns "" if there is none; checkArch and the run report that.
+// compiled returns the name and the path of the object whose compiler counts as the build's:
+// vmlinux, or the first module. It returns "" if there is none; checkArch and the run report that.
 func compiled(b *configs.Build) (name, path string) {
 	if b.Vmlinux != "" {
 		return "vmlinux", b.Vmlinux
@@ -99,11 +99,11 @@ func compiled(b *configs.Build) (name, path string) {
 // module.
 func checkToolchain(b *configs.Build) configs.Errors {
 	name, path := compiled(b)
-	if path == "" {
+	if path == "" || b.Toolchain == "" {
 		return nil
 	}
 	found, err := stages.Toolchain(path)
-	if err != nil || b.Toolchain == "" || found == "" || found == b.Toolchain {
+	if err != nil || found == "" || found == b.Toolchain {
 		return nil
 	}
 	msg := fmt.Sprintf("toolchain is %s, but %s was compiled by %s", b.Toolchain, name, found)
