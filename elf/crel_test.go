@@ -64,7 +64,9 @@ func TestCompactRelocations(t *testing.T) {
 		if sections < 4 {
 			t.Errorf("%s: %d sections of compact relocations", triple, sections)
 		}
-		for _, name := range []string{".debug_info", ".debug_addr", ".debug_line", ".debug_str_offsets"} {
+		for _, name := range []string{
+			".debug_info", ".debug_addr", ".debug_line", ".debug_str_offsets",
+		} {
 			a, err := want.Contents(name)
 			if err != nil {
 				t.Fatal(err)

@@ -149,7 +149,9 @@ func TestOpenMissing(t *testing.T) {
 
 // TestOpenTruncated cuts off the end of an object, where the section headers are.
 func TestOpenTruncated(t *testing.T) {
-	for _, name := range []string{"groups-gcc-x86_64.o", "groups-clang-arm64.o", "addrsig-clang-arm.o", "asm-gcc-s390x.o"} {
+	for _, name := range []string{
+		"groups-gcc-x86_64.o", "groups-clang-arm64.o", "addrsig-clang-arm.o", "asm-gcc-s390x.o",
+	} {
 		data, err := os.ReadFile("testdata/" + name)
 		if err != nil {
 			t.Fatal(err)

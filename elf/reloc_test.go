@@ -49,16 +49,8 @@ func TestContentsPairs(t *testing.T) {
 				)
 			}
 			dir := t.TempDir()
-			assembly, object, linked := filepath.Join(
-				dir,
-				"pairs.s",
-			), filepath.Join(
-				dir,
-				"pairs.o",
-			), filepath.Join(
-				dir,
-				"pairs.elf",
-			)
+			assembly, object := filepath.Join(dir, "pairs.s"), filepath.Join(dir, "pairs.o")
+			linked := filepath.Join(dir, "pairs.elf")
 			if err := os.WriteFile(assembly, []byte(source.String()), 0o666); err != nil {
 				t.Fatal(err)
 			}
@@ -82,21 +74,16 @@ func TestContentsPairs(t *testing.T) {
 // TestContentsAbsolute reads fields with a relocation of each absolute type and compares them with
 // a linker's. The symbol is absolute, so that no made-up address is involved.
 func TestContentsAbsolute(t *testing.T) {
-	for _, arch := range []string{"x86_64", "i386", "arm64", "arm", "s390x", "powerpc64le", "mips64"} {
+	for _, arch := range []string{
+		"x86_64", "i386", "arm64", "arm", "s390x", "powerpc64le", "mips64",
+	} {
 		t.Run(arch, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			assembly, object, linked := filepath.Join(
-				dir,
-				"a.s",
-			), filepath.Join(
-				dir,
-				"a.o",
-			), filepath.Join(
-				dir,
-				"a.elf",
-			)
-			source := "\t.globl symbol\n\t.section .debug_fields, \"\", %progbits\n\t.4byte symbol + 4\n\t.byte 1\n\t.4byte symbol\n\t.byte 2\n\t.4byte 77\n"
+			assembly, object := filepath.Join(dir, "a.s"), filepath.Join(dir, "a.o")
+			linked := filepath.Join(dir, "a.elf")
+			source := "\t.globl symbol\n\t.section .debug_fields, \"\", %progbits\n" +
+				"\t.4byte symbol + 4\n\t.byte 1\n\t.4byte symbol\n\t.byte 2\n\t.4byte 77\n"
 			if arch != "i386" && arch != "arm" {
 				source += "\t.8byte symbol + 8\n"
 			}
@@ -105,7 +92,8 @@ func TestContentsAbsolute(t *testing.T) {
 			}
 			must(t, gnu(arch)+"as", "-o", object, assembly)
 			symbol := filepath.Join(dir, "symbol.o")
-			if err := os.WriteFile(assembly, []byte("\t.globl symbol\n\t.set symbol, 0x123450\n"), 0o666); err != nil {
+			defined := []byte("\t.globl symbol\n\t.set symbol, 0x123450\n")
+			if err := os.WriteFile(assembly, defined, 0o666); err != nil {
 				t.Fatal(err)
 			}
 			must(t, gnu(arch)+"as", "-o", symbol, assembly)
@@ -184,7 +172,8 @@ func TestStrings(t *testing.T) {
 			t.Errorf("%s is %q, want %q", key, got, want)
 		}
 	}
-	if d := diff.Diff([]string{"GCC: (Debian 12.2.0-14) 12.2.0", "Linker: LLD 19.1.7"}, f.Comments()); d != "" {
+	comments := []string{"GCC: (Debian 12.2.0-14) 12.2.0", "Linker: LLD 19.1.7"}
+	if d := diff.Diff(comments, f.Comments()); d != "" {
 		t.Errorf("comments (-want +got):\n%s", d)
 	}
 	if got := open(t, "testdata/groups-clang-arm64.o").Modinfo("license"); got != "" {
@@ -194,7 +183,10 @@ func TestStrings(t *testing.T) {
 
 // TestBytes compares the bytes of symbols with those that objcopy extracts from the section.
 func TestBytes(t *testing.T) {
-	for _, path := range []string{"testdata/basic-gcc-x86_64.o", "testdata/thumb-gcc-arm.o", "testdata/relocs-gcc-x86_64.elf"} {
+	for _, path := range []string{
+		"testdata/basic-gcc-x86_64.o", "testdata/thumb-gcc-arm.o",
+		"testdata/relocs-gcc-x86_64.elf",
+	} {
 		f := open(t, path)
 		syms, err := f.Symtab()
 		if err != nil {

@@ -117,16 +117,13 @@ func chooseAliases(t testing.TB, path string) []elf.Alias {
 			!bytes.HasPrefix(s.Name, []byte(".L"))
 	}
 	first := func(bind, kind byte) elf.SymID {
-		return findSymbol(
-			t,
-			syms,
-			1,
-			1,
-			func(s *elf.Symbol) bool { return named(s) && s.Bind() == bind && s.Type() == kind },
-		)
+		return findSymbol(t, syms, 1, 1, func(s *elf.Symbol) bool {
+			return named(s) && s.Bind() == bind && s.Type() == kind
+		})
 	}
 	for _, id := range []elf.SymID{
-		first(local, function), first(global, function), first(local, object), first(global, object),
+		first(local, function), first(global, function),
+		first(local, object), first(global, object),
 		findSymbol(t, syms, syms.Locals-1, -1, named),           // the last local
 		findSymbol(t, syms, syms.Locals, 1, named),              // the first global
 		findSymbol(t, syms, elf.SymID(syms.Len()-1), -1, named), // the last symbol
@@ -298,7 +295,9 @@ func compareReadelf(t *testing.T, path, copied string, aliases []elf.Alias) {
 	if addrsigLinked(t, path) {
 		args = append(args, "--addrsig")
 	}
-	if d := diff.Diff(readelf(t, "llvm-readelf-19", path, args...).comparable(nil), readelf(t, "llvm-readelf-19", copied, args...).comparable(aliases)); d != "" {
+	before = readelf(t, "llvm-readelf-19", path, args...)
+	after = readelf(t, "llvm-readelf-19", copied, args...)
+	if d := diff.Diff(before.comparable(nil), after.comparable(aliases)); d != "" {
 		t.Errorf("llvm-readelf-19 (-before +after):\n%s", d)
 	}
 }
@@ -353,7 +352,8 @@ func (d dump) comparable(aliases []elf.Alias) string {
 		line = symbolLine.ReplaceAllString(line, "")
 		line = relocLine.ReplaceAllString(line, "$1 ")
 		line = counted.ReplaceAllString(line, "")
-		for _, a := range aliases { // readelf names addresses in arm's unwind tables by any symbol there
+		// readelf names addresses in arm's unwind tables by any symbol there.
+		for _, a := range aliases {
 			original, _, _ := strings.Cut(a.Name, "@")
 			line = strings.ReplaceAll(line, "<"+a.Name+">", "<"+original+">")
 		}
@@ -415,13 +415,8 @@ func linkers(path string) [][]string {
 func compareLinked(t *testing.T, path, copied string, aliases []elf.Alias) {
 	t.Helper()
 	for _, ld := range linkers(path) {
-		before, after := filepath.Join(
-			t.TempDir(),
-			"linked.o",
-		), filepath.Join(
-			t.TempDir(),
-			"linked.o",
-		)
+		before := filepath.Join(t.TempDir(), "linked.o")
+		after := filepath.Join(t.TempDir(), "linked.o")
 		_, warnings, err := run(t, ld[0], append(ld[1:], "-r", "-o", before, path)...)
 		if err != nil {
 			t.Errorf("%s refuses the fixture itself: %s", ld[0], warnings)
@@ -483,7 +478,10 @@ func compareStripped(t *testing.T, path, copied string, aliases []elf.Alias) {
 	before, after := filepath.Join(dir, "before.o"), filepath.Join(dir, "after.o")
 	// llvm-objcopy unlinks these sections when it changes the symbol table. compareReadelf compares
 	// them.
-	const addrsig, callGraph = "--remove-section=.llvm_addrsig", "--remove-section=.llvm.call-graph-profile"
+	const (
+		addrsig   = "--remove-section=.llvm_addrsig"
+		callGraph = "--remove-section=.llvm.call-graph-profile"
+	)
 	must(t, objcopy, addrsig, callGraph, path, before)
 	must(t, objcopy, addrsig, callGraph, "--strip-symbols="+list, copied, after)
 	want, err := os.ReadFile(before)
@@ -558,10 +556,11 @@ func TestManySections(t *testing.T) {
 	source.WriteString("\t.set absolute, 42\n\t.comm common, 8, 8\n\t.quad undefined\n")
 	dir := t.TempDir()
 	path := filepath.Join(dir, "many.o")
-	if err := os.WriteFile(filepath.Join(dir, "many.s"), []byte(source.String()), 0o666); err != nil {
+	assembly := filepath.Join(dir, "many.s")
+	if err := os.WriteFile(assembly, []byte(source.String()), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	must(t, "as", "-o", path, filepath.Join(dir, "many.s"))
+	must(t, "as", "-o", path, assembly)
 	before, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -587,7 +586,9 @@ func TestManySections(t *testing.T) {
 	}
 	// Sections below, among and above the reserved numbers, and symbols without a section.
 	var aliases []elf.Alias
-	for _, name := range []string{"g33000", "f65999", "f7", "f65272", "f65512", "f65513", "absolute", "g0", "common"} {
+	for _, name := range []string{
+		"g33000", "f65999", "f7", "f65272", "f65512", "f65513", "absolute", "g0", "common",
+	} {
 		aliases = append(aliases, elf.Alias{Original: named[name], Name: name + "@alias"})
 	}
 	data := rewrite(t, f, aliases)

@@ -80,7 +80,10 @@ func listing(t testing.TB, f *elf.File) string {
 }
 
 func symbolType(n byte) string {
-	return [...]string{0: "NOTYPE", 1: "OBJECT", 2: "FUNC", 3: "SECTION", 4: "FILE", 5: "COMMON", 6: "TLS", 10: "IFUNC", 15: ""}[n]
+	return [...]string{
+		0: "NOTYPE", 1: "OBJECT", 2: "FUNC", 3: "SECTION", 4: "FILE", 5: "COMMON", 6: "TLS",
+		10: "IFUNC", 15: "",
+	}[n]
 }
 
 func symbolBind(n byte) string {
@@ -135,7 +138,8 @@ func TestNM(t *testing.T) {
 func compareNM(t *testing.T, path, tools string) {
 	t.Helper()
 	want := must(t, tools+"nm", "-n", path)
-	if d := diff.Diff(strings.Split(want, "\n"), strings.Split(nmList(t, open(t, path)), "\n")); d != "" {
+	got := nmList(t, open(t, path))
+	if d := diff.Diff(strings.Split(want, "\n"), strings.Split(got, "\n")); d != "" {
 		t.Errorf("(-nm +kas):\n%s", d)
 	}
 }
@@ -276,7 +280,9 @@ func TestNMLetters(t *testing.T) {
 		"s390x":   "$x $d ..x",
 		"mips64":  "$d $x .L1 ..x _.L_x L0 $L1",
 	}
-	for _, arch := range []string{"x86_64", "i386", "arm64", "arm", "riscv64", "s390x", "powerpc64le", "mips64"} {
+	for _, arch := range []string{
+		"x86_64", "i386", "arm64", "arm", "riscv64", "s390x", "powerpc64le", "mips64",
+	} {
 		t.Run(arch, func(t *testing.T) {
 			t.Parallel()
 			source := letters
@@ -291,10 +297,11 @@ func TestNMLetters(t *testing.T) {
 			}
 			dir := t.TempDir()
 			path := filepath.Join(dir, "letters.o")
-			if err := os.WriteFile(filepath.Join(dir, "letters.s"), []byte(source), 0o666); err != nil {
+			assembly := filepath.Join(dir, "letters.s")
+			if err := os.WriteFile(assembly, []byte(source), 0o666); err != nil {
 				t.Fatal(err)
 			}
-			args := []string{"-L", "-o", path, filepath.Join(dir, "letters.s")}
+			args := []string{"-L", "-o", path, assembly}
 			if arch == "mips64" {
 				args = append(args, "-G", "8") // common symbols of up to 8 bytes are small
 			}

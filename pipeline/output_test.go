@@ -44,10 +44,11 @@ func TestWriteFile(t *testing.T) {
 		t.Fatalf("%d, %v: %q", n, err, data)
 	}
 	broken := errors.New("broken")
-	if _, err := WriteFile(path, func(w io.Writer) error { io.WriteString(w, "second"); return broken }); !errors.Is(
-		err,
-		broken,
-	) {
+	_, err = WriteFile(path, func(w io.Writer) error {
+		io.WriteString(w, "second")
+		return broken
+	})
+	if !errors.Is(err, broken) {
 		t.Errorf("error %v", err)
 	}
 	if data, _ := os.ReadFile(path); string(data) != "first" {
@@ -82,7 +83,8 @@ func TestWriteFileOverLeftovers(t *testing.T) {
 	}
 	for _, leave := range []func() error{
 		func() error {
-			return os.WriteFile(temporary(path), []byte("what is longer than the new content"), 0o644)
+			longer := []byte("what is longer than the new content")
+			return os.WriteFile(temporary(path), longer, 0o644)
 		},
 		func() error { return os.Symlink(input, temporary(path)) },
 		func() error { return os.Symlink(input, path) },

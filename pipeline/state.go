@@ -229,7 +229,8 @@ func (b *Build) Make(o *Object, output, key string, write func() (int64, error))
 // was changed just before it was opened.
 func (o *Object) trusted() bool {
 	last := max(o.Identity.Mtime, o.Identity.Ctime)
-	return o.Identity != (elf.Identity{}) && !o.unsettled && o.opened.Sub(time.Unix(0, last)) > settled
+	return o.Identity != (elf.Identity{}) && !o.unsettled &&
+		o.opened.Sub(time.Unix(0, last)) > settled
 }
 
 // saveState saves the state of this run for the next one. clean says that the run had no error.

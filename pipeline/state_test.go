@@ -421,7 +421,9 @@ func TestStateNotWritten(t *testing.T) {
 func TestDropOld(t *testing.T) {
 	r := newRerun(t)
 	now := time.Now()
-	for name, age := range map[string]time.Duration{"new": stateAge - time.Hour, "old": stateAge + time.Hour} {
+	for name, age := range map[string]time.Duration{
+		"new": stateAge - time.Hour, "old": stateAge + time.Hour,
+	} {
 		if err := os.MkdirAll(r.path("cache/folder"), 0o755); err != nil {
 			t.Fatal(err)
 		}

@@ -10,8 +10,8 @@ import (
 	"kas/registry"
 )
 
-// TestFindIncomplete has a registry that lacks an object, which may share any name. Only the running
-// kernel shows that it does not.
+// TestFindIncomplete has a registry that lacks an object, which may share any name. Only the
+// running kernel shows that it does not.
 func TestFindIncomplete(t *testing.T) {
 	records := late(lab())
 	h := header
@@ -89,7 +89,8 @@ func TestRenamedModule(t *testing.T) {
 	h := header
 	h.Modules = []registry.Module{{Object: "drivers/lab/lab-drv.ko", Name: "other"}}
 	reg := book(t, h, lab())
-	if got, want := answer(reg, "name_show@drv_c_5", nil), "other:name_show 0 unchecked"; got != want {
+	const want = "other:name_show 0 unchecked"
+	if got := answer(reg, "name_show@drv_c_5", nil); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }

@@ -117,7 +117,8 @@ func (f *File) parse(data []byte) error {
 	case p.format == 0:
 		return errors.New("not a registry of kas (symbols.kas)")
 	case p.format > Format:
-		return fmt.Errorf("format %d of a newer kas; this one reads formats 1 to %d", p.format, Format)
+		return fmt.Errorf("format %d of a newer kas; this one reads formats 1 to %d",
+			p.format, Format)
 	case p.digest == "" || !p.counted || p.malformed:
 		return errors.New("incomplete header: the file was cut or edited, " +
 			"or written by a kas before its release")

@@ -109,7 +109,8 @@ func (r *Registry) renamedTo(object string) string {
 	return r.renamed[object]
 }
 
-// ModuleBuildID returns the build ID of a module, "" if it has none or if the registry has format 1.
+// ModuleBuildID returns the build ID of a module, "" if it has none or if the registry has format
+// 1.
 func (r *Registry) ModuleBuildID(object string) string {
 	for _, f := range []*File{r.Overlay, r.File} {
 		if f == nil {

@@ -11,9 +11,9 @@ import (
 )
 
 // Lookup returns the symbols that match a pattern: an alias, a name with or without its identity
-// suffix, a name of Rust as the source spells it, NAME@FILE or NAME@FILE:LINE, a glob over names and aliases, a source file or FILE:LINE,
-// an address, NAME+OFFSET or an object. They are sorted by base name, name, object and address. No
-// match is not an error.
+// suffix, a name of Rust as the source spells it, NAME@FILE or NAME@FILE:LINE, a glob over names
+// and aliases, a source file or FILE:LINE, an address, NAME+OFFSET or an object. They are sorted by
+// base name, name, object and address. No match is not an error.
 func (r *Registry) Lookup(pattern string) ([]Record, error) {
 	found, err := r.lookup(strings.TrimPrefix(pattern, "./"))
 	found = slices.DeleteFunc(found, func(f Record) bool { return r.isAlias(f.Name) })

@@ -23,8 +23,8 @@ func CutRust(name string) (mangled, suffix string, ok bool) {
 		// The legacy scheme has dots in names, but ends with a hash.
 		hash := strings.LastIndex(name, legacyHash)
 		end = hash + len(legacyHash) + legacyDigits + 1
-		if hash < 0 || end > len(name) || name[end-1] != 'E' || !isHex(name[end-1-legacyDigits:end-1]) ||
-			end < len(name) && name[end] != '.' {
+		if hash < 0 || end > len(name) || name[end-1] != 'E' ||
+			!isHex(name[end-1-legacyDigits:end-1]) || end < len(name) && name[end] != '.' {
 			return "", "", false
 		}
 	default:

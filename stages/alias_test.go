@@ -192,7 +192,8 @@ func TestProve(t *testing.T) {
 		{"taken by the kernel", [3]string{"f@a", "", "f@c"}, "f@c",
 			"f@c, the alias of f of a.ko at 0x0, is not unique: it is a symbol or an alias of the kernel"},
 		{"too long", [3]string{"", "", strings.Repeat("n", 128)}, "",
-			strings.Repeat("n", 128) + ", the alias of f of a.ko at 0x0, is too long: 128 bytes, the limit is 127"},
+			strings.Repeat("n", 128) + ", the alias of f of a.ko at 0x0, is too long: 128 bytes, " +
+				"the limit is 127"},
 	} {
 		b := build(object("vmlinux", "f 1 10", "f 1 20"), object("a.ko", "f 1 0", "g@x 1 8"))
 		b.release = "5.10"
@@ -210,8 +211,8 @@ func TestProve(t *testing.T) {
 	}
 }
 
-// TestResolveProves: Resolve does not trust what made the aliases. Here a name is taken only after it
-// was given.
+// TestResolveProves: Resolve does not trust what made the aliases. Here a name is taken only after
+// it was given.
 func TestResolveProves(t *testing.T) {
 	o := object("vmlinux", "f 1 10", "f 1 20")
 	o.NoDebug, o.Files, o.Symbols[0].File, o.Symbols[1].File = true, []string{
@@ -223,7 +224,8 @@ func TestResolveProves(t *testing.T) {
 	asked := map[string]int{}
 	b.scope.Taken = func(name string) bool { asked[name]++; return asked[name] > 1 }
 	errs := b.run(t, Dedupe, Normalize, Resolve)
-	want := "f@a_c, the alias of f of vmlinux at 0x10, is not unique: it is a symbol or an alias of the kernel"
+	want := "f@a_c, the alias of f of vmlinux at 0x10, is not unique: " +
+		"it is a symbol or an alias of the kernel"
 	if len(errs) != 1 || errs[0] != want {
 		t.Errorf("errors %q, want %q", errs, want)
 	}

@@ -9,8 +9,8 @@ import (
 	"kas/pipeline"
 )
 
-// TestDamagedSize gives a symbol a size that covers every section. It must not get the location of a
-// function with its name in a later section.
+// TestDamagedSize gives a symbol a size that covers every section. It must not get the location of
+// a function with its name in a later section.
 func TestDamagedSize(t *testing.T) {
 	const path = "../elf/testdata/funcsect-gcc-x86_64.o"
 	f, err := elf.Open(path)

@@ -44,8 +44,8 @@ func files(t *testing.T, names ...string) *memory {
 	return b
 }
 
-// emit runs the stages up to emit, with aliases for the symbols of these names. The location of each is
-// its address, so the stage that reads the debugging information is not needed.
+// emit runs the stages up to emit, with aliases for the symbols of these names. The location of
+// each is its address, so the stage that reads the debugging information is not needed.
 func (m *memory) emit(t *testing.T, names ...string) []string {
 	t.Helper()
 	m.Alias.Names.Globs = names
@@ -177,8 +177,8 @@ func TestEmit(t *testing.T) {
 	}
 }
 
-// TestEmitLater: a module to which something is added later has a copy even without aliases, and a new
-// one when that changes.
+// TestEmitLater: a module to which something is added later has a copy even without aliases, and a
+// new one when that changes.
 func TestEmitLater(t *testing.T) {
 	b := files(t, lm75, crc32)
 	later := "1"
@@ -215,7 +215,8 @@ func TestEmitLater(t *testing.T) {
 	}
 }
 
-// TestEmitScope: a copy has the aliases that the scope allows, and only modules in the scope get one.
+// TestEmitScope: a copy has the aliases that the scope allows, and only modules in the scope get
+// one.
 func TestEmitScope(t *testing.T) {
 	b := files(t, lm75, "kernel/drivers/hwmon/coretemp.ko", crc32)
 	b.scope.Own = func(o *pipeline.Object) bool { return o.Name != lm75 }
@@ -304,8 +305,8 @@ func TestEmitLink(t *testing.T) {
 	}
 }
 
-// TestEmitBeside: copies are beside the modules; one that is not needed any more is removed, with what
-// a killed run left of it.
+// TestEmitBeside: copies are beside the modules; one that is not needed any more is removed, with
+// what a killed run left of it.
 func TestEmitBeside(t *testing.T) {
 	b := files(t, lm75, crc32)
 	dir := t.TempDir()
@@ -322,7 +323,9 @@ func TestEmitBeside(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{".lm75.ko.kas.tmp", ".crc32.ko.kas.tmp", "other.ko.kas", ".other.tmp"} {
+	for _, name := range []string{
+		".lm75.ko.kas.tmp", ".crc32.ko.kas.tmp", "other.ko.kas", ".other.tmp",
+	} {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -416,7 +419,8 @@ func TestEmitFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A file where the folder of the copy would be.
-	if err := os.WriteFile(filepath.Join(b.dir, "modules/kernel/drivers/hwmon"), nil, 0o644); err != nil {
+	err := os.WriteFile(filepath.Join(b.dir, "modules/kernel/drivers/hwmon"), nil, 0o644)
+	if err != nil {
 		t.Fatal(err)
 	}
 	b.Alias.Names.Globs = []string{"name_show"}
@@ -442,7 +446,8 @@ func TestEmitFails(t *testing.T) {
 	if d := cmp.Diff(want, reasons); d != "" {
 		t.Error(d)
 	}
-	if _, err := os.Stat(filepath.Join(b.dir, "modules/kernel/drivers/rtc/rtc-cmos.ko.kas")); err != nil {
+	copied := filepath.Join(b.dir, "modules/kernel/drivers/rtc/rtc-cmos.ko.kas")
+	if _, err := os.Stat(copied); err != nil {
 		t.Error(err)
 	}
 }
@@ -461,10 +466,8 @@ func TestEmitCancelled(t *testing.T) {
 	if _, err := pipeline.WriteFile(left, func(io.Writer) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := pipeline.Run(ctx, []pipeline.Task{task}, pipeline.Options{}); !errors.Is(
-		err,
-		context.Canceled,
-	) {
+	_, err := pipeline.Run(ctx, []pipeline.Task{task}, pipeline.Options{})
+	if !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	if _, err := os.Stat(left); err != nil {

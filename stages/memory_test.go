@@ -130,8 +130,8 @@ func locateAt(at located) step {
 	})
 }
 
-// aliases gives each chosen duplicate a location. It returns the aliases, or the reasons after "-: ",
-// by "object symbol address".
+// aliases gives each chosen duplicate a location. It returns the aliases, or the reasons after "-:
+// ", by "object symbol address".
 func (m *memory) aliases(t *testing.T, at located) map[string]string {
 	t.Helper()
 	found := map[string]string{}

@@ -41,14 +41,17 @@ var never = []struct {
 	},
 	{
 		`^__initcall|^__(start|stop)___|^__(ksymtab|kstrtab|kstrtabns|crc|export_symbol)_`,
-		[]string{"__initcall", "__start_", "__stop_", "__ksymtab", "__kstrtab", "__crc", "__export"},
+		[]string{
+			"__initcall", "__start_", "__stop_", "__ksymtab", "__kstrtab", "__crc", "__export",
+		},
 		"table entry of a macro",
 	},
 	{
 		`^TRACE_SYSTEM|^(__tracepoint|__tpstrtab|__bpf_trace_tp_map|__traceiter|__SCK__tp_func|` +
 			`__SCT__tp_func|event_class|__event)_`,
 		[]string{
-			"TRACE_", "__tracepoint", "__tpstrtab", "__bpf_trace", "__traceiter", "__tp_func", "event_",
+			"TRACE_", "__tracepoint", "__tpstrtab", "__bpf_trace", "__traceiter", "__tp_func",
+			"event_",
 		},
 		"tracepoint machinery",
 	},
@@ -59,8 +62,8 @@ var never = []struct {
 	{
 		`^` + macroVariable + `\.\d+$|\.` + macroVariable + `(\.\d+)?$`,
 		[]string{
-			"__func__", "FUNCTION__", "__msg", "_rs", "___tp_str", "__flags", "symbols", "descriptor",
-			"__quirk",
+			"__func__", "FUNCTION__", "__msg", "_rs", "___tp_str", "__flags", "symbols",
+			"descriptor", "__quirk",
 		},
 		"variable of a macro",
 	},

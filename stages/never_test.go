@@ -23,7 +23,10 @@ func TestNeverFilter(t *testing.T) {
 			t.Errorf("%s may have an alias", name)
 		}
 	}
-	for _, name := range []string{"name_show", "descriptor", "symbols", "key", "probe.cold", "flags", "init_module_x", "x_init_module", "__pi_memcpy"} {
+	for _, name := range []string{
+		"name_show", "descriptor", "symbols", "key", "probe.cold", "flags", "init_module_x",
+		"x_init_module", "__pi_memcpy",
+	} {
 		if reason := filter(name); reason != "" {
 			t.Errorf("%s: %s", name, reason)
 		}
@@ -33,16 +36,16 @@ func TestNeverFilter(t *testing.T) {
 	}
 }
 
-// FuzzNeverWords: a name that matches a pattern contains one of its words. The names are made of the
-// pieces of the patterns.
+// FuzzNeverWords: a name that matches a pattern contains one of its words. The names are made of
+// the pieces of the patterns.
 func FuzzNeverWords(f *testing.F) {
 	for _, n := range never {
 		f.Add(strings.Trim(n.pattern, "^$"))
-		for _, piece := range strings.FieldsFunc(n.pattern, func(r rune) bool { return strings.ContainsRune("^$()|?", r) }) {
-			f.Add(
-				strings.NewReplacer(`\d+`, "12", `\.`, ".", `\$`, "$", ".*", "x", "_+", "__", "[adtx]", "x", "[wm]", "").
-					Replace(piece),
-			)
+		syntax := func(r rune) bool { return strings.ContainsRune("^$()|?", r) }
+		example := strings.NewReplacer(`\d+`, "12", `\.`, ".", `\$`, "$", ".*", "x", "_+", "__",
+			"[adtx]", "x", "[wm]", "")
+		for _, piece := range strings.FieldsFunc(n.pattern, syntax) {
+			f.Add(example.Replace(piece))
 		}
 	}
 	for _, name := range []string{

@@ -204,15 +204,8 @@ func TestDedupe(t *testing.T) {
 			o := pipeline.Object{Name: fmt.Sprint(i, ".ko")}
 			for range r.IntN(size + 1) {
 				// Names that agree in up to 24 bytes, and end within and at the end of a key.
-				name := strings.Repeat(
-					"prefix__",
-					r.IntN(4),
-				) + strings.Repeat(
-					"ab",
-					r.IntN(6),
-				) + fmt.Sprint(
-					r.IntN(9),
-				)
+				name := strings.Repeat("prefix__", r.IntN(4)) + strings.Repeat("ab", r.IntN(6)) +
+					fmt.Sprint(r.IntN(9))
 				want = append(want, fmt.Sprintf("%s\x00%d %05d", name, i, len(o.Symbols)))
 				o.Symbols = append(o.Symbols, pipeline.Symbol{Name: name})
 			}

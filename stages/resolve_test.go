@@ -22,16 +22,22 @@ func TestSettle(t *testing.T) {
 		{"not found", "opening", dwarf.Location{File: "a.c", Line: 3}, pipeline.Location{}},
 		{"no file", "opening", dwarf.Location{Method: dwarf.Subprogram, Line: 3}, pipeline.Location{}},
 		{"opening", "opening",
-			dwarf.Location{Method: dwarf.Subprogram, File: "/src/a.c", Unit: "/src/b.c", Line: 3, Opening: 5},
+			dwarf.Location{
+				Method: dwarf.Subprogram, File: "/src/a.c", Unit: "/src/b.c", Line: 3, Opening: 5,
+			},
 			pipeline.Location{File: "a.c", Unit: "b.c", Line: 5, Method: "subprogram"}},
 		{"no opening", "opening",
 			dwarf.Location{Method: dwarf.Fragment, File: "/src/a.c", Unit: "/src/a.c", Line: 3},
 			pipeline.Location{File: "a.c", Unit: "a.c", Line: 3, Method: "fragment"}},
 		{"declaration", "declaration",
-			dwarf.Location{Method: dwarf.Variable, File: "/src/a.c", Unit: "/src/a.c", Line: 3, Opening: 5},
+			dwarf.Location{
+				Method: dwarf.Variable, File: "/src/a.c", Unit: "/src/a.c", Line: 3, Opening: 5,
+			},
 			pipeline.Location{File: "a.c", Unit: "a.c", Line: 3, Method: "variable"}},
 		{"#line names the unit", "opening",
-			dwarf.Location{Method: dwarf.LineRow, File: "fs/a.c:compat_a.c", Unit: "fs/compat_a.c", Line: 3},
+			dwarf.Location{
+				Method: dwarf.LineRow, File: "fs/a.c:compat_a.c", Unit: "fs/compat_a.c", Line: 3,
+			},
 			pipeline.Location{File: "fs/a.c", Unit: "fs/compat_a.c", Line: 3, Method: "line"}},
 		{"#line names another unit", "opening",
 			dwarf.Location{Method: dwarf.ByName, File: "fs/a.c:b.c", Unit: "fs/c.c", Line: 3},
@@ -48,7 +54,8 @@ func TestSettle(t *testing.T) {
 	}
 }
 
-// TestResolve: the declarations of a module of the demo are those of its source, drivers/hwmon/lm75.c.
+// TestResolve: the declarations of a module of the demo are those of its source,
+// drivers/hwmon/lm75.c.
 func TestResolve(t *testing.T) {
 	for _, line := range []string{"declaration", "opening"} {
 		b := files(t, lm75)

@@ -140,7 +140,8 @@ func deepestRoot(files set) string {
 	return ""
 }
 
-// rustCrates lists the crates of the Rust library, the folders below library/ in Rust's source tree.
+// rustCrates lists the crates of the Rust library: the folders below library/ in Rust's source
+// tree.
 var rustCrates = set{
 	"alloc": true, "backtrace": true, "compiler-builtins": true, "core": true,
 	"panic_abort": true, "panic_unwind": true, "portable-simd": true, "proc_macro": true,
@@ -149,8 +150,9 @@ var rustCrates = set{
 
 // rustSource returns the path of a file of the Rust library relative to the root of Rust's source
 // tree: library/core/src/num/mod.rs. That root is /usr/lib/rustlib/src/rust, the same folder in a
-// toolchain of rustup, /rustc/HASH in a library that the Rust project built, /usr/src/rustc-VERSION,
-// or any folder with library/CRATE in it. It returns false for all other files.
+// toolchain of rustup, /rustc/HASH in a library that the Rust project built,
+// /usr/src/rustc-VERSION, or any folder with library/CRATE in it. It returns false for all other
+// files.
 func rustSource(file string) (string, bool) {
 	if path.Ext(file) != ".rs" {
 		return "", false
@@ -190,9 +192,9 @@ func inRustSource(file string) bool {
 }
 
 // relative returns the path of a file relative to the source root, or to the compilation folder for
-// a generated file. Files of the Rust library are relative to the root of Rust's source tree. compDir is the compilation folder of the unit that names the file. Of a file
-// outside these folders it returns only the base name, so that no path of a build host gets into an
-// alias.
+// a generated file. Files of the Rust library are relative to the root of Rust's source tree.
+// compDir is the compilation folder of the unit that names the file. Of a file outside these
+// folders it returns only the base name, so that no path of a build host gets into an alias.
 func (r roots) relative(file, compDir string) string {
 	file = path.Clean(file)
 	if strings.HasPrefix(file, "../") {

@@ -58,9 +58,9 @@ func TestScan(t *testing.T) {
 				}
 				s := &o.Symbols[at]
 				section := &o.Sections[s.Section]
-				if string(s.Letter) != c.letter || !s.Local || s.Size == 0 || o.Files[s.File] != c.file ||
-					!strings.HasPrefix(section.Name, c.section) || !s.Code ||
-					section.Discarded {
+				if string(s.Letter) != c.letter || !s.Local || s.Size == 0 ||
+					o.Files[s.File] != c.file || !s.Code ||
+					!strings.HasPrefix(section.Name, c.section) || section.Discarded {
 					t.Errorf("%s: %+v of %s in %+v", c.kernel, s, o.Files[s.File], section)
 				}
 				for _, s := range o.Symbols {
@@ -76,8 +76,8 @@ func TestScan(t *testing.T) {
 	}
 }
 
-// TestScanRefuses: each damaged or foreign object is an error of that object, and its symbols do not
-// count.
+// TestScanRefuses: each damaged or foreign object is an error of that object, and its symbols do
+// not count.
 func TestScanRefuses(t *testing.T) {
 	dir := t.TempDir()
 	read := func(path string) []byte {

@@ -259,7 +259,9 @@ func positions(b *pipeline.Build, members []pipeline.Ref) []int {
 			n++
 		}
 		value := func(i int) uint64 { return o.Symbols[members[i].Symbol].Value }
-		slices.SortStableFunc(order[:n], func(x, y int) int { return cmp.Compare(value(x), value(y)) })
+		slices.SortStableFunc(order[:n], func(x, y int) int {
+			return cmp.Compare(value(x), value(y))
+		})
 	}
 	positions := make([]int, len(members))
 	n, last := 0, int32(-1)

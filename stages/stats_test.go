@@ -182,7 +182,8 @@ func TestRecords(t *testing.T) {
 	}
 }
 
-// TestPositions: livepatch counts by address in vmlinux and by table order in a module, from 1 in each.
+// TestPositions: livepatch counts by address in vmlinux and by table order in a module, from 1 in
+// each.
 func TestPositions(t *testing.T) {
 	b := &pipeline.Build{Objects: []pipeline.Object{
 		object("vmlinux", "f 1 30", "f 1 10", "g 1 5", "f 1 20", "f 1 10"),

@@ -89,7 +89,10 @@ func TestClassify(t *testing.T) {
 
 // FuzzClassify: a base name has no suffix to cut, so it is its own base name.
 func FuzzClassify(f *testing.F) {
-	for _, name := range []string{"name_show.1.2", "a.llvm.3.lto_priv.4.cold", "x.", "..", ".1", "a..llvm.1", "f.llvm.llvm.1.1"} {
+	for _, name := range []string{
+		"name_show.1.2", "a.llvm.3.lto_priv.4.cold", "x.", "..", ".1", "a..llvm.1",
+		"f.llvm.llvm.1.1",
+	} {
 		f.Add(name, true, true)
 	}
 	f.Fuzz(func(t *testing.T, name string, code, full bool) {

@@ -120,8 +120,8 @@ func baseOf(name, symbol string) bool {
 // numbered reports whether a number after s belongs to a suffix that is not an identity suffix.
 func numbered(s string) bool {
 	words := []string{
-		".isra", ".constprop", ".part", ".cold", ".specialized", ".localalias", ".__uniq", ".__part",
-		".memprof",
+		".isra", ".constprop", ".part", ".cold", ".specialized", ".localalias", ".__uniq",
+		".__part", ".memprof",
 	}
 	return slices.ContainsFunc(words, func(w string) bool { return strings.HasSuffix(s, w) })
 }

@@ -82,8 +82,8 @@ func TestCompactRelocations(t *testing.T) {
 		return strings.Join(found, "\n"), readelf(name)
 	}
 
-	// rewrite copies compact relocations as they are. The alias of g moves u, so that both calls are
-	// to another symbol then.
+	// rewrite copies compact relocations as they are. The alias of g moves u, so that both calls
+	// are to another symbol then.
 	problem, text := crel("g", nil)
 	if got := targets(text); slices.Contains(got, "u") {
 		t.Errorf("llvm-readelf still finds u: %v", got)

@@ -85,7 +85,8 @@ func diff(a, b string, aliases []string, f diffFlags, stdout, stderr io.Writer) 
 		return err
 	}
 	if len(aliases) > 0 && (f.list || f.json || len(rules) > 0) {
-		return errors.New("--list, --json and --fail-on are for whole kernels: leave out the aliases")
+		return errors.New(
+			"--list, --json and --fail-on are for whole kernels: leave out the aliases")
 	}
 	d, err := compareRegistries(a, b, stderr)
 	if err != nil {
@@ -108,8 +109,8 @@ func diff(a, b string, aliases []string, f diffFlags, stdout, stderr io.Writer) 
 		}
 		if len(rules) > 0 && !f.allowIncomplete && (d.A.Incomplete.Objects > 0 ||
 			d.B.Incomplete.Objects > 0) {
-			fmt.Fprintln(stderr,
-				"kas: --fail-on: an incomplete registry proves nothing (--allow-incomplete accepts it)")
+			fmt.Fprintln(stderr, "kas: --fail-on: an incomplete registry proves nothing "+
+				"(--allow-incomplete accepts it)")
 			err = errReported
 		}
 		for _, rule := range rules {

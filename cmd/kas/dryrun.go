@@ -21,7 +21,8 @@ func dryRun(ctx context.Context, plan *configs.Plan, f runFlags, stdout, stderr 
 		for _, choice := range choices(own) {
 			b.Alias.Names, b.Alias.Symbols = choice.Names, choice.Symbols
 			cost := report.Cost{
-				Build: b.Name, Names: namesText(choice.Names), Symbols: choice.Symbols, Own: same(choice, own),
+				Build: b.Name, Names: namesText(choice.Names), Symbols: choice.Symbols,
+				Own: same(choice, own),
 			}
 			progress := newProgress(stderr)
 			options := pipeline.Options{
@@ -29,7 +30,8 @@ func dryRun(ctx context.Context, plan *configs.Plan, f runFlags, stdout, stderr 
 				Events: progress.events(), All: true,
 			}
 			if !cost.Own {
-				options.Events.Error = nil // only the run of the configured choice reports an object
+				// Only the run of the configured choice reports an object.
+				options.Events.Error = nil
 			}
 			r, err := pipeline.Run(ctx, []pipeline.Task{countTask(b, &cost)}, options)
 			progress.finish()

@@ -40,7 +40,8 @@ var exitCodes = map[string][]exitCode{
 	},
 	"probe": {
 		{0, "success"},
-		{1, "PATTERN is not one function that can be probed, a check failed,\nor the event was not added"},
+		{1, "PATTERN is not one function that can be probed, a check failed,\n" +
+			"or the event was not added"},
 		{2, "wrong usage"},
 	},
 	"module": {

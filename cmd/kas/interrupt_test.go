@@ -313,8 +313,8 @@ func TestLockedOutput(t *testing.T) {
 	undisturbed(t, dir, "out")
 }
 
-// TestModuleWaits holds the lock of a folder, which kas module takes to update an overlay there: the
-// command waits and then updates the overlay.
+// TestModuleWaits holds the lock of a folder, which kas module takes to update an overlay there:
+// the command waits and then updates the overlay.
 func TestModuleWaits(t *testing.T) {
 	out := demoRegistries(t)
 	dir := t.TempDir()
@@ -364,7 +364,8 @@ func TestTerminal(t *testing.T) {
 		"long name":  strings.Repeat("a-long-name-of-a-build-", 4),
 	} {
 		t.Run(name, func(t *testing.T) {
-			const format = "version: 1\njobs: 1\nbuilds: [{name: %s, vmlinux: vmlinux, modules: modules}]\n"
+			const format = "version: 1\njobs: 1\n" +
+				"builds: [{name: %s, vmlinux: vmlinux, modules: modules}]\n"
 			config := filepath.Join(dir, "kas.yaml")
 			if err := os.WriteFile(config, fmt.Appendf(nil, format, build), 0o644); err != nil {
 				t.Fatal(err)

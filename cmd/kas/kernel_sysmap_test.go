@@ -19,9 +19,9 @@ type mapped struct {
 	address uint64
 }
 
-// TestKernelSystemMap compares the symbols of vmlinux in the registry with System.map, the list that
-// scripts/kallsyms reads, for each kernel of the cache. System.map has two more kinds of names:
-// absolute symbols, and in kernels before 6.4 those that scripts/kallsyms drops.
+// TestKernelSystemMap compares the symbols of vmlinux in the registry with System.map, the list
+// that scripts/kallsyms reads, for each kernel of the cache. System.map has two more kinds of
+// names: absolute symbols, and in kernels before 6.4 those that scripts/kallsyms drops.
 func TestKernelSystemMap(t *testing.T) {
 	folders, err := filepath.Glob(filepath.Join(cacheDir(), "corpus", "*", "usr", "lib", "debug"))
 	if err != nil {
@@ -84,10 +84,8 @@ func compareSystemMap(t *testing.T, vmlinux, systemMap string) {
 		}
 		dropped += n
 		kallsyms := strings.HasPrefix(key.name, "kallsyms_") ||
-			strings.HasPrefix(
-				key.name,
-				"__efistub_",
-			) || strings.HasPrefix(key.name, "__kvm_nvhe_$") ||
+			strings.HasPrefix(key.name, "__efistub_") ||
+			strings.HasPrefix(key.name, "__kvm_nvhe_$") ||
 			strings.HasPrefix(key.name, "__kvm_nvhe_.L")
 		if !old || !kallsyms {
 			t.Errorf("%s at %x is not in the registry", key.name, key.address)

@@ -126,11 +126,11 @@ func hint(all []*registry.Registry, pattern string) string {
 		if name, _, ok := strings.Cut(pattern, r.Separator()); ok {
 			switch known := r.Based(name); {
 			case len(known) == 1 && known[0].File == "":
-				return fmt.Sprintf("%s is one symbol, and the registry does not know its location: "+
-					"ask for %[1]s", name)
+				return fmt.Sprintf("%s is one symbol, and the registry does not know its "+
+					"location: ask for %[1]s", name)
 			case len(known) > 0:
-				return fmt.Sprintf("%s is %d symbols, none at that location: kas lookup %[1]s lists them",
-					name, len(known))
+				return fmt.Sprintf("%s is %d symbols, none at that location: "+
+					"kas lookup %[1]s lists them", name, len(known))
 			}
 			continue
 		}

@@ -61,7 +61,8 @@ func printLong(w io.Writer, found []match, _ []string) error {
 			fmt.Fprintln(w)
 		}
 		for _, f := range [][2]string{
-			{"name", m.Name}, {"demangled", registry.Demangled(m.Name)}, {"alias", m.Alias}, {"object", m.Object}, {"section", m.Section},
+			{"name", m.Name}, {"demangled", registry.Demangled(m.Name)}, {"alias", m.Alias},
+			{"object", m.Object}, {"section", m.Section},
 			{"address", fmt.Sprintf("%x", m.Address)}, {"size", fmt.Sprint(m.Size)},
 			{"type", string(rune(m.Type))}, {"location", m.Location()}, {"source", m.Method},
 			{"symbols of this name", fmt.Sprint(m.Count)},

@@ -78,7 +78,8 @@ func (f *probeFlags) valid() error {
 	f.live = f.live || f.write
 	switch {
 	case f.live && f.check != "":
-		return errors.New("--check does not go with --live or --write: they check the running kernel")
+		return errors.New(
+			"--check does not go with --live or --write: they check the running kernel")
 	case f.format != "" && f.json:
 		return errors.New("--format does not go with --json")
 	case f.format != "" && !slices.Contains(probeFormats, f.format):
@@ -150,7 +151,8 @@ func printProbe(pattern string, f probeFlags, stdout, stderr io.Writer) error {
 		return nil
 	}
 	if t.Checked == "" {
-		err := errors.New("not written: unchecked, it may be another function in the running kernel")
+		err := errors.New(
+			"not written: unchecked, it may be another function in the running kernel")
 		return failure{err}
 	}
 	path, err := probe.Write(f.sysroot, t.Kprobe(f.naming))

@@ -80,8 +80,8 @@ func configArg(args []string) (string, error) {
 		return args[0], nil
 	}
 	if _, err := os.Stat(defaultConfig); errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("no %s in this folder: name a configuration (kas demo shows an example)",
-			defaultConfig)
+		return "", fmt.Errorf("no %s in this folder: name a configuration "+
+			"(kas demo shows an example)", defaultConfig)
 	}
 	return defaultConfig, nil
 }

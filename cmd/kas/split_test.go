@@ -64,7 +64,9 @@ func testSplitDwarf(t *testing.T, fixture string) {
 		skipped(out) {
 		t.Fatalf("code %d\n%s%s%s", code, want, out, errs)
 	}
-	for _, row := range []string{"\tcompare\tmod.ko\t", "\tinclude/copy.h\t", "\theader_a.c\tsubprogram\n"} {
+	for _, row := range []string{
+		"\tcompare\tmod.ko\t", "\tinclude/copy.h\t", "\theader_a.c\tsubprogram\n",
+	} {
 		if !strings.Contains(want, row) {
 			t.Errorf("no %q in\n%s", row, want)
 		}
@@ -87,7 +89,10 @@ func testSplitDwarf(t *testing.T, fixture string) {
 	if code != 1 || strings.Count(errs, "split debugging information") != 1 || skipped(out) {
 		t.Errorf("without a .dwo file: code %d\n%s%s", code, out, errs)
 	}
-	for _, words := range []string{"file does not exist: ", "m/header_a.dwo", "(and of 1 more units in 1 objects of the build)"} {
+	for _, words := range []string{
+		"file does not exist: ", "m/header_a.dwo",
+		"(and of 1 more units in 1 objects of the build)",
+	} {
 		if !strings.Contains(errs, words) {
 			t.Errorf("no %q in %s", words, errs)
 		}
@@ -135,7 +140,8 @@ func contents(t *testing.T, dir string) string {
 func TestSharedDebug(t *testing.T) {
 	need.Tools(t, "objcopy")
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "link"), []byte("../dwz/k.debug\x00ID"), 0o644); err != nil {
+	link := filepath.Join(dir, "link")
+	if err := os.WriteFile(link, []byte("../dwz/k.debug\x00ID"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	config := "version: 1\nout: out\nbuilds: [{name: k, modules: m}]\n"
@@ -146,7 +152,7 @@ func TestSharedDebug(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"a.ko", "b.ko"} {
-		out, err := exec.Command("objcopy", "--add-section", ".gnu_debugaltlink="+filepath.Join(dir, "link"),
+		out, err := exec.Command("objcopy", "--add-section", ".gnu_debugaltlink="+link,
 			"../../elf/testdata/basic-gcc-x86_64.o", filepath.Join(dir, "m", name)).
 			CombinedOutput()
 		if err != nil {
@@ -154,8 +160,8 @@ func TestSharedDebug(t *testing.T) {
 		}
 	}
 	out, err := kasCommand(t, dir, "run", "kas.yaml").CombinedOutput()
-	want := `k: resolve: a.ko: debugging information that dwz moved to "../dwz/k.debug" is not read ` +
-		"(and of 1 more objects of the build)\n"
+	want := `k: resolve: a.ko: debugging information that dwz moved to "../dwz/k.debug" is not ` +
+		"read (and of 1 more objects of the build)\n"
 	if err == nil || strings.Count(string(out), "dwz") != 2 ||
 		!strings.Contains(string(out), want) {
 		t.Errorf("%v\n%s", err, out)

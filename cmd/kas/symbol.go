@@ -31,7 +31,8 @@ type symbolJSON struct {
 
 func newSymbolJSON(r *registry.Record) symbolJSON {
 	return symbolJSON{
-		Name: r.Name, Demangled: registry.Demangled(r.Name), Alias: r.Alias, Late: r.Late(), Object: r.Object, Module: r.Module(),
+		Name: r.Name, Demangled: registry.Demangled(r.Name), Alias: r.Alias, Late: r.Late(),
+		Object: r.Object, Module: r.Module(),
 		Section: r.Section, Address: fmt.Sprintf("%x", r.Address), Size: r.Size,
 		Type: string(rune(r.Type)), Count: r.Count, Position: r.Position, Base: r.BaseName(),
 		File: r.File, Line: r.Line, Unit: r.Unit, Source: r.Method,

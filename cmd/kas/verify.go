@@ -65,8 +65,8 @@ func verifyOut(
 	for _, b := range plan.Builds {
 		for _, stage := range []string{"emit", "stats"} {
 			if !slices.Contains(b.Stages, stage) {
-				return fmt.Errorf("%s: the run left out the stage %s; kas verify needs the output of all stages",
-					b.Name, stage)
+				return fmt.Errorf("%s: the run left out the stage %s; "+
+					"kas verify needs the output of all stages", b.Name, stage)
 			}
 		}
 	}
@@ -94,8 +94,8 @@ func verifyOut(
 		}
 		err = report.Proof(stdout, report.Proved{
 			Build: b.Name, Problems: len(problems), Aliases: summary.Aliases,
-			Objects: summary.Objects, Unreadable: summary.Unreadable, LeftOut: summary.LeftOut, Symbols: summary.Symbols,
-			Relocations: summary.Relocations, Bytes: summary.Bytes,
+			Objects: summary.Objects, Unreadable: summary.Unreadable, LeftOut: summary.LeftOut,
+			Symbols: summary.Symbols, Relocations: summary.Relocations, Bytes: summary.Bytes,
 		})
 		if err != nil {
 			return failure{err}

@@ -10,7 +10,10 @@ import (
 )
 
 func BenchmarkLocate(b *testing.B) {
-	for _, name := range []string{"ko-gcc-x86_64.o", "ko-clang-x86_64.o", "ko-gcc-mips64.o", "basic-gcc-riscv64.o", "zstd-gcc-x86_64.o"} {
+	for _, name := range []string{
+		"ko-gcc-x86_64.o", "ko-clang-x86_64.o", "ko-gcc-mips64.o", "basic-gcc-riscv64.o",
+		"zstd-gcc-x86_64.o",
+	} {
 		b.Run("object="+name, func(b *testing.B) {
 			f, err := elf.Open(filepath.Join("../testdata", name))
 			if err != nil {

@@ -10,8 +10,8 @@ import (
 	"kas/need"
 )
 
-// TestCompactRelocations locates the same symbols in objects with compact relocations (SHT_CREL) and
-// without.
+// TestCompactRelocations locates the same symbols in objects with compact relocations (SHT_CREL)
+// and without.
 func TestCompactRelocations(t *testing.T) {
 	cc := need.Tool(t, "clang-19")
 	for _, triple := range []string{"x86_64-linux-gnu", "i686-linux-gnu", "aarch64-linux-gnu"} {

@@ -94,7 +94,8 @@ func TestDamaged(t *testing.T) {
 		got, err := locateFunctions(data)
 		var format *elf.FormatError
 		switch {
-		case err != nil && (!errors.As(err, &format) || format.Offset > uint64(len(data)) || strings.ContainsAny(err.Error(), "\n\x00")):
+		case err != nil && (!errors.As(err, &format) || format.Offset > uint64(len(data)) ||
+			strings.ContainsAny(err.Error(), "\n\x00")):
 			t.Errorf("%s: error %q, want a FormatError of one line", test.what, err)
 		case test.want == refused && err == nil:
 			t.Errorf("%s: %+v, want an error", test.what, got)
@@ -194,7 +195,9 @@ func TestDamagedEverywhere(t *testing.T) {
 // TestDamagedCompression wants an error for a section that cannot be decompressed, and no memory
 // for the size that it claims.
 func TestDamagedCompression(t *testing.T) {
-	for _, name := range []string{"zlib-gcc-x86_64.o", "zstd-gcc-x86_64.o", "zlib-gcc-s390x.o", "zlib-gcc-i386.o"} {
+	for _, name := range []string{
+		"zlib-gcc-x86_64.o", "zstd-gcc-x86_64.o", "zlib-gcc-s390x.o", "zlib-gcc-i386.o",
+	} {
 		original, err := os.ReadFile("../testdata/" + name)
 		if err != nil {
 			t.Fatal(err)

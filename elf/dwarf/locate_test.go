@@ -34,7 +34,8 @@ var different = map[string]struct {
 		without: []string{"name_show", "type_show", "init_module", "driver_exit"},
 	},
 	"icf-clang-x86_64": {
-		why:  "second_show was folded into first_show: it has no address of its own, but its declaration is in icf.c",
+		why: "second_show was folded into first_show: it has no address of its own, " +
+			"but its declaration is in icf.c",
 		with: []string{"second_show /build/src/icf.c 8 /build/src/icf.c .text 201140 8"},
 	},
 	"twins-clang-x86_64": {
@@ -233,7 +234,10 @@ func TestOwner(t *testing.T) {
 // TestUnsortedRelocations reverses the relocations of debug sections. The gABI does not ask for an
 // order.
 func TestUnsortedRelocations(t *testing.T) {
-	for _, name := range []string{"basic-gcc-x86_64", "basic-gcc-i386", "dwarf4-gcc-s390x", "ko-gcc-mips64", "basic-clang-x86_64"} {
+	for _, name := range []string{
+		"basic-gcc-x86_64", "basic-gcc-i386", "dwarf4-gcc-s390x", "ko-gcc-mips64",
+		"basic-clang-x86_64",
+	} {
 		data, err := os.ReadFile("../testdata/" + name + ".o")
 		if err != nil {
 			t.Fatal(err)

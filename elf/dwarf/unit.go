@@ -46,8 +46,8 @@ type Unit struct {
 	rnglistsStart   uint64 // the unit's part of .debug_rnglists.dwo in a .dwp file
 }
 
-// Name returns the primary source file as the compiler wrote it: the file that was compiled, in Rust
-// the root file of the crate.
+// Name returns the primary source file as the compiler wrote it: the file that was compiled, in
+// Rust the root file of the crate.
 func (u *Unit) Name() string {
 	if u.name == nil && u.skeleton() {
 		return u.primaryFile()
@@ -174,8 +174,8 @@ func (u *Unit) readEntry(table *abbrevs) error {
 	return nil
 }
 
-// crateRoot returns the root source file of a crate from the name of a unit of rustc. rustc adds "/@/"
-// and the name of the codegen unit, which has a hash that differs between compilers.
+// crateRoot returns the root source file of a crate from the name of a unit of rustc. rustc adds
+// "/@/" and the name of the codegen unit, which has a hash that differs between compilers.
 func crateRoot(name []byte) []byte {
 	if i := bytes.LastIndex(name, []byte("/@/")); i > 0 {
 		return name[:i]
