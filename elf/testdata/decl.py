@@ -1,25 +1,26 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The expected locations of the fixtures, from tools that are not kas.
+"""Writes the expected locations of the fixtures, from tools other than kas.
 
-    decl.py OBJECT...    writes OBJECT without .o or .elf, plus .decl.txt, beside it
+    decl.py OBJECT...    writes NAME.decl.txt beside NAME.o or NAME.elf
 
-One line for each function with code and each variable of file scope with a
-place, in the order of .debug_info, fields parted by one space:
+It writes one line for each function with code and each variable of file scope
+with an address, in the order of .debug_info. One space separates the fields:
 
     NAME FILE LINE UNIT SECTION ADDRESS OPENING
 
-FILE and UNIT are absolute, LINE is the declaration's. Of Rust NAME is the mangled
-one, and UNIT is without the name of the codegen unit. SECTION and ADDRESS
-(hexadecimal, the offset in the section) say where the code starts; a function
-in several ranges has a line for each; variables have "- -". OPENING is the
-first line-table row where the function is entered (first a statement, else
-any), if it is in FILE and not before LINE, else LINE. A name, file or line nobody wrote down is "-"
-or 0. Functions of assembly are subprograms (gas) or labels (clang), LINE 0:
-gas gives none, and clang counts the lines of the preprocessed text.
+FILE and UNIT are absolute. LINE is that of the declaration. For Rust, NAME is
+the mangled name, and UNIT has no name of a codegen unit. SECTION and ADDRESS
+(hexadecimal, the offset in the section) are where the code starts; a function
+with several ranges has a line for each; variables have "- -". OPENING is the
+line of the first row where the function is entered, a statement if there is
+one; it is LINE if that row is in another file or before LINE. A missing name or
+file is "-", a missing line 0. Functions of assembly are subprograms (gas) or
+labels (clang) with LINE 0: gas writes no line, and clang counts the lines of
+the preprocessed text.
 
-Read with llvm-dwarfdump-19 -v (it relocates for every architecture) and
-llvm-readelf-19. demo/expected.py imports this file.
+It reads the output of llvm-dwarfdump-19 -v, which applies relocations for every
+architecture, and of llvm-readelf-19. demo/expected.py imports this file.
 """
 import bisect
 import collections
