@@ -231,7 +231,7 @@ func (b *build) describe(o *object, i int32, got *entry) entry {
 	return e
 }
 
-// mark returns the end of a source column that says whether a symbol is code.
+// mark returns the end of a source column that marks a symbol as code or not.
 func mark(source string) string {
 	source = strings.TrimSuffix(source, ", late")
 	for _, m := range []string{"not code", "code"} {

@@ -81,30 +81,38 @@ func verifyOut(
 		for _, l := range unused[b.Name].LeftOut {
 			t.LeftOut = append(t.LeftOut, verify.LeftOut{Object: l.Object, Counts: l.Counts})
 		}
-		summary, problems, err := verify.Build(ctx, t, func(n int, f func(int)) error {
-			pipeline.Parallel(jobs, n, f)
-			return ctx.Err()
-		})
+		proved, err := verifyBuild(ctx, t, jobs, stdout)
 		if err != nil {
 			return failure{err}
 		}
-		for _, p := range problems {
-			clean = false
-			fmt.Fprintln(stdout, p)
-		}
-		err = report.Proof(stdout, report.Proved{
-			Build: b.Name, Problems: len(problems), Aliases: summary.Aliases,
-			Objects: summary.Objects, Unreadable: summary.Unreadable, LeftOut: summary.LeftOut,
-			Symbols: summary.Symbols, Relocations: summary.Relocations, Bytes: summary.Bytes,
-		})
-		if err != nil {
-			return failure{err}
-		}
+		clean = clean && proved
 	}
 	if !clean {
 		return errReported
 	}
 	return nil
+}
+
+// verifyBuild proves one build and prints its problems and its line. It reports whether there was
+// no problem.
+func verifyBuild(
+	ctx context.Context, t verify.Target, jobs int, stdout io.Writer,
+) (clean bool, err error) {
+	summary, problems, err := verify.Build(ctx, t, func(n int, f func(int)) error {
+		pipeline.Parallel(jobs, n, f)
+		return ctx.Err()
+	})
+	if err != nil {
+		return false, err
+	}
+	for _, p := range problems {
+		fmt.Fprintln(stdout, p)
+	}
+	return len(problems) == 0, report.Proof(stdout, report.Proved{
+		Build: t.Build, Problems: len(problems), Aliases: summary.Aliases,
+		Objects: summary.Objects, Unreadable: summary.Unreadable, LeftOut: summary.LeftOut,
+		Symbols: summary.Symbols, Relocations: summary.Relocations, Bytes: summary.Bytes,
+	})
 }
 
 func target(b *configs.Build, dir string) (verify.Target, error) {

@@ -14,71 +14,93 @@ import (
 // has no entry, but its unit gives the file; it is located, without a line, if exactly one unit has
 // that file.
 func (l *locator) locateByFile(ctx context.Context, out []Location) error {
-	byFile := map[string][]int{}
+	s := fileSearch{
+		l: l, out: out, targets: map[string][]int{}, claims: map[int][]Location{},
+		units: map[string]int{}, unread: map[string]bool{},
+	}
 	for i, t := range l.targets {
 		if t.File != "" && l.open(i, &out[i]) {
 			file := path.Base(t.File) // gcc of mips writes a path
-			byFile[file] = append(byFile[file], i)
+			s.targets[file] = append(s.targets[file], i)
 		}
 	}
-	if len(byFile) == 0 {
+	if len(s.targets) == 0 {
 		return nil
 	}
-	claims := map[int][]Location{}
-	units := map[string]int{}
-	unread := map[string]bool{} // a unit of this file cannot be read, so it may have another claim
 	for i := range l.d.units {
-		u := &l.d.units[i]
-		if u.skeleton() {
-			if !listsAny(u, byFile) {
-				continue
-			}
-			if u = u.whole(); u.skeleton() {
-				unread[path.Base(u.Name())] = true
-				continue
-			}
-		}
-		file := path.Base(u.Name())
-		targets, ok := byFile[file]
-		if !ok {
-			continue
-		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		units[file]++
-		if u.Assembly() {
-			loc := Location{Method: ByFile, File: u.Name(), Unit: u.Name(), CompDir: u.CompDir()}
-			for _, i := range targets {
-				if l.targets[i].Data && out[i].Method == None {
-					claims[i] = append(claims[i], loc)
-				}
-			}
-			l.d.work += uint64(len(targets))
-			continue
-		}
-		err := l.claims(u, targets, func(i int, c candidate) {
-			if loc := c.location(); !slices.Contains(claims[i], loc) {
-				claims[i] = append(claims[i], loc)
-			}
-		})
-		if err != nil && u.from != nil {
-			u.from.lacksSplit(u.d.named(err))
-		} else if err != nil {
+		if err := s.unit(&l.d.units[i]); err != nil {
 			return err
 		}
-		u.unload()
 	}
-	for i, c := range claims {
-		file := path.Base(l.targets[i].File)
-		switch {
-		case len(c) == 1 && !unread[file] && (c[0].Method != ByFile || units[file] == 1):
-			out[i] = c[0]
-		case l.twin(i, &out[i]):
-			out[i] = Location{}
+	s.decide()
+	return nil
+}
+
+// fileSearch looks for declarations by the names of source files, without folders.
+type fileSearch struct {
+	l       *locator
+	out     []Location
+	targets map[string][]int   // by file
+	claims  map[int][]Location // by target: the locations that it may have
+	units   map[string]int     // by file: how many units it has
+	unread  map[string]bool    // by file: one of its units cannot be read and may have a claim
+}
+
+// unit adds the claims of a unit.
+func (s *fileSearch) unit(u *Unit) error {
+	if u.skeleton() {
+		if !listsAny(u, s.targets) {
+			return nil
+		}
+		if u = u.whole(); u.skeleton() {
+			s.unread[path.Base(u.Name())] = true
+			return nil
 		}
 	}
+	file := path.Base(u.Name())
+	targets, ok := s.targets[file]
+	if !ok {
+		return nil
+	}
+	s.units[file]++
+	if u.Assembly() {
+		loc := Location{Method: ByFile, File: u.Name(), Unit: u.Name(), CompDir: u.CompDir()}
+		for _, i := range targets {
+			if s.l.targets[i].Data && s.out[i].Method == None {
+				s.claims[i] = append(s.claims[i], loc)
+			}
+		}
+		s.l.d.work += uint64(len(targets))
+		return nil
+	}
+	err := s.l.claims(u, targets, func(i int, c candidate) {
+		if loc := c.location(); !slices.Contains(s.claims[i], loc) {
+			s.claims[i] = append(s.claims[i], loc)
+		}
+	})
+	if err != nil && u.from != nil {
+		u.from.lacksSplit(u.d.named(err))
+	} else if err != nil {
+		return err
+	}
+	u.unload()
 	return nil
+}
+
+// decide locates the targets with exactly one claim.
+func (s *fileSearch) decide() {
+	for i, c := range s.claims {
+		file := path.Base(s.l.targets[i].File)
+		switch {
+		case len(c) == 1 && !s.unread[file] && (c[0].Method != ByFile || s.units[file] == 1):
+			s.out[i] = c[0]
+		case s.l.twin(i, &s.out[i]):
+			s.out[i] = Location{}
+		}
+	}
 }
 
 // open reports whether a target's location so far may be replaced: there is none, or the entry at
