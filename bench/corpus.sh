@@ -92,6 +92,14 @@ fi
 
 apt-get "$@" update
 
+# in_archive PACKAGE VERSION OPTION...: whether the package lists have it. apt-cache show prints nothing
+# and exits 0 for a version that they do not have.
+in_archive() {
+	wanted=$1=$2
+	shift 2
+	[ -n "$(apt-cache "$@" show "$wanted" 2>/dev/null)" ]
+}
+
 # series_packages OPTION...: the packages of the series' kernels, the oldest first.
 series_packages() {
 	apt-cache "$@" pkgnames "linux-image-$series" |
@@ -110,7 +118,7 @@ headers | image)
 	;;
 *)
 	packages=$package
-	if ! apt-cache "$@" show "$package=$version" >/dev/null 2>&1; then
+	if ! in_archive "$package" "$version" "$@"; then
 		case $which in
 		newest) packages=$(series_packages "$@" | tail -n 1) ;;
 		oldest) packages=$(series_packages "$@" | head -n 1) ;;
@@ -126,7 +134,7 @@ rm -rf "$dir.unpacking"
 mkdir -p "$dir.unpacking"
 for package in $packages; do
 	exact=$package=$version
-	if ! apt-cache "$@" show "$exact" >/dev/null 2>&1; then
+	if ! in_archive "$package" "$version" "$@"; then
 		say "the archive has $package, but not version $version: taking the newest"
 		exact=$package
 	fi

@@ -25,7 +25,11 @@ func bootFolder(t *testing.T, flavour string) string {
 	t.Helper()
 	cache := os.Getenv("KAS_CACHE")
 	if cache == "" {
-		cache = filepath.Join("..", ".cache")
+		root, err := filepath.Abs("..")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cache = filepath.Join(root, ".cache")
 	}
 	dir := filepath.Join(cache, "corpus", flavour, "usr", "lib", "debug", "boot")
 	if _, err := os.Stat(dir); err != nil {

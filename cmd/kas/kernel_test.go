@@ -21,7 +21,11 @@ func cacheDir() string {
 	if cache := os.Getenv("KAS_CACHE"); cache != "" {
 		return cache
 	}
-	return filepath.Join("..", "..", ".cache")
+	root, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		panic(err)
+	}
+	return filepath.Join(root, ".cache")
 }
 
 // corpus returns the folder of an unpacked Debian kernel; `make corpus-cloud-amd64` gets it.
