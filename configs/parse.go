@@ -2,6 +2,7 @@ package configs
 
 import (
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -233,6 +234,9 @@ func (l *loader) exclude(n *yaml.Node) func(combination) bool {
 	}
 }
 
+// placeholders matches {NAME}; a $ before it makes it an environment variable.
+var placeholders = regexp.MustCompile(`\$?\{\w+\}`)
+
 // fillIn copies the tree of n, with YAML aliases expanded and placeholders such as {arch}
 // replaced in string values. Positions stay. within holds the nodes around n.
 func (l *loader) fillIn(n *yaml.Node, c combination, within []*yaml.Node) *yaml.Node {
@@ -261,6 +265,13 @@ func (l *loader) fillIn(n *yaml.Node, c combination, within []*yaml.Node) *yaml.
 				filled.Value = strings.ReplaceAll(filled.Value, placeholder, value.Value)
 			case strings.Contains(filled.Value, placeholder):
 				l.errorf(n, "%s: the matrix has no %s", placeholder, axes[i])
+			}
+		}
+		for _, found := range placeholders.FindAllString(n.Value, -1) {
+			if name := strings.Trim(found, "{}"); !slices.Contains(axes[:], name) &&
+				found[0] != '$' {
+				l.errorf(n, "unknown placeholder %s; there are {%s}", found,
+					strings.Join(axes[:], "}, {"))
 			}
 		}
 	}

@@ -197,7 +197,11 @@ func (r *Registry) at(object, section string, address uint64) []Record {
 	for i := range found {
 		last = max(last, found[i].Address)
 	}
-	return slices.DeleteFunc(found, func(f Record) bool { return f.Address != last })
+	found = slices.DeleteFunc(found, func(f Record) bool { return f.Address != last })
+	for i := range found {
+		found[i].Offset = address - last
+	}
+	return found
 }
 
 // AddressOf resolves a pattern that is an address of vmlinux or NAME+OFFSET; ok is false if it is

@@ -143,6 +143,9 @@ type Record struct {
 	Line              int64
 	Unit, Method      string // Method is how the location was found: the column "source"
 
+	// Offset is that of the address that Lookup was asked for, from Address.
+	Offset uint64
+
 	// Renamed is the kernel's name of the module if the file has another. It is in the header.
 	Renamed string
 }

@@ -39,7 +39,7 @@ func check(path string, stdout, stderr io.Writer) error {
 	}
 	var errs configs.Errors
 	for i := range plan.Builds {
-		errs = append(errs, checkArch(&plan.Builds[i], plan.Jobs)...)
+		errs = append(errs, checkObjects(&plan.Builds[i], plan.Jobs)...)
 		errs = append(errs, checkToolchain(&plan.Builds[i])...)
 	}
 	if len(errs) > 0 {
@@ -83,7 +83,8 @@ func openingDiffers(builds []configs.Build) bool {
 }
 
 // compiled returns the name and the path of the object whose compiler counts as the build's:
-// vmlinux, or the first module. It returns "" if there is none; checkArch and the run report that.
+// vmlinux, or the first module. It returns "" if there is none; checkObjects and the run report
+// that.
 func compiled(b *configs.Build) (name, path string) {
 	if b.Vmlinux != "" {
 		return "vmlinux", b.Vmlinux
@@ -110,39 +111,66 @@ func checkToolchain(b *configs.Build) configs.Errors {
 	return configs.Errors{b.At("toolchain", msg)}
 }
 
-// checkArch compares the configuration's arch with the headers of the build's objects. It skips an
-// object that cannot be read: the run reports that.
-func checkArch(b *configs.Build, jobs int) configs.Errors {
-	if b.Arch == "" {
-		return nil
-	}
+// checkObjects opens the objects of a build. It reports a vmlinux that is no object, modules of
+// which none is one, and objects of another arch than the configuration's. A single damaged module
+// is left to the run, because it costs only itself.
+func checkObjects(b *configs.Build, jobs int) (errs configs.Errors) {
 	modules, err := b.ModuleFiles()
 	if err != nil {
 		return configs.Errors{b.At("modules", err.Error())}
 	}
+	objects := slices.Clone(modules)
 	if b.Vmlinux != "" {
-		modules = slices.Insert(modules, 0, configs.ModuleFile{Name: "vmlinux", Path: b.Vmlinux})
+		vmlinux := configs.ModuleFile{Name: "vmlinux", Path: b.Vmlinux}
+		objects = slices.Insert(objects, 0, vmlinux)
 	}
-	arch := make([]string, len(modules))
-	pipeline.Parallel(jobs, len(modules), func(i int) {
-		if f, err := elf.Open(modules[i].Path); err == nil {
-			arch[i] = f.Arch()
-			f.Close()
-		}
+	arch := make([]string, len(objects))
+	failed := make([]error, len(objects))
+	pipeline.Parallel(jobs, len(objects), func(i int) {
+		arch[i], failed[i] = archOf(objects[i].Path)
 	})
+	if b.Vmlinux != "" && failed[0] != nil {
+		msg := fmt.Sprintf("vmlinux: %v: %s", failed[0], b.Vmlinux)
+		errs = append(errs, b.At("vmlinux", msg))
+	}
+	its := failed[len(objects)-len(modules):]
+	if len(modules) > 0 && !slices.Contains(its, nil) {
+		msg := fmt.Sprintf("modules: %v: %s", its[0], modules[0].Path)
+		if len(modules) > 1 {
+			msg = fmt.Sprintf("modules: none of %d can be read; the first: %v: %s",
+				len(modules), its[0], modules[0].Path)
+		}
+		errs = append(errs, b.At("modules", msg))
+	}
+	return append(errs, otherArch(b, objects, arch)...)
+}
+
+// archOf returns the arch of an object.
+func archOf(path string) (string, error) {
+	f, err := elf.OpenTables(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	return f.Arch(), nil
+}
+
+// otherArch compares the configuration's arch with that of the build's objects, "" for an object
+// that cannot be read.
+func otherArch(b *configs.Build, objects []configs.ModuleFile, arch []string) configs.Errors {
 	var others []int
 	for i, a := range arch {
 		if a != "" && a != b.Arch {
 			others = append(others, i)
 		}
 	}
-	if len(others) == 0 {
+	if b.Arch == "" || len(others) == 0 {
 		return nil
 	}
-	first, its := modules[others[0]].Name, arch[others[0]]
+	first, its := objects[others[0]].Name, arch[others[0]]
 	msg := fmt.Sprintf("arch is %s, but %s is an object of %s", b.Arch, first, its)
 	if more := len(others) - 1; more > 0 {
-		msg += fmt.Sprintf("; %d more of %d objects are not of %s", more, len(modules), b.Arch)
+		msg += fmt.Sprintf("; %d more of %d objects are not of %s", more, len(objects), b.Arch)
 	}
 	return configs.Errors{b.At("arch", msg)}
 }

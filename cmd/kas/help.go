@@ -81,6 +81,7 @@ const exitsKey = "exit codes"
 // finishHelp completes the help of a whole tree of commands: 80 columns, exit codes, and a pointer
 // to the help from every error about arguments.
 func finishHelp(root *cobra.Command) {
+	root.SetHelpCommand(newHelp())
 	template := strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80")
 	template += `{{with index .Annotations "` + exitsKey + `"}}` + "\nExit codes:\n{{.}}{{end}}"
 	root.SetUsageTemplate(template)
@@ -95,6 +96,49 @@ func finishHelp(root *cobra.Command) {
 			}
 		}
 	})
+}
+
+// newHelp is cobra's help command, but an unknown topic is an error.
+func newHelp() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Explain a command",
+		Long:  "Explain COMMAND, or list all commands.",
+		ValidArgsFunction: func(
+			cmd *cobra.Command, args []string, toComplete string,
+		) (names []string, _ cobra.ShellCompDirective) {
+			of, rest, err := cmd.Root().Find(args)
+			if err == nil && len(rest) == 0 {
+				for _, c := range of.Commands() {
+					if c.IsAvailableCommand() && strings.HasPrefix(c.Name(), toComplete) {
+						names = append(names, c.Name()+"\t"+c.Short)
+					}
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			of, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				err := fmt.Errorf("unknown help topic %q", strings.Join(args, " "))
+				if of == cmd.Root() {
+					err = didYouMean(of, args[0], err)
+				}
+				return seeHelp(of, err)
+			}
+			of.InitDefaultHelpFlag() // the flag --help is in the text, too
+			return of.Help()
+		},
+	}
+}
+
+// didYouMean adds the commands to err whose names are like the unknown word.
+func didYouMean(root *cobra.Command, word string, err error) error {
+	root.SuggestionsMinimumDistance = min(2, len(word)/3)
+	if like := root.SuggestionsFor(word); len(like) > 0 {
+		return fmt.Errorf("%w; did you mean %s?", err, strings.Join(like, " or "))
+	}
+	return err
 }
 
 func eachCommand(cmd *cobra.Command, f func(*cobra.Command)) {

@@ -20,7 +20,8 @@ func printTable(w io.Writer, found []match, labels []string) error {
 		if len(labels) > 1 {
 			fmt.Fprintf(t, "%s\t", m.registry)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s", cmp.Or(m.Alias, m.Name), m.Object, address(&m.Record))
+		name := cmp.Or(m.Alias, m.Name) + offset(&m.Record)
+		fmt.Fprintf(t, "%s\t%s\t%s", name, m.Object, address(&m.Record))
 		if remarks := remarks(&m.Record); remarks != "" {
 			fmt.Fprintf(t, "\t%s", remarks)
 		}
@@ -35,6 +36,14 @@ func address(r *registry.Record) string {
 		return fmt.Sprintf("%x", r.Address)
 	}
 	return fmt.Sprintf("%s+%#x", r.Section, r.Address)
+}
+
+// offset returns where in the symbol the address is that was looked up, "" if it is its beginning.
+func offset(r *registry.Record) string {
+	if r.Offset == 0 {
+		return ""
+	}
+	return fmt.Sprintf("+%#x", r.Offset)
 }
 
 // remarks returns what the other columns do not show.
@@ -63,7 +72,8 @@ func printLong(w io.Writer, found []match, _ []string) error {
 		for _, f := range [][2]string{
 			{"name", m.Name}, {"demangled", registry.Demangled(m.Name)}, {"alias", m.Alias},
 			{"object", m.Object}, {"section", m.Section},
-			{"address", fmt.Sprintf("%x", m.Address)}, {"size", fmt.Sprint(m.Size)},
+			{"address", fmt.Sprintf("%x", m.Address)}, {"offset", offset(&m.Record)},
+			{"size", fmt.Sprint(m.Size)},
 			{"type", string(rune(m.Type))}, {"location", m.Location()}, {"source", m.Method},
 			{"symbols of this name", fmt.Sprint(m.Count)},
 			{"position in its object", fmt.Sprint(m.Position)},

@@ -15,6 +15,9 @@ import (
 	"kas/pipeline"
 )
 
+// toStdout is the file name that stands for standard output.
+const toStdout = "-"
+
 // profileFlags name the files for what a run reports about itself.
 type profileFlags struct {
 	bench, cpu, memory, trace string
@@ -22,7 +25,8 @@ type profileFlags struct {
 
 func (f *profileFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.bench, "benchfmt", "",
-		"write the time of each stage to `FILE`, in the format of Go benchmarks")
+		"write the time of each stage to `FILE`, in the format of Go benchmarks; - is standard\n"+
+			"output, instead of the summary")
 	cmd.Flags().StringVar(&f.cpu, "cpuprofile", "", "write a CPU profile to `FILE` (go tool pprof)")
 	cmd.Flags().StringVar(&f.memory, "memprofile", "",
 		"write a profile of all allocations to `FILE` (go tool pprof)")

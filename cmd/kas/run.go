@@ -129,6 +129,9 @@ func runConfig(ctx context.Context, path string, f runFlags, stdout, stderr io.W
 	if err != nil {
 		return err
 	}
+	if f.json && f.profile.bench == toStdout {
+		return errors.New("--json and --benchfmt - both write to standard output")
+	}
 	if f.dry {
 		if f.profile.bench != "" {
 			return errors.New("--benchfmt does not go with --dry-run")
@@ -147,16 +150,18 @@ func runConfig(ctx context.Context, path string, f runFlags, stdout, stderr io.W
 	if err != nil {
 		return err
 	}
-	if f.profile.bench != "" {
-		if _, err := pipeline.WriteFile(f.profile.bench, func(w io.Writer) error {
-			return writeBench(w, result, f.workers(plan), took)
-		}); err != nil {
+	bench := func(w io.Writer) error { return writeBench(w, result, f.workers(plan), took) }
+	if path := f.profile.bench; path != "" && path != toStdout {
+		if _, err := pipeline.WriteFile(path, bench); err != nil {
 			return failure{err}
 		}
 	}
-	if f.json {
+	switch {
+	case f.profile.bench == toStdout:
+		err = bench(stdout)
+	case f.json:
 		err = report.JSON(stdout, result, took)
-	} else {
+	default:
 		err = report.Text(stdout, result, took)
 		fmt.Fprintf(stderr, "kas: output is in %s\n", plan.Out)
 	}

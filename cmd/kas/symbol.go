@@ -17,7 +17,8 @@ type symbolJSON struct {
 	Object    string `json:"object"`
 	Module    string `json:"module,omitempty"`
 	Section   string `json:"section"`
-	Address   string `json:"address"` // hexadecimal, since a JSON number may lose bits
+	Address   string `json:"address"`          // hexadecimal, since a JSON number may lose bits
+	Offset    uint64 `json:"offset,omitempty"` // of the address that was looked up
 	Size      uint64 `json:"size"`
 	Type      string `json:"type"`
 	Count     int    `json:"count"`
@@ -33,7 +34,7 @@ func newSymbolJSON(r *registry.Record) symbolJSON {
 	return symbolJSON{
 		Name: r.Name, Demangled: registry.Demangled(r.Name), Alias: r.Alias, Late: r.Late(),
 		Object: r.Object, Module: r.Module(),
-		Section: r.Section, Address: fmt.Sprintf("%x", r.Address), Size: r.Size,
+		Section: r.Section, Address: fmt.Sprintf("%x", r.Address), Offset: r.Offset, Size: r.Size,
 		Type: string(rune(r.Type)), Count: r.Count, Position: r.Position, Base: r.BaseName(),
 		File: r.File, Line: r.Line, Unit: r.Unit, Source: r.Method,
 	}
