@@ -146,9 +146,9 @@ func (l layoutOf) assemble(typ elf.Type, sections []sectionSpec, nameOff []uint3
 		hsize, shsize = 64, 64
 	}
 	body := make([]byte, hsize)
-	heads := &writer{layoutOf: l}
 	strndx := uint16(0)
-	for i, s := range sections {
+	for i := range sections {
+		s := &sections[i]
 		if i > 0 {
 			for uint64(len(body))%max(s.Addralign, 1) != 0 {
 				body = append(body, 0)
@@ -162,8 +162,6 @@ func (l layoutOf) assemble(typ elf.Type, sections []sectionSpec, nameOff []uint3
 		if s.Name == ".shstrtab" {
 			strndx = uint16(i)
 		}
-		heads.put(nameOff[i], uint32(s.Type), word(s.Flags), word(s.Addr), word(s.Offset),
-			word(s.Size), s.Link, s.Info, word(s.Addralign), word(s.Entsize))
 	}
 	for len(body)%8 != 0 {
 		body = append(body, 0)
@@ -180,7 +178,7 @@ func (l layoutOf) assemble(typ elf.Type, sections []sectionSpec, nameOff []uint3
 	w.put(uint16(typ), uint16(l.machine), uint32(1), word(0), word(0), word(len(body)), uint32(0))
 	w.put(uint16(hsize), uint16(0), uint16(0), shsize, uint16(len(sections)), strndx)
 	copy(body, w.Bytes())
-	return append(body, heads.Bytes()...)
+	return append(body, l.heads(sections, nameOff)...)
 }
 
 // object builds a file with .text, .init.text, .data, .bss, a group, an address significance table,
@@ -375,14 +373,76 @@ func rewrite(t testing.TB, data []byte, aliases map[int]string) []byte {
 			}
 		}
 	}
-	out := l.assemble(f.Type, sections, nameOff)
-	// The ELF header is the original's except for e_shoff.
-	head, at, n := 52, 32, 4
+	return l.inPlace(data, shoff, sections, nameOff)
+}
+
+// inPlace lays out changed sections as docs/outputs.md says: in the order of the file, where they
+// were as long as none has another size, and then one after the other.
+func (l layoutOf) inPlace(
+	data []byte, shoff uint64, sections []sectionSpec, nameOff []uint32,
+) []byte {
+	head, at, align := 52, 32, uint64(4)
 	if l.is64 {
-		head, at, n = 64, 40, 8
+		head, at, align = 64, 40, 8
 	}
-	newOffset := slices.Clone(out[at : at+n])
-	copy(out[:head], data)
-	copy(out[at:], newOffset)
+	var order []int
+	for i, s := range sections {
+		if s.Type != elf.SHT_NOBITS && s.Type != elf.SHT_NULL {
+			order = append(order, i)
+		}
+	}
+	const table = -1
+	offset := func(i int) uint64 {
+		if i == table {
+			return shoff
+		}
+		return sections[i].Offset
+	}
+	order = append(order, table)
+	slices.SortStableFunc(order, func(i, j int) int {
+		if offset(i) == offset(j) && i != table && j != table {
+			return min(int(sections[i].Size), 1) - min(int(sections[j].Size), 1)
+		}
+		return int(offset(i)) - int(offset(j))
+	})
+	out := slices.Clone(data[:head])
+	grown := false
+	for _, i := range order {
+		step := align
+		if i != table {
+			step = max(sections[i].Addralign, 1)
+		}
+		if !grown {
+			out = append(out, data[len(out):offset(i)]...)
+		}
+		for grown && uint64(len(out))%step != 0 {
+			out = append(out, 0)
+		}
+		if i == table {
+			if shoff = uint64(len(out)); l.is64 {
+				l.order.PutUint64(out[at:], shoff)
+			} else {
+				l.order.PutUint32(out[at:], uint32(shoff))
+			}
+			out = append(out, make([]byte, len(l.heads(sections, nameOff)))...)
+			continue
+		}
+		s := &sections[i]
+		s.Offset = uint64(len(out))
+		grown = grown || s.Size != uint64(len(s.data))
+		s.Size = uint64(len(s.data))
+		out = append(out, s.data...)
+	}
+	copy(out[shoff:], l.heads(sections, nameOff))
 	return out
+}
+
+// heads encodes the section headers.
+func (l layoutOf) heads(sections []sectionSpec, nameOff []uint32) []byte {
+	w := &writer{layoutOf: l}
+	for i, s := range sections {
+		w.put(nameOff[i], uint32(s.Type), word(s.Flags), word(s.Addr), word(s.Offset),
+			word(s.Size), s.Link, s.Info, word(s.Addralign), word(s.Entsize))
+	}
+	return w.Bytes()
 }

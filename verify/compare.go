@@ -25,7 +25,11 @@ func compare(p *problems, o, e *image, aliasOf func(i int) string, sum *Summary)
 	}
 	c := &comparison{problems: p, o: o, e: e, sum: sum}
 	c.headers()
+	found := len(p.list) + p.more
 	whole := c.symbols(aliasOf)
+	if whole && found == len(p.list)+p.more {
+		c.entries(aliasOf)
+	}
 	for i := range o.sections {
 		c.section(i, whole)
 	}
@@ -37,6 +41,7 @@ type comparison struct {
 	*problems
 	o, e  *image
 	sum   *Summary
+	added []byte   // the names of the aliases, as they follow the strings of o
 	moved []uint32 // the index in e of each symbol of o, and the number of symbols in e
 	first int      // o's symbols before this index have the same index in e
 }
@@ -52,7 +57,8 @@ func sameHeader(o, e *image) bool {
 	return bytes.Equal(o.data[:32], e.data[:32]) && bytes.Equal(o.data[36:52], e.data[36:52])
 }
 
-// headers compares the section headers, except for offsets, and sizes and sh_info that may change.
+// headers compares the section headers, except for what may change: offsets, which layout compares,
+// some sizes and sh_info.
 func (c *comparison) headers() {
 	for i := range c.o.sections {
 		o, e := &c.o.sections[i], &c.e.sections[i]
@@ -77,6 +83,9 @@ func (c *comparison) headers() {
 		}
 		if !c.grows(i) {
 			field("sh_size", o.size, e.size)
+		}
+		if o.typ == shtNobits || o.typ == shtNull {
+			field("sh_offset", o.off, e.off) // there are no bytes that could have moved
 		}
 	}
 }
@@ -190,6 +199,53 @@ func (c *comparison) locals() {
 	}
 	if i := misplaced(c.e, is); i >= 0 && misplaced(c.o, was) < 0 {
 		c.add("symbol %d %q is on the wrong side of the last local symbol", i, c.e.symbols[i].name)
+	}
+}
+
+// entries compares the two symbol tables byte by byte, so that the fields that symbols does not
+// read are compared too: all of entry 0, and the offset of each name. The names of the aliases
+// follow the strings of the original in the order of the symbols.
+func (c *comparison) entries(aliasOf func(int) string) {
+	a, err := c.o.content(c.o.symtab)
+	b, err2 := c.e.content(c.e.symtab)
+	strings, err3 := c.o.content(int(c.o.sections[c.o.symtab].link))
+	if err != nil || err2 != nil || err3 != nil {
+		return // parse read them all
+	}
+	if len(strings) == 0 {
+		c.added = []byte{0} // a table of names begins with the empty one
+	}
+	size := c.o.symsize()
+	entry := make([]byte, size)
+	for i := range c.o.symbols {
+		copy(entry, a[i*size:])
+		j := int(c.moved[i])
+		if !bytes.Equal(entry, b[j*size:(j+1)*size]) {
+			c.add("symbol %d %q: its entry is not that of the original", j, c.e.symbols[j].name)
+			return
+		}
+		alias := aliasOf(i)
+		if alias == "" {
+			continue
+		}
+		c.o.order.PutUint32(entry, uint32(len(strings)+len(c.added)))
+		c.added = append(append(c.added, alias...), 0)
+		if !bytes.Equal(entry, b[(j+1)*size:(j+2)*size]) {
+			c.add("symbol %d %q: its name is not the next one in the string table", j+1, alias)
+			return
+		}
+	}
+}
+
+// names compares two tables of names: that of the original, and the same with those of the aliases.
+func (c *comparison) names(i int, a, b []byte, whole bool) {
+	name := c.o.sections[i].name
+	switch {
+	case !bytes.HasPrefix(b, a):
+		c.add("section %d %s: does not begin with the bytes of its original", i, name)
+	case whole && !bytes.Equal(b[len(a):], c.added):
+		c.add("section %d %s: not only the names of the aliases follow the original at %#x",
+			i, name, len(a)+firstDifference(b[len(a):], c.added))
 	}
 }
 

@@ -50,8 +50,33 @@ func TestBrokenModule(t *testing.T) {
 		{"section size", poke(header(".bss", 32), flip), "sh_size is"},
 		{"section moved into another",
 			poke(header(".comment", 24), func(b []byte) { copy(b, []byte{0x50, 0}) }),
-			"overlap in the file"},
-		{"section alignment", poke(header(".data", 24), flip), "not a multiple of its alignment"},
+			"section .comment: is at 0x50, 0x2e1 expected"},
+		{"section offset", poke(header(".data", 24), flip),
+			"section .data: is at 0x1a1, 0x1a0 expected"},
+		{"offset of a section without bytes", poke(header(".bss", 24), flip),
+			".bss: sh_offset is"},
+		{"offset of section 0", poke(header("", 24), flip), "section 0 : sh_offset is 0x1"},
+		{"bytes before the symbol table", poke(inSection(".symtab", -1), flip),
+			"section .symtab: the bytes before it differ"},
+		{"padding after the string table", poke(header("", -1), flip),
+			"the section header table: the bytes before it differ"},
+		{"appended bytes", func(t *testing.T, e *emission) {
+			e.module(t, func(b []byte, _ *image) []byte { return append(b, 0) })
+		}, "the last part ends at"},
+		{"name of symbol 0", poke(func(m *image) int { return int(m.sections[m.symtab].off) }, flip),
+			`symbol 0 "": its entry is not that of the original`},
+		{"the same name elsewhere", func(t *testing.T, e *emission) {
+			e.module(t, func(data []byte, m *image) []byte {
+				// Both symbols are called __key.1.
+				at, size := m.entry("__key.1"), m.symsize()
+				copy(data[at:], data[at+size:at+size+4])
+				return data
+			})
+		}, `"__key.1": its entry is not that of the original`},
+		{"name of an alias", poke(func(m *image) int {
+			strtab := m.sections[m.find(".strtab")]
+			return int(strtab.off+strtab.size) - 1
+		}, flip), "offset"},
 		{"outside the file", poke(header(".text", 26), flip), "runs past the end of the file"},
 		{"alias size", poke(symbolAt(alias), func(b []byte) { b[16]++ }),
 			"st_size is 0x11, that of its original 0x10"},
@@ -90,10 +115,10 @@ func TestBrokenModule(t *testing.T) {
 				m.order.PutUint64(data[40:], m.shoff+4)
 				return append(data[:m.shoff+4], table...)
 			})
-		}, "the section header table at"},
+		}, "the section header table: is at"},
 		{"section in the ELF header",
 			poke(header(".comment", 24), func(b []byte) { b[0], b[1] = 16, 0 }),
-			"the ELF header and section .comment overlap in the file"},
+			"section .comment: is at 0x10, 0x2e1 expected"},
 		{"local symbol made global", poke(symbolAt("name_show"), func(b []byte) { b[4] |= 0x10 }),
 			`symbol 3 "name_show" is on the wrong side of the last local symbol`},
 		{"symbols cut off", func(t *testing.T, e *emission) {
@@ -212,7 +237,7 @@ func TestBroken32(t *testing.T) {
 			table := slices.Clone(data[m.shoff:])
 			m.order.PutUint32(data[32:], uint32(m.shoff)+2)
 			return append(data[:m.shoff+2], table...)
-		}, "the section header table at"},
+		}, "the section header table: is at"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := emit(t, arm, false)

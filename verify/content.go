@@ -25,9 +25,7 @@ func (c *comparison) section(i int, whole bool) {
 	case i == c.o.symtab:
 		return // compared symbol by symbol
 	case i == int(c.o.sections[c.o.symtab].link):
-		if !bytes.HasPrefix(b, a) {
-			c.add("section %d %s: does not begin with the bytes of its original", i, o.name)
-		}
+		c.names(i, a, b, whole)
 	case i == c.o.shndx && i != 0:
 		c.wideIndices(i, a, b, whole)
 	case ofSymbols && (o.typ == shtRel || o.typ == shtRela):
@@ -74,6 +72,11 @@ func firstDifference(a, b []byte) int {
 // original.
 func (c *comparison) wideIndices(i int, a, b []byte, whole bool) {
 	if !whole {
+		return
+	}
+	if len(b) != 4*len(c.e.symbols) {
+		c.add("section %d %s: %d bytes for %d symbols",
+			i, c.o.sections[i].name, len(b), len(c.e.symbols))
 		return
 	}
 	get := c.o.order.Uint32
@@ -134,9 +137,11 @@ func (m *image) symbolName(i uint32) string {
 	return m.symbols[i].name
 }
 
-// addrsig compares two tables of ULEB128 symbol indices.
+// addrsig compares two tables of ULEB128 symbol indices. In the emitted one, each has its shortest
+// form.
 func (c *comparison) addrsig(i int, a, b []byte) {
 	name := c.o.sections[i].name
+	var form []byte
 	for k := 0; len(a) > 0 || len(b) > 0; k++ {
 		was, n := binary.Uvarint(a)
 		is, m := binary.Uvarint(b)
@@ -144,8 +149,11 @@ func (c *comparison) addrsig(i int, a, b []byte) {
 			c.add("section %d %s: entry %d is missing or damaged", i, name, k)
 			return
 		}
-		if want := uint64(c.index(uint32(was))); was>>32 != 0 || is != want {
-			c.add("section %d %s: entry %d is symbol %d, %d expected", i, name, k, is, want)
+		want := uint64(c.index(uint32(was)))
+		form = binary.AppendUvarint(form[:0], want)
+		if was>>32 != 0 || len(form) != m || is != want {
+			c.add("section %d %s: entry %d is symbol %d in %d bytes, %d in %d expected",
+				i, name, k, is, m, want, len(form))
 			return
 		}
 		a, b = a[n:], b[m:]

@@ -83,7 +83,7 @@ type symbol struct {
 	raw   uint16 // st_shndx in the symbol table
 	info  byte
 	other byte
-	sec   uint32 // section index if inSection, with SHN_XINDEX resolved
+	sec   uint32 // section index if inSection, with SHN_XINDEX resolved, 0 if it cannot be
 }
 
 func (s *symbol) bind() byte { return s.info >> 4 }
@@ -92,7 +92,7 @@ func (s *symbol) kind() byte { return s.info & 15 }
 // inSection reports whether sec is a section index. It is not if the symbol is undefined, absolute
 // or common.
 func (s *symbol) inSection() bool {
-	return s.raw != shnUndef && (s.raw < shnLoReserve || s.raw == shnXindex)
+	return s.sec != shnUndef && (s.raw < shnLoReserve || s.raw == shnXindex)
 }
 
 // span returns size bytes at off. what names them in the error.
@@ -319,17 +319,18 @@ func (m *image) readSymbols() error {
 			s.value, s.size = uint64(m.order.Uint32(b[4:])), uint64(m.order.Uint32(b[8:]))
 			s.info, s.other, s.raw = b[12], b[13], m.order.Uint16(b[14:])
 		}
+		if i == 0 {
+			continue // the undefined symbol: nothing in its entry means anything (gABI)
+		}
 		at := head.off + uint64(i*size)
 		if s.name, err = names.at(m.order.Uint32(b)); err != nil {
 			return fmt.Errorf("offset %#x: symbol %d: %w", at, i, err)
 		}
 		s.sec = uint32(s.raw)
 		if s.raw == shnXindex {
-			if wide == nil {
-				return fmt.Errorf("offset %#x: symbol %d is SHN_XINDEX without a SHT_SYMTAB_SHNDX",
-					at, i)
+			if s.sec = 0; wide != nil {
+				s.sec = m.order.Uint32(wide[4*i:])
 			}
-			s.sec = m.order.Uint32(wide[4*i:])
 		}
 		if s.inSection() && uint64(s.sec) >= uint64(len(m.sections)) {
 			return fmt.Errorf("offset %#x: symbol %d is in section %d of %d",
@@ -348,7 +349,7 @@ func (m *image) readShndx(n int) ([]byte, error) {
 			continue
 		}
 		wide, err := m.content(i)
-		if err == nil && len(wide) != 4*n {
+		if err == nil && len(wide)/4 < n {
 			err = fmt.Errorf("offset %#x: %s has %d bytes for %d symbols",
 				s.off, s.name, len(wide), n)
 		}

@@ -1,69 +1,86 @@
 package verify
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 )
 
-// layout checks that the emitted sections are aligned in the file and do not overlap. It ignores
-// what is wrong in the original already.
+// layout checks where everything is in the emitted file, so that it has no byte without a meaning.
+// The sections and the section header table are in the order of the original. What is before the
+// first one that grew is where it was, and so are the bytes between. What follows moved: each part
+// is at the next offset with the alignment that it asks for and had in the original, the bytes
+// between are zero, and the last part ends the file.
 func (c *comparison) layout() {
-	for i := range c.e.sections {
-		s, o := &c.e.sections[i], &c.o.sections[i]
-		if s.typ == shtNull || s.align < 2 || o.align < 2 {
-			continue
+	in, out := c.o.headerSize(), c.o.headerSize() // how far both files are explained
+	for _, i := range c.o.parts() {
+		from, size, align := c.o.part(i)
+		at := max(from, in) // the offset of an empty section may be anywhere
+		var gap []byte      // the bytes before the part, as they should be
+		if out == in {
+			gap = c.o.data[min(in, c.o.end()):min(at, c.o.end())]
+		} else {
+			gap = make([]byte, -out&(align-1))
 		}
-		if s.off%s.align != 0 && o.off%o.align == 0 {
-			c.add("section %d %s: offset %#x is not a multiple of its alignment %d",
-				i, s.name, s.off, s.align)
+		want := out + uint64(len(gap))
+		is, length, _ := c.e.part(i)
+		if is != want {
+			c.add("%s: is at %#x, %#x expected", c.o.partName(i), is, want)
+			return
 		}
+		if have := c.e.data[min(out, c.e.end()):min(want, c.e.end())]; !bytes.Equal(have, gap) {
+			c.add("%s: the bytes before it differ at %#x", c.o.partName(i),
+				out+uint64(firstDifference(have, gap)))
+		}
+		in, out = at+size, want+length
 	}
-	if i, j := c.e.overlap(); i >= 0 {
-		if k, _ := c.o.overlap(); k < 0 {
-			c.add("%s and %s overlap in the file", c.e.partName(i), c.e.partName(j))
-		}
-	}
-	if a := c.e.shoff; c.e.is64 && a%8 != 0 && c.o.shoff%8 == 0 || a%4 != 0 && c.o.shoff%4 == 0 {
-		c.add("the section header table at %#x is not aligned", a)
+	if out != c.e.end() {
+		c.add("the file has %d bytes, the last part ends at %#x", c.e.end(), out)
 	}
 }
 
-// overlap returns two parts of the file that share a byte, or -1, -1. Part 0 is the ELF header,
-// part len(sections) the section header table, and the others are sections.
-func (m *image) overlap() (int, int) {
-	type part struct {
-		from, to uint64
-		index    int
-	}
-	n := len(m.sections)
-	list := make([]part, 0, n+1)
-	head := uint64(52)
+func (m *image) end() uint64 { return uint64(len(m.data)) }
+
+func (m *image) headerSize() uint64 {
 	if m.is64 {
-		head = 64
+		return 64
 	}
-	list = append(list, part{0, head, 0},
-		part{m.shoff, m.shoff + uint64(n)*uint64(m.shentsize()), n})
+	return 52
+}
+
+// parts returns the sections with bytes in the file, and len(sections) for the section header
+// table, in the order of the file. At one offset, empty ones come first.
+func (m *image) parts() []int {
+	list := []int{len(m.sections)}
 	for i := range m.sections {
-		if s := &m.sections[i]; s.typ != shtNull && s.typ != shtNobits && s.size > 0 {
-			list = append(list, part{s.off, s.off + s.size, i})
+		if s := &m.sections[i]; s.typ != shtNull && s.typ != shtNobits {
+			list = append(list, i)
 		}
 	}
-	slices.SortFunc(list, func(a, b part) int {
-		return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.index, b.index))
+	slices.SortStableFunc(list, func(a, b int) int {
+		x, n, _ := m.part(a)
+		y, k, _ := m.part(b)
+		return cmp.Or(cmp.Compare(x, y), cmp.Compare(min(n, 1), min(k, 1)))
 	})
-	for k := 1; k < len(list); k++ {
-		if list[k].from < list[k-1].to {
-			return list[k-1].index, list[k].index
+	return list
+}
+
+// part returns the offset, the size and the alignment of a part. A section is not aligned more than
+// its offset is.
+func (m *image) part(i int) (from, size, align uint64) {
+	if i == len(m.sections) {
+		align = 4
+		if m.is64 {
+			align = 8
 		}
+		return m.shoff, uint64(i) * uint64(m.shentsize()), align
 	}
-	return -1, -1
+	s := &m.sections[i]
+	return s.off, s.size, max(1, min(s.align, s.off&-s.off))
 }
 
 func (m *image) partName(i int) string {
-	switch i {
-	case 0:
-		return "the ELF header"
-	case len(m.sections):
+	if i == len(m.sections) {
 		return "the section header table"
 	}
 	return "section " + m.sections[i].name
