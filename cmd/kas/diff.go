@@ -6,17 +6,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"kas/registry"
+	"kas/report"
 )
 
 const diffLong = `Compare the kernels of two registries (symbols.kas): two versions, two
 toolchains, two architectures. Diff finds each alias of A again in B, and
-reports which names became ambiguous. With ALIAS it only translates these:
+reports which names became ambiguous. If A and B are the outputs of two runs,
+diff compares the builds of the same name, and names those that only one has.
+With ALIAS it only translates these:
 
   ALIAS_IN_A<TAB>NAME_OR_ALIAS_IN_B<TAB>KIND
 
@@ -47,11 +53,14 @@ that is ambiguous in both).
   reused           an alias of A names another symbol in B
   undecided        an alias of A cannot be followed to B
 or if a registry lacks objects that the run could not read, since a name may be
-ambiguous because of them. --allow-incomplete compares what is there.`
+ambiguous because of them. --allow-incomplete compares what is there. A build of
+A that B does not have makes it 1, too.`
 
 type diffFlags struct {
 	list   bool
 	json   bool
+	data   bool
+	quiet  bool
 	failOn []string
 
 	allowIncomplete bool
@@ -71,11 +80,15 @@ func newDiff() *cobra.Command {
 	cmd.Flags().BoolVar(&f.list, "list", false,
 		"print every alias and every changed name, as tab-separated lines")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&f.data, "data", false,
+		"list changed names of data, too, not only of functions")
+	cmd.Flags().BoolVarP(&f.quiet, "quiet", "q", false,
+		"print only what --fail-on found")
 	cmd.Flags().StringArrayVar(&f.failOn, "fail-on", nil,
 		"make the exit code 1 if one of `KINDS` is found (separated by commas); may be repeated")
 	cmd.Flags().BoolVar(&f.allowIncomplete, "allow-incomplete", false,
 		"with --fail-on: accept registries that lack unreadable objects")
-	cmd.MarkFlagsMutuallyExclusive("list", "json")
+	cmd.MarkFlagsMutuallyExclusive("list", "json", "quiet")
 	return cmd
 }
 
@@ -84,46 +97,118 @@ func diff(a, b string, aliases []string, f diffFlags, stdout, stderr io.Writer) 
 	if err != nil {
 		return err
 	}
-	if len(aliases) > 0 && (f.list || f.json || len(rules) > 0) {
+	if len(aliases) > 0 && (f.list || f.json || f.quiet || len(rules) > 0) {
 		return errors.New(
-			"--list, --json and --fail-on are for whole kernels: leave out the aliases")
+			"--list, --json, --quiet and --fail-on are for whole kernels: leave out the aliases")
 	}
-	d, err := compareRegistries(a, b, stderr)
+	p, err := pairBuilds(a, b)
 	if err != nil {
 		return err
 	}
+	if len(aliases) > 0 && p.several {
+		return fmt.Errorf("%s and %s have several builds: name one of each to translate aliases",
+			a, b)
+	}
+	if f.quiet {
+		stdout = io.Discard
+	}
 	out := bufio.NewWriter(stdout)
 	if len(aliases) > 0 {
-		err = translateAliases(out, stderr, d, aliases)
-	} else {
-		switch {
-		case f.list:
-			printDiffList(out, d)
-		case f.json:
-			err = printDiffJSON(out, d)
-		default:
-			printDiffText(out, d)
-		}
+		d, err := compareRegistries(p.pairs[0], stderr)
 		if err != nil {
+			return err
+		}
+		err = translateAliases(out, stderr, d, aliases)
+		if err := out.Flush(); err != nil {
 			return failure{err}
 		}
-		if len(rules) > 0 && !f.allowIncomplete && (d.A.Incomplete.Objects > 0 ||
-			d.B.Incomplete.Objects > 0) {
-			fmt.Fprintln(stderr, "kas: --fail-on: an incomplete registry proves nothing "+
-				"(--allow-incomplete accepts it)")
-			err = errReported
+		return err
+	}
+	result := p.noteUnpaired(a, b, len(rules) > 0, stderr)
+	print := diffPrinter{w: out, flags: f, pairs: p}
+	for _, pair := range p.pairs {
+		d, err := compareRegistries(pair, stderr)
+		if err != nil && !p.several {
+			return err
 		}
-		for _, rule := range rules {
-			if broken := rule.Broken(d); broken != "" {
-				fmt.Fprintf(stderr, "kas: %s: %s\n", rule, broken)
-				err = errReported
-			}
+		if err != nil {
+			fmt.Fprintf(stderr, "kas: %v\n", err)
+			result = errReported
+			continue
+		}
+		print.build(pair.build, d)
+		if !checkRules(rules, pair.build, d, f.allowIncomplete, stderr) {
+			result = errReported
 		}
 	}
-	if err := out.Flush(); err != nil {
+	if err := errors.Join(print.finish(), out.Flush()); err != nil {
 		return failure{err}
 	}
-	return err
+	return result
+}
+
+// diffPrinter prints the comparison of each build in the form that the flags choose.
+type diffPrinter struct {
+	w     io.Writer
+	flags diffFlags
+	pairs pairs
+
+	started bool
+	all     []diffJSON // for finish
+}
+
+func (p *diffPrinter) build(name string, d *registry.Diff) {
+	switch {
+	case p.flags.json:
+		one := newDiffJSON(d, p.flags.data)
+		one.Build = name
+		p.all = append(p.all, one)
+	case p.flags.list:
+		printDiffList(p.w, name, d, p.flags.data, !p.started)
+	default:
+		if p.started {
+			fmt.Fprintln(p.w)
+		}
+		if name != "" {
+			fmt.Fprintf(p.w, "build %s\n\n", name)
+		}
+		printDiffText(p.w, d)
+	}
+	p.started = true
+}
+
+// finish prints what has to come last.
+func (p *diffPrinter) finish() error {
+	switch {
+	case !p.flags.json:
+		return nil
+	case !p.pairs.several:
+		return report.WriteJSON(p.w, p.all[0])
+	}
+	return report.WriteJSON(p.w, diffsJSON{p.all, p.pairs.onlyA, p.pairs.onlyB})
+}
+
+// checkRules reports the rules that the differences break, and whether none is broken.
+func checkRules(
+	rules []registry.Rule, build string, d *registry.Diff, allowIncomplete bool, stderr io.Writer,
+) bool {
+	if build != "" {
+		build += ": "
+	}
+	hold := true
+	if len(rules) > 0 && !allowIncomplete && (d.A.Incomplete.Objects > 0 ||
+		d.B.Incomplete.Objects > 0) {
+		fmt.Fprintf(stderr, "kas: %s--fail-on: an incomplete registry proves nothing "+
+			"(--allow-incomplete accepts it)\n", build)
+		hold = false
+	}
+	for _, rule := range rules {
+		if broken := rule.Broken(d); broken != "" {
+			fmt.Fprintf(stderr, "kas: %s%s: %s\n", build, rule, broken)
+			hold = false
+		}
+	}
+	return hold
 }
 
 // parseRules reads the values of --fail-on.
@@ -140,17 +225,86 @@ func parseRules(texts []string) (rules []registry.Rule, err error) {
 	return rules, nil
 }
 
-// compareRegistries opens two registries, each a file or the folder that holds it.
-func compareRegistries(a, b string, stderr io.Writer) (*registry.Diff, error) {
-	var open [2]*registry.Registry
-	for i, name := range []string{a, b} {
-		if info, err := os.Stat(name); err == nil && info.IsDir() {
-			inside := registry.InFolder(name)
-			if inside == "" {
-				return nil, fmt.Errorf("%s: no %s in this folder", name, registry.FileName)
-			}
-			name = inside
+// pairs are the builds that diff compares.
+type pairs struct {
+	several      bool // A and B are outputs of runs
+	pairs        []pair
+	onlyA, onlyB []string // builds that the other run does not have
+}
+
+// pair names the registries of a build in A and in B. The build is "" if A and B are registries.
+type pair struct{ build, a, b string }
+
+// pairBuilds returns the pair of two registries, each a file or the folder that holds it, or the
+// builds that two outputs have in common.
+func pairBuilds(a, b string) (pairs, error) {
+	var builds [2]map[string]string
+	for i, name := range []*string{&a, &b} {
+		info, err := os.Stat(*name)
+		if err != nil || !info.IsDir() {
+			continue // opening it reports what is wrong
 		}
+		if inside := registry.InFolder(*name); inside != "" {
+			*name = inside
+			continue
+		}
+		builds[i] = map[string]string{}
+		for _, file := range registriesBelow(*name) {
+			builds[i][filepath.Base(filepath.Dir(file))] = file
+		}
+		if len(builds[i]) == 0 {
+			return pairs{}, fmt.Errorf("%s: no %s in this folder", *name, registry.FileName)
+		}
+	}
+	if builds[0] == nil && builds[1] == nil {
+		return pairs{pairs: []pair{{"", a, b}}}, nil
+	}
+	if builds[0] == nil || builds[1] == nil {
+		one, all := a, b
+		if builds[0] != nil {
+			one, all = b, a
+		}
+		return pairs{}, fmt.Errorf("%s is one build, and %s has several: name one of them",
+			one, all)
+	}
+	p := pairs{several: true}
+	for _, name := range slices.Sorted(maps.Keys(builds[0])) {
+		if file := builds[1][name]; file != "" {
+			p.pairs = append(p.pairs, pair{name, builds[0][name], file})
+		} else {
+			p.onlyA = append(p.onlyA, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(builds[1])) {
+		if builds[0][name] == "" {
+			p.onlyB = append(p.onlyB, name)
+		}
+	}
+	if len(p.pairs) == 0 {
+		return p, fmt.Errorf("%s and %s have no build of the same name", a, b)
+	}
+	return p, nil
+}
+
+// noteUnpaired names the builds that only one side has. For a gate, a build that B lacks is an
+// error.
+func (p *pairs) noteUnpaired(a, b string, gate bool, stderr io.Writer) (err error) {
+	for _, name := range p.onlyA {
+		fmt.Fprintf(stderr, "kas: %s: only in %s\n", name, a)
+		if gate {
+			err = errReported
+		}
+	}
+	for _, name := range p.onlyB {
+		fmt.Fprintf(stderr, "kas: %s: only in %s\n", name, b)
+	}
+	return err
+}
+
+// compareRegistries opens the registries of a pair and compares them.
+func compareRegistries(p pair, stderr io.Writer) (*registry.Diff, error) {
+	var open [2]*registry.Registry
+	for i, name := range []string{p.a, p.b} {
 		all, err := registry.OpenAll([]string{name})
 		if err != nil {
 			return nil, failure{err}

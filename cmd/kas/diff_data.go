@@ -8,12 +8,22 @@ import (
 	"strings"
 
 	"kas/registry"
-	"kas/report"
 )
 
-func printDiffList(w io.Writer, d *registry.Diff) {
-	fmt.Fprintln(w, "kind\tname\tobject\talias_a\talias_b\tfile_a\tline_a\tfile_b\tline_b")
+// printDiffList prints a line for each alias and each changed name. Several builds have a column of
+// their own. Names that only data has are printed if data is true.
+func printDiffList(w io.Writer, build string, d *registry.Diff, data, header bool) {
 	row := func(columns ...string) { fmt.Fprintln(w, strings.Join(columns, "\t")) }
+	columns := []string{
+		"kind", "name", "object", "alias_a", "alias_b", "file_a", "line_a", "file_b", "line_b",
+	}
+	var first []string
+	if build != "" {
+		first, columns = []string{build}, append([]string{"build"}, columns...)
+	}
+	if header {
+		row(columns...)
+	}
 	for i := range d.Aliases {
 		t := &d.Aliases[i]
 		of, aliasA, aliasB := t.A, "", t.To
@@ -24,11 +34,19 @@ func printDiffList(w io.Writer, d *registry.Diff) {
 		}
 		fileA, lineA := locationColumns(t.A)
 		fileB, lineB := locationColumns(t.B)
-		row(string(t.Kind), of.BaseName(), of.Object, aliasA, aliasB, fileA, lineA, fileB, lineB)
+		row(append(first, string(t.Kind), of.BaseName(), of.Object, aliasA, aliasB,
+			fileA, lineA, fileB, lineB)...)
 	}
-	for _, n := range d.Names {
-		row(string(n.Kind), n.Name, n.Object, "", "", "", "", "", "")
+	for _, n := range changedNames(d, data) {
+		row(append(first, string(n.Kind), n.Name, n.Object, "", "", "", "", "", "")...)
 	}
+}
+
+// changedNames returns the names of functions whose number of symbols differs, and those of data.
+func changedNames(d *registry.Diff, data bool) []registry.Name {
+	return slices.DeleteFunc(slices.Clone(d.Names), func(n registry.Name) bool {
+		return !data && !n.Code
+	})
 }
 
 // locationColumns returns the columns of a record that may be missing or have no location.
@@ -44,7 +62,13 @@ func locationColumns(r *registry.Record) (file, line string) {
 
 // The comparison for programs.
 type (
+	diffsJSON struct {
+		Builds []diffJSON `json:"builds"`
+		OnlyA  []string   `json:"only_a,omitempty"` // builds that B does not have
+		OnlyB  []string   `json:"only_b,omitempty"`
+	}
 	diffJSON struct {
+		Build     string          `json:"build,omitempty"` // of several
 		A         diffSideJSON    `json:"a"`
 		B         diffSideJSON    `json:"b"`
 		Held      int             `json:"held"` // aliases of A that hold in B
@@ -85,7 +109,8 @@ type (
 	}
 )
 
-func printDiffJSON(w io.Writer, d *registry.Diff) error {
+// newDiffJSON converts a comparison. Names that only data has are included if data is true.
+func newDiffJSON(d *registry.Diff, data bool) diffJSON {
 	out := diffJSON{
 		A: newDiffSide(&d.A), B: newDiffSide(&d.B), Held: d.Held(), Count: map[string]int{},
 		AliasList: []diffAliasJSON{}, NameList: []diffNameJSON{},
@@ -109,11 +134,11 @@ func printDiffJSON(w io.Writer, d *registry.Diff) error {
 		}
 		out.AliasList = append(out.AliasList, a)
 	}
-	for _, n := range d.Names {
+	for _, n := range changedNames(d, data) {
 		out.Count[string(n.Kind)]++
 		out.NameList = append(out.NameList, diffNameJSON(n))
 	}
-	return report.WriteJSON(w, out)
+	return out
 }
 
 func newDiffSide(s *registry.Side) diffSideJSON {
