@@ -221,7 +221,7 @@ func readDeclarations(
 		section := &f.Sections[s.Section]
 		targets = append(targets, dwarf.Target{
 			Name: s.Name, Address: f.Address(s.Section, s.Value), Size: min(s.Size, section.Size),
-			Data: !s.Code, File: o.Files[s.File],
+			Data: !s.Code, Global: !s.Local, File: o.Files[s.File],
 		})
 	}
 	found.Locations, err = info.Locate(ctx, targets)

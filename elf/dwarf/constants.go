@@ -24,11 +24,13 @@ const (
 	atHighPC          = 0x12
 	atLanguage        = 0x13
 	atCompDir         = 0x1b
+	atInline          = 0x20
 	atProducer        = 0x25
 	atAbstractOrigin  = 0x31
 	atDeclFile        = 0x3a
 	atDeclLine        = 0x3b
 	atDeclaration     = 0x3c
+	atExternal        = 0x3f
 	atSpecification   = 0x47
 	atEntryPC         = 0x52
 	atRanges          = 0x55

@@ -35,6 +35,8 @@ const (
 	slotSpecification
 	slotLocation
 	slotDeclaration
+	slotExternal
+	slotInline
 	slotSibling
 	slotCompDir
 	slotProducer
@@ -62,6 +64,8 @@ var slotOf = [...]uint8{
 	atSpecification:  slotSpecification,
 	atLocation:       slotLocation,
 	atDeclaration:    slotDeclaration,
+	atExternal:       slotExternal,
+	atInline:         slotInline,
 	atSibling:        slotSibling,
 	atCompDir:        slotCompDir,
 	atProducer:       slotProducer,

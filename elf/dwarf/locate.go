@@ -16,6 +16,7 @@ type Target struct {
 	Address uint64 // elf.File.Address of its section and value
 	Size    uint64
 	Data    bool   // a variable, not code
+	Global  bool   // not a local symbol
 	File    string // the name of the STT_FILE symbol before it, "" if there is none
 }
 
@@ -84,7 +85,7 @@ func (d *Data) Locate(ctx context.Context, targets []Target) ([]Location, error)
 	if err := l.locateByFile(ctx, locations); err != nil {
 		return nil, err
 	}
-	return locations, nil
+	return locations, l.locateByName(ctx, locations)
 }
 
 type locator struct {

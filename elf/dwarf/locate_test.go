@@ -38,6 +38,74 @@ var different = map[string]struct {
 			"but its declaration is in icf.c",
 		with: []string{"second_show /build/src/icf.c 8 /build/src/icf.c .text 201140 8"},
 	},
+	"fold-gcc-x86_64": {
+		why: "gcc made copies of the kept functions, which have no address in the entries",
+		with: []string{
+			"copied_show /build/src/fold_a.c 35 /build/src/fold_a.c .text 130 35",
+			"copied_store /build/src/fold_a.c 17 /build/src/fold_a.c .text 170 17",
+			"second_alone /build/src/fold_b.c 32 /build/src/fold_b.c .text 1f0 33",
+			"second_right /build/src/fold_b.c 7 /build/src/fold_b.c .text 1c0 8",
+			"second_store /build/src/fold_a.c 8 /build/src/fold_a.c .text 0 9",
+		},
+	},
+	"fold-gcc-i386": {
+		why: "gcc made copies of the kept functions, which have no address in the entries",
+		with: []string{
+			"copied_show /build/src/fold_a.c 35 /build/src/fold_a.c .text.copied_show 0 35",
+			"copied_store /build/src/fold_a.c 17 /build/src/fold_a.c .text.copied_store 0 17",
+			"second_alone /build/src/fold_b.c 32 /build/src/fold_b.c .text.alone_store 0 33",
+			"second_right /build/src/fold_b.c 7 /build/src/fold_b.c .text.right_store 0 8",
+			"second_store /build/src/fold_a.c 8 /build/src/fold_a.c .text.kept_store 0 9",
+		},
+	},
+	"fold-gcc-mips64": {
+		why: "gcc made copies of the kept functions, which have no address in the entries",
+		with: []string{
+			"copied_show /build/src/fold_a.c 35 /build/src/fold_a.c .text 2b8 35",
+			"copied_store /build/src/fold_a.c 17 /build/src/fold_a.c .text 388 17",
+			"second_alone /build/src/fold_b.c 32 /build/src/fold_b.c .text 4b8 33",
+			"second_right /build/src/fold_b.c 7 /build/src/fold_b.c .text 460 8",
+			"second_store /build/src/fold_a.c 8 /build/src/fold_a.c .text 0 9",
+		},
+	},
+	"foldlto-gcc-x86_64": {
+		why: "gcc folded across both files; nothing says what second_right is of",
+		with: []string{
+			"copied_store /build/src/fold_a.c 17 /build/src/fold_a.c .text 50 17",
+			"kept_show /build/src/fold_a.c 26 /build/src/fold_a.c .text e0 26",
+			"right_show /build/src/fold_b.c 14 /build/src/fold_b.c .text 1f0 14",
+			"right_store /build/src/fold_b.c 7 /build/src/fold_b.c .text 1c0 7",
+			"second_alone /build/src/fold_b.c 32 /build/src/fold_b.c .text 260 33",
+			"second_store /build/src/fold_a.c 8 /build/src/fold_a.c .text 0 9",
+		},
+	},
+	"fold-clang-x86_64": {
+		why:     "ld.lld folded across both files; second_right can be of either",
+		without: []string{"right_table"}, // decl.py does not see that .debug_addr has no address
+		with: []string{
+			"copied_show /build/src/fold_a.c 35 /build/src/fold_a.c .text 201260 35",
+			"copied_store /build/src/fold_a.c 17 /build/src/fold_a.c .text 2011d0 17",
+			"right_show /build/src/fold_b.c 14 /build/src/fold_b.c .text 2012a0 14",
+			"right_store /build/src/fold_b.c 7 /build/src/fold_b.c .text 201220 7",
+			"right_table /build/src/fold_b.c 40 /build/src/fold_b.c .rodata 200160 40",
+			"same_show /build/src/fold_b.c 21 /build/src/fold_b.c .text 2012e0 21",
+			"second_alone /build/src/fold_b.c 32 /build/src/fold_b.c .text 201320 33",
+			"second_store /build/src/fold_a.c 8 /build/src/fold_a.c .text 2011d0 9",
+		},
+	},
+	"fold-gcc-arm64": {
+		why: "ld.lld folded across both files; second_right can be of either",
+		with: []string{
+			"copied_show /build/src/fold_a.c 35 /build/src/fold_a.c .text 2014a0 35",
+			"copied_store /build/src/fold_a.c 17 /build/src/fold_a.c .text 201330 17",
+			"right_show /build/src/fold_b.c 14 /build/src/fold_b.c .text 201450 14",
+			"right_store /build/src/fold_b.c 7 /build/src/fold_b.c .text 2013b0 7",
+			"right_table /build/src/fold_b.c 40 /build/src/fold_b.c .rodata 2001a0 40",
+			"same_show /build/src/fold_b.c 21 /build/src/fold_b.c .text 201400 21",
+			"second_alone /build/src/fold_b.c 32 /build/src/fold_b.c .text 201520 33",
+			"second_store /build/src/fold_a.c 8 /build/src/fold_a.c .text 201330 9",
+		},
+	},
 	"twins-clang-x86_64": {
 		why:  "twin_show of twin_b.c was folded into that of twin_a.c",
 		with: []string{"twin_show /build/src/twin_b.c 7 /build/src/twin_b.c .text 201160 7"},
