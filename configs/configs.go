@@ -41,6 +41,10 @@ type Build struct {
 	Modules []string `yaml:",omitempty"`
 	Source  []string `yaml:",omitempty"` // source roots as written: prefixes of paths in the DWARF
 
+	// Debug holds the resolved folders with the debug files of stripped objects; none means
+	// /usr/lib/debug.
+	Debug []string `yaml:",omitempty"`
+
 	Alias  Alias    `yaml:",omitempty"`
 	Stages []string `yaml:",omitempty,flow" enum:"stages"` // in the order they run
 	Emit   Emit     `yaml:",omitempty"`
@@ -129,6 +133,8 @@ type loader struct {
 
 	top      map[string]pair // the keys of the file
 	entries  []pathEntry     // of the build being decoded
+	folders  []pathEntry     // of the build being decoded
+	common   []pathEntry     // folders for all builds
 	paths    []buildPaths    // by index of the plan's builds
 	relative map[string]bool // see Plan
 }

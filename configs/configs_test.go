@@ -112,6 +112,7 @@ on_error: stop
 alias: {separator: "~~", symbols: data, names: [a*, "b?"], never: {add: ['x.*']}}
 stages: [scan, dedupe, normalize, resolve, stats]
 emit: {unaliased: link}
+debug: ["../de[b]ug", "${KAS_TEST_DEBUG:-/usr}"]
 builds:
   - &one
     name: one
@@ -129,6 +130,7 @@ builds:
     alias: {line: none, names: all, never: {replace: []}, max_length: 100}
     stages: [scan]
     emit: {beside: true}
+    debug: a
   - {name: absent, vmlinux: none, modules: [no/*, none/**], optional: true}
   - {name: half, vmlinux: boot/vmlinux-1, optional: true}
 matrix:
@@ -142,7 +144,7 @@ func fullTree(t *testing.T) string {
 	dir := write(t,
 		"conf/boot/vmlinux-1", "", "conf/a/b/c.ko", "", "conf/a/d.ko", "", "conf/weird[1]/e.ko", "",
 		"conf/list", "x/f.ko\n", "conf/trees/i686-thin/a.o", "", "conf/trees/loong64-thin/a.o", "",
-		"conf/trees/loong64-full/a.o", "")
+		"conf/trees/loong64-full/a.o", "", "de[b]ug/f", "")
 	if err := os.Symlink("vmlinux-1", filepath.Join(dir, "conf/boot/vmlinux-link")); err != nil {
 		t.Fatal(err)
 	}
@@ -161,6 +163,7 @@ func TestLoad(t *testing.T) {
 		},
 		Stages: []string{"scan", "dedupe", "normalize", "resolve", "stats"},
 		Emit:   Emit{Unaliased: "link"},
+		Debug:  []string{"de[b]ug", "/usr"},
 	}
 	with := func(set func(*Build)) Build {
 		b := base
@@ -194,6 +197,7 @@ func TestLoad(t *testing.T) {
 				}
 				b.Stages = []string{"scan"}
 				b.Emit = Emit{Beside: true, Unaliased: "link"}
+				b.Debug = []string{"conf/a"}
 			}),
 			with(func(b *Build) { b.Name, b.Vmlinux = "half", "conf/boot/vmlinux-1" }),
 			expanded("m-i686-thin", "i386", "thin", "conf/trees/i686-thin"),
@@ -213,7 +217,7 @@ func TestEffective(t *testing.T) {
 	}
 	for _, want := range []string{
 		"# The effective configuration", "\nout: .\n", "vmlinux: ../../boot/vmlinux-1\n",
-		"- ../../a/**/*.ko\n", "vmlinux: " + dir + "/conf/boot/vmlinux-1\n",
+		"- ../../a/**/*.ko\n", "- ../../../de[b]ug\n", "- /usr\n", "- ../../a\n", "vmlinux: " + dir + "/conf/boot/vmlinux-1\n",
 	} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("%q is missing in:\n%s", want, text)
@@ -272,10 +276,10 @@ func TestAt(t *testing.T) {
 		key   string
 		want  string
 	}{
-		{0, "arch", "conf/kas.yaml:11:11: no"},
-		{0, "emit", "conf/kas.yaml:9:5: no"},
-		{3, "arch", "conf/kas.yaml:28:12: no (matrix: arch i686, lto thin)"},
-		{3, "modules", "conf/kas.yaml:31:46: no (matrix: arch i686, lto thin)"},
+		{0, "arch", "conf/kas.yaml:12:11: no"},
+		{0, "emit", "conf/kas.yaml:10:5: no"},
+		{3, "arch", "conf/kas.yaml:30:12: no (matrix: arch i686, lto thin)"},
+		{3, "modules", "conf/kas.yaml:33:46: no (matrix: arch i686, lto thin)"},
 	} {
 		same(t, c.want, p.Builds[c.build].At(c.key, "no").Error())
 	}

@@ -149,6 +149,8 @@ func (l *loader) text(n *yaml.Node, name, enum string) (string, bool) {
 		l.choice(n, name, enum)
 	case name == "out":
 		s = l.expandEnv(n, name, func(value string) string { return value })
+	case name == "debug":
+		s = l.folder(n, name)
 	case name == "vmlinux" || name == "modules":
 		s = l.pattern(n, name)
 	case name == "name":

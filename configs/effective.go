@@ -59,6 +59,9 @@ func (p *Plan) Effective(dir string) ([]byte, error) {
 			}
 			b.Modules = append(b.Modules, m)
 		}
+		if b.Debug, err = p.rebaseAll(dir, b.Debug); err != nil {
+			return nil, err
+		}
 		builds[i] = b
 		shared = shared && reflect.DeepEqual(b.options(), p.Builds[0].options())
 	}
@@ -101,6 +104,19 @@ func (p *Plan) rebase(dir, entry, fixed, rest string) (string, error) {
 		}
 	}
 	return joinGlob(fixed, rest), nil
+}
+
+// rebaseAll returns folders as a file in dir spells them.
+func (p *Plan) rebaseAll(dir string, folders []string) (all []string, err error) {
+	for _, f := range folders {
+		if p.isRelative(f) {
+			if f, err = relativeTo(dir, f); err != nil {
+				return nil, err
+			}
+		}
+		all = append(all, f)
+	}
+	return all, nil
 }
 
 func (p *Plan) isRelative(entry string) bool { return p.relative[entry] || !filepath.IsAbs(entry) }

@@ -18,6 +18,7 @@ import (
 type buildPaths struct {
 	optional bool
 	entries  []pathEntry
+	folders  []pathEntry
 }
 
 type pathEntry struct {
@@ -49,6 +50,36 @@ func (l *loader) pattern(n *yaml.Node, key string) string {
 	}
 	l.entries = append(l.entries, pathEntry{key, s, at(n)})
 	return s
+}
+
+// folder expands environment variables in n, resolves it against the folder of the file and checks
+// that it is there.
+func (l *loader) folder(n *yaml.Node, key string) string {
+	s := l.expandEnv(n, key, func(value string) string { return value })
+	if s == "" {
+		return ""
+	}
+	if s = filepath.Clean(s); !filepath.IsAbs(s) {
+		s = filepath.Join(filepath.Dir(l.file), s)
+		l.relative[s] = true
+	}
+	l.folders = append(l.folders, pathEntry{key, s, at(n)})
+	return s
+}
+
+// checkFolders looks for the folders that a build or all builds name.
+func (l *loader) checkFolders(folders []pathEntry) {
+	for _, f := range folders {
+		fi, err := os.Stat(f.pattern)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			l.errorAt(f.pos, "%s: no such folder: %s", f.key, f.pattern)
+		case err != nil:
+			l.errorAt(f.pos, "%s: %s", f.key, err)
+		case !fi.IsDir():
+			l.errorAt(f.pos, "%s: %s is not a folder", f.key, f.pattern)
+		}
+	}
 }
 
 var (
@@ -96,6 +127,7 @@ func (l *loader) checkFiles(p *Plan) {
 	if fi, err := os.Stat(p.Out); err == nil && !fi.IsDir() && l.top["out"].val != nil {
 		l.errorf(l.top["out"].val, "out: %s is not a folder", p.Out)
 	}
+	l.checkFolders(l.common)
 	var builds []Build
 	beside := map[string]string{} // path of a module -> build that writes beside it
 	for i := range p.Builds {
@@ -106,6 +138,7 @@ func (l *loader) checkFiles(p *Plan) {
 			p.Skipped = append(p.Skipped, b.Name)
 			continue
 		}
+		l.checkFolders(l.paths[i].folders)
 		if len(l.problems) == before {
 			l.checkModules(b, beside)
 		}

@@ -27,6 +27,7 @@ func (l *loader) parse(data []byte) *Plan {
 		Alias          Alias
 		Stages         []string `enum:"stages"`
 		Emit           Emit
+		Debug          []string
 		Builds, Matrix []*yaml.Node
 	}{
 		Version: 1, Out: "out", OnError: "continue",
@@ -50,6 +51,7 @@ func (l *loader) parse(data []byte) *Plan {
 	p.Jobs, p.OnError = file.Jobs, file.OnError
 	p.Out = l.out(file.Out)
 	base.Alias, base.Stages, base.Emit = file.Alias, file.Stages, file.Emit
+	base.Debug, l.common = file.Debug, l.folders
 	if l.base = base; l.policyOnly {
 		return p
 	}
@@ -90,7 +92,7 @@ func (l *loader) build(p *Plan, n *yaml.Node, name string, c combination) {
 		Optional bool
 	}{Build: l.base}
 	b.combo, b.at = l.combo, map[string]position{"": at(n)}
-	l.entries = nil
+	l.entries, l.folders = nil, nil
 	set := l.mapping(n, &b, name)
 	if set == nil || l.budget <= 0 {
 		return
@@ -118,7 +120,7 @@ func (l *loader) build(p *Plan, n *yaml.Node, name string, c combination) {
 		l.errorf(n, "a build needs vmlinux or modules, at least one")
 	}
 	p.Builds = append(p.Builds, b.Build)
-	l.paths = append(l.paths, buildPaths{b.Optional, l.entries})
+	l.paths = append(l.paths, buildPaths{b.Optional, l.entries, l.folders})
 }
 
 func (l *loader) uniqueNames(p *Plan) {

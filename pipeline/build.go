@@ -66,7 +66,9 @@ type Object struct {
 	Sections  []Section
 	Symbols   []Symbol // symbols that kallsyms would show, in table order
 	Files     []string // names of STT_FILE symbols, for Symbol.File; the first is "", for none
-	NoDebug   bool     // the object has no debugging information
+	NoDebug   bool     // neither the object nor a file beside it has debugging information
+	Debug     Separate // where the debugging information is, if it is not in the object
+	Signed    bool     // the kernel's build signed the file
 
 	// Set by normalize, completed by resolve: this object's members of Groups, in table order.
 	Duplicates []Duplicate
@@ -90,15 +92,43 @@ func (o *Object) Open() (*elf.File, error) { return o.reopen(elf.Open) }
 func (o *Object) OpenTables() (*elf.File, error) { return o.reopen(elf.OpenTables) }
 
 func (o *Object) reopen(open func(string) (*elf.File, error)) (*elf.File, error) {
-	f, err := open(o.Path)
+	return reopen(open, o.Path, o.Identity)
+}
+
+// OpenDebug opens the file that has the object's debugging information: the object itself, or
+// Debug.
+func (o *Object) OpenDebug() (*elf.File, error) {
+	if o.Debug.Path == "" {
+		return o.Open()
+	}
+	f, err := reopen(elf.Open, o.Debug.Path, o.Debug.Identity)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Debug.Path, err)
+	}
+	return f, nil
+}
+
+func reopen(
+	open func(string) (*elf.File, error), path string, id elf.Identity,
+) (*elf.File, error) {
+	f, err := open(path)
 	if err != nil {
 		return nil, err
 	}
-	if f.Identity() != o.Identity {
+	if f.Identity() != id {
 		f.Close()
 		return nil, errors.New("the file changed during the run")
 	}
 	return f, nil
+}
+
+// Separate is the file with the debugging information of a stripped object.
+type Separate struct {
+	Path     string // "" if the object has its own, or if no file was found
+	Identity elf.Identity
+
+	// Refused says why a file that is in the place of such a file is not used, "" if there is none.
+	Refused string
 }
 
 // ScanTables opens the object for scan and sets its Identity.
@@ -120,6 +150,7 @@ func (o *Object) Failed() bool { return o.failed }
 // Section is what scan keeps of a section header.
 type Section struct {
 	Name      string
+	Alloc     bool // occupies memory in the running kernel
 	Discarded bool // of a module: never loaded, or freed after its init function ran
 }
 

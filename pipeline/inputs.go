@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"path/filepath"
 	"slices"
 	"strconv"
 	"time"
@@ -18,6 +19,10 @@ type input struct {
 // when it was read: the zero value if there was none. When the file changes, appears or disappears,
 // the object counts as changed.
 func (o *Object) Depends(path string, id elf.Identity) {
+	// The next run may have another working directory.
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
 	o.inputs = append(o.inputs, input{path, id})
 	if o.opened.Sub(time.Unix(0, max(id.Mtime, id.Ctime))) <= settled {
 		o.unsettled = true
@@ -29,6 +34,20 @@ func (n *note) inputsHold() bool {
 	return !slices.ContainsFunc(n.inputs, func(in input) bool {
 		return elf.IdentifyTarget(in.path) != in.identity
 	})
+}
+
+// reuse takes over what the last run noted. What this run already found the object to depend on
+// stays.
+func (n *note) reuse(last note) {
+	now := *n
+	*n = last
+	n.unsettled = now.unsettled
+	n.inputs = slices.Clone(now.inputs)
+	for _, in := range last.inputs {
+		if !slices.Contains(now.inputs, in) {
+			n.inputs = append(n.inputs, in)
+		}
+	}
 }
 
 // appendInputs appends a line of the state file for each file that the note of the object depends

@@ -168,6 +168,14 @@ func stageOf(ctx context.Context) string {
 	return stage
 }
 
+// FailAll reports an error that several objects have, once. It names the first of them.
+func (b *Build) FailAll(ctx context.Context, objects []*Object, err error) {
+	for _, o := range objects {
+		o.failed = true
+	}
+	b.Fail(ctx, objects[0], err)
+}
+
 // Fail reports an error of an object outside Each.
 func (b *Build) Fail(ctx context.Context, o *Object, err error) {
 	o.failed = true

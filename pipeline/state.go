@@ -186,7 +186,7 @@ func Note[T any](b *Build, o *Object, key string, read func() (T, error)) (T, er
 	if k := b.known(o); k != nil && k.about == key && k.json != nil && k.inputsHold() {
 		var noted T
 		if json.Unmarshal(k.json, &noted) == nil {
-			o.note = k.note
+			o.reuse(k.note)
 			return noted, nil
 		}
 	}

@@ -126,6 +126,7 @@ func locate(ctx context.Context, b *pipeline.Build) error {
 		for i, d := range chosen(o) {
 			settle(d, found[o].Locations[i], source, b.Config.Alias.Line)
 		}
+		found[o].Twins.apply(o, chosen(o))
 	}
 	for i := range b.Objects {
 		o := &b.Objects[i]
@@ -166,6 +167,9 @@ type declarations struct {
 	Split     missingSplits
 	Shared    string // the file that .gnu_debugaltlink names, "" if there is none
 
+	// Twins are the symbols of the debug file, nil if the object has its debugging information.
+	Twins *twins
+
 	// Doubtful lists files by their last name: the file symbol of a duplicate names one of them,
 	// but another source file may have defined the duplicate.
 	Doubtful set
@@ -188,8 +192,10 @@ func declarationsOf(
 		key = fmt.Appendf(key, "%d ", o.Symbols[d.Symbol].ID)
 	}
 	read := func() (declarations, error) { return readDeclarations(ctx, b, o, list) }
+	key = fmt.Appendf(key, "%q %s", o.Debug.Path, o.Debug.Identity)
 	found, err := pipeline.Note(b, o, pipeline.Digest(string(key)), read)
-	if n := len(found.Locations); err == nil && n != 0 && n != len(list) {
+	n := len(found.Locations)
+	if err == nil && n != 0 && (n != len(list) || !found.Twins.fit(o, n)) {
 		return read() // the note is damaged
 	}
 	return found, err
@@ -200,39 +206,46 @@ func readDeclarations(
 	ctx context.Context, b *pipeline.Build, o *pipeline.Object, list []*pipeline.Duplicate,
 ) (declarations, error) {
 	found := declarations{Evidence: *newEvidence()}
-	f, err := o.Open()
+	f, err := o.OpenDebug()
 	if err != nil {
 		return found, err
 	}
 	defer f.Close()
 	info, err := dwarf.New(f)
 	if err != nil || info == nil {
-		return found, err
+		return found, named(o, err)
 	}
 	info.Splits = splits(b, o)
 	found.Shared = sharedFile(f)
 	for _, u := range info.Units() {
 		found.Evidence.add(u.Name(), u.CompDir())
 	}
-	targets := make([]dwarf.Target, 0, len(list))
-	for _, d := range list {
-		s := &o.Symbols[d.Symbol]
-		// The size of a damaged symbol must not reach into the next section.
-		section := &f.Sections[s.Section]
-		targets = append(targets, dwarf.Target{
-			Name: s.Name, Address: f.Address(s.Section, s.Value), Size: min(s.Size, section.Size),
-			Data: !s.Code, Global: !s.Local, File: o.Files[s.File],
-		})
+	found.Twins, err = findTwins(o, f, list)
+	if err != nil {
+		return found, named(o, err)
 	}
-	found.Locations, err = info.Locate(ctx, targets)
+	targets, of := found.Twins.targets(o, f, list)
+	locations, err := info.Locate(ctx, targets)
 	found.noteSplits(o, info.Splits)
 	if err == nil {
-		found.Doubtful, err = doubtful(f, info, targets, found.Locations)
+		found.Doubtful, err = doubtful(f, info, targets, locations)
 	}
 	if err != nil {
-		found.Locations = nil
+		return found, named(o, err)
 	}
-	return found, err
+	found.Locations = make([]dwarf.Location, len(list))
+	for i, l := range locations {
+		found.Locations[of[i]] = l
+	}
+	return found, nil
+}
+
+// named adds the path of an object's debug file to an error about its content.
+func named(o *pipeline.Object, err error) error {
+	if err == nil || o.Debug.Path == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", o.Debug.Path, err)
 }
 
 // doubtful returns the last names of the files that Doubtful lists. An assembler writes no file

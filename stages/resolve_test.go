@@ -149,7 +149,7 @@ func TestUnlocated(t *testing.T) {
 	})
 	scan := see(func(b *pipeline.Build) {
 		for i := range b.Objects[:2] {
-			if err := scanObject(&b.Objects[i]); err != nil {
+			if err := scanObject(&pipeline.Build{}, &b.Objects[i]); err != nil {
 				t.Error(err)
 			}
 		}

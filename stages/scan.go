@@ -35,7 +35,8 @@ func Read(ctx context.Context, b *pipeline.Build) error {
 		return nil
 	}
 	all := b.Every(func(*pipeline.Object) bool { return true })
-	if err := b.Each(ctx, all, scanObject); err != nil {
+	scan := func(o *pipeline.Object) error { return scanObject(b, o) }
+	if err := b.Each(ctx, all, scan); err != nil {
 		return err
 	}
 	settleArch(ctx, b)
@@ -45,7 +46,7 @@ func Read(ctx context.Context, b *pipeline.Build) error {
 	return nil
 }
 
-func scanObject(o *pipeline.Object) error {
+func scanObject(b *pipeline.Build, o *pipeline.Object) error {
 	f, err := o.ScanTables()
 	if err != nil {
 		return err
@@ -88,14 +89,17 @@ func scanObject(o *pipeline.Object) error {
 	unloads := canUnload(magic)
 	for i := range f.Sections {
 		s := &f.Sections[i]
-		o.Sections[i] = pipeline.Section{Name: s.Name}
+		o.Sections[i] = pipeline.Section{Name: s.Name, Alloc: s.Alloc()}
 		if !o.Vmlinux {
 			init, exit := strings.HasPrefix(s.Name, ".init"), strings.HasPrefix(s.Name, ".exit")
 			o.Sections[i].Discarded = init || exit && !unloads
 		}
 	}
 	o.Headers = f.HeadersOffset()
-	o.NoDebug = f.Section(".debug_info") == 0 && f.Section(".zdebug_info") == 0
+	o.Signed = f.Signed()
+	if !f.HasDebug() {
+		findDebug(b, o, f)
+	}
 	return nil
 }
 
@@ -184,19 +188,5 @@ func settleArch(ctx context.Context, b *pipeline.Build) {
 		if o.Vmlinux {
 			b.BuildID = o.BuildID
 		}
-	}
-}
-
-// settleDebug reports the objects without debugging information, unless no object of the build has
-// any: then the kernel was built without. Their symbols count in both cases, because they make
-// names ambiguous.
-func settleDebug(ctx context.Context, b *pipeline.Build) {
-	with := b.Every(func(o *pipeline.Object) bool { return o.Readable() && !o.NoDebug })
-	if len(with) == 0 {
-		return
-	}
-	for _, o := range b.Every(func(o *pipeline.Object) bool { return o.Readable() && o.NoDebug }) {
-		n := len(o.Sections)
-		b.Fail(ctx, o, formatErrorf(o.Headers, "no debugging information among %d sections", n))
 	}
 }

@@ -19,12 +19,15 @@ import (
 func splits(b *pipeline.Build, o *pipeline.Object) *dwarf.Splits {
 	folder := filepath.Dir(o.Path)
 	roots := []string{folder}
+	if o.Debug.Path != "" {
+		roots = append(roots, filepath.Dir(o.Debug.Path))
+	}
 	if root, ok := strings.CutSuffix(o.Path, "/"+o.Name); ok && !o.Vmlinux {
 		roots = append(roots, root)
 	}
 	roots = append(roots, b.Config.Source...)
 	return &dwarf.Splits{
-		Package: configs.Uncompressed(o.Path) + ".dwp",
+		Package: packageOf(o),
 		Paths: func(name, compDir string) []string {
 			if name == "" {
 				return nil
@@ -41,6 +44,9 @@ func splits(b *pipeline.Build, o *pipeline.Object) *dwarf.Splits {
 				add(filepath.Join(compDir, name))
 			}
 			add(filepath.Join(folder, filepath.Base(name)))
+			if o.Debug.Path != "" {
+				add(filepath.Join(filepath.Dir(o.Debug.Path), filepath.Base(name)))
+			}
 			for _, root := range roots {
 				if !filepath.IsAbs(name) {
 					add(filepath.Join(root, name))
@@ -49,6 +55,19 @@ func splits(b *pipeline.Build, o *pipeline.Object) *dwarf.Splits {
 			return paths
 		},
 	}
+}
+
+// packageOf returns the path of an object's .dwp file: beside its debug file if it is there, else
+// beside the object.
+func packageOf(o *pipeline.Object) string {
+	if o.Debug.Path != "" {
+		path := configs.Uncompressed(o.Debug.Path) + ".dwp"
+		id := elf.IdentifyTarget(path)
+		if o.Depends(path, id); id != (elf.Identity{}) {
+			return path
+		}
+	}
+	return configs.Uncompressed(o.Path) + ".dwp"
 }
 
 // missingSplits says which units of an object are without their split unit.

@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"cmp"
 	"strings"
 
 	"kas/elf"
@@ -20,7 +21,7 @@ func settleToolchain(b *pipeline.Build) {
 	}
 	for i := range b.Objects {
 		if o := &b.Objects[i]; b.Toolchain == "" && o.Readable() && !o.NoDebug {
-			b.Toolchain, _ = Toolchain(o.Path)
+			b.Toolchain, _ = Toolchain(cmp.Or(o.Debug.Path, o.Path))
 			break
 		}
 	}

@@ -1,0 +1,251 @@
+package stages
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"kas/configs"
+	"kas/elf"
+	"kas/pipeline"
+)
+
+// debugRoots returns the folders in which the debug files of a build are looked for, besides those
+// of its objects: those of the configuration, and /usr/lib/debug below each, as packages are
+// unpacked.
+func debugRoots(b *pipeline.Build) []string {
+	const global = "usr/lib/debug"
+	if len(b.Config.Debug) == 0 {
+		return []string{"/" + global}
+	}
+	var roots []string
+	for _, root := range b.Config.Debug {
+		roots = append(roots, root)
+		if !strings.HasSuffix(root, "/"+global) {
+			roots = append(roots, filepath.Join(root, global))
+		}
+	}
+	return roots
+}
+
+// findDebug looks for the debug file of an object that has no debugging information: by build ID,
+// by .gnu_debuglink, where distributions have it, and under the object's own name. Each path that
+// was looked at becomes an input of the object.
+func findDebug(b *pipeline.Build, o *pipeline.Object, f *elf.File) {
+	o.NoDebug = true
+	link, crc := f.DebugLink()
+	var refused []string
+	for _, path := range debugPaths(b, o, link) {
+		id := elf.IdentifyTarget(path)
+		if id == o.Identity {
+			continue // the object itself
+		}
+		if id == (elf.Identity{}) {
+			o.Depends(path, id)
+			continue
+		}
+		d, err := openDebug(path)
+		if err == nil {
+			id = d.Identity()
+		}
+		o.Depends(path, id)
+		if err == nil && d == nil {
+			continue
+		}
+		if err == nil {
+			err = belongs(f, d, link == filepath.Base(path), crc)
+			d.Close()
+		}
+		if err == nil {
+			o.NoDebug, o.Debug = false, pipeline.Separate{Path: path, Identity: id}
+			return
+		}
+		refused = append(refused, fmt.Sprintf("%s: %s", path, err))
+	}
+	if len(refused) > 0 {
+		o.Debug.Refused = refused[0]
+	}
+}
+
+// openDebug opens a file that may have the debugging information of another. It returns nil without
+// an error if the file has none itself.
+func openDebug(path string) (*elf.File, error) {
+	// Opening a device may have an effect, so only a regular file is opened.
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, errors.Unwrap(err)
+	}
+	if info.IsDir() {
+		return nil, nil // a root that appeared after debugPaths looked for it
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("not a regular file")
+	}
+	f, err := elf.OpenTables(path)
+	if err != nil {
+		return nil, err
+	}
+	if !f.HasDebug() {
+		f.Close()
+		return nil, nil
+	}
+	return f, nil
+}
+
+// belongs returns why a file is not the debug file of an object, nil if it is. Both have the same
+// build ID; if neither has one, the checksum in the object's .gnu_debuglink proves it. linked says
+// that the file has the name that is there.
+func belongs(f, debug *elf.File, linked bool, crc uint32) error {
+	if f.Machine != debug.Machine || f.Is64 != debug.Is64 || f.Big != debug.Big ||
+		f.Type != debug.Type {
+		return errors.New("for another machine or of another type")
+	}
+	want, got := f.BuildID(), debug.BuildID()
+	switch {
+	case want != got && want != "" && got != "":
+		return fmt.Errorf("of another build: build ID %s, want %s", got, want)
+	case want != "" && got != "":
+		return nil
+	case !linked && want != "":
+		return fmt.Errorf("without a build ID, want %s", want)
+	case !linked:
+		return errors.New("nothing proves that it belongs to the object, which has neither a " +
+			"build ID nor a .gnu_debuglink to it")
+	}
+	sum, err := debug.CRC()
+	if err == nil && sum != crc {
+		err = fmt.Errorf("of another build: CRC %08x, want %08x by .gnu_debuglink", sum, crc)
+	}
+	return err
+}
+
+// debugPaths returns where the debug file of an object may be, in the order of gdb and elfutils:
+// by its build ID, by the name in its .gnu_debuglink, and then in the layout of distributions.
+func debugPaths(b *pipeline.Build, o *pipeline.Object, link string) []string {
+	var paths []string
+	add := func(elements ...string) {
+		if path := filepath.Join(elements...); !slices.Contains(paths, path) {
+			paths = append(paths, path)
+		}
+	}
+	dir := filepath.Dir(o.Path)
+	var roots []string
+	for _, root := range debugRoots(b) {
+		if _, err := os.Stat(root); err == nil {
+			roots = append(roots, root)
+		} else {
+			add(root) // one look instead of many; when it appears, the object counts as changed
+		}
+	}
+	beside := []string{dir}
+	if root, ok := strings.CutSuffix(o.Path, "/"+o.Name); ok && !o.Vmlinux && root != dir {
+		beside = append(beside, root)
+	}
+	if id := o.BuildID; len(id) > 2 {
+		for _, root := range slices.Concat(beside, roots) {
+			add(root, ".build-id", id[:2], id[2:]+".debug")
+		}
+	}
+	full := dir
+	if abs, err := filepath.Abs(dir); err == nil {
+		full = abs
+	}
+	if link != "" {
+		link = filepath.Base(link)
+		add(dir, link)
+		add(dir, ".debug", link)
+		for _, root := range roots {
+			add(root, full, link)
+		}
+	}
+	base := configs.Uncompressed(filepath.Base(o.Path))
+	add(dir, base+".debug")
+	for _, name := range []string{base, base + ".debug"} {
+		add(dir, ".debug", name)
+	}
+	for _, root := range roots {
+		for _, name := range placesOf(o, filepath.Join(full, base)) {
+			add(root, name)
+			add(root, name+".debug")
+		}
+	}
+	return paths
+}
+
+// placesOf returns where distributions have the debug file of an object, below a root: Debian in
+// lib/modules/R/ and boot/vmlinux-R, Fedora and SUSE in usr/lib/modules/R/ and lib/modules/R/; also
+// under the path of the object below its own root. path is the object's, without a suffix of
+// compression.
+func placesOf(o *pipeline.Object, path string) []string {
+	var below, places []string
+	if o.Vmlinux {
+		below = []string{"vmlinux"}
+		places = append(places, "vmlinux", filepath.Base(path))
+		if o.Release != "" {
+			places = append(places, "boot/vmlinux-"+o.Release)
+		}
+	} else {
+		name := configs.Uncompressed(o.Name)
+		below = []string{name, "kernel/" + name}
+		if o.Release != "" {
+			if _, rest, ok := strings.Cut(path, "/lib/modules/"+o.Release+"/"); ok {
+				below = append([]string{rest}, below...)
+			}
+		}
+		places = append(places, below...)
+	}
+	if o.Release != "" {
+		for _, name := range below {
+			places = append(places,
+				"lib/modules/"+o.Release+"/"+name, "usr/lib/modules/"+o.Release+"/"+name)
+		}
+	}
+	return places
+}
+
+// settleDebug reports once for the build that objects have no debugging information, unless no
+// object has any: then the kernel was built without. Their symbols count in both cases, because
+// they make names ambiguous. A file in the place of a debug file that belongs to another build is
+// reported in both cases.
+func settleDebug(ctx context.Context, b *pipeline.Build) {
+	lacking := b.Every(func(o *pipeline.Object) bool { return o.Readable() && o.NoDebug })
+	with := b.Every(func(o *pipeline.Object) bool { return o.Readable() && !o.NoDebug })
+	refused := slices.DeleteFunc(slices.Clone(lacking),
+		func(o *pipeline.Object) bool { return o.Debug.Refused == "" })
+	if len(refused) > 0 {
+		b.FailAll(ctx, refused, fmt.Errorf("the debug file is not used: %s%s",
+			refused[0].Debug.Refused, andMore(len(refused), "nor those of %d more objects")))
+	}
+	lacking = slices.DeleteFunc(lacking,
+		func(o *pipeline.Object) bool { return o.Debug.Refused != "" })
+	if len(lacking) == 0 || len(with) == 0 {
+		return
+	}
+	o := lacking[0]
+	b.FailAll(ctx, lacking, formatErrorf(o.Headers, "no debugging information among %d sections%s"+
+		", and no debug file in the object's folder, %s: %s", len(o.Sections),
+		andMore(len(lacking), "none in %d more objects of the build"),
+		strings.Join(debugRoots(b), ", "), debugSource(b)))
+}
+
+// andMore returns what is said of n-1 further objects.
+func andMore(n int, format string) string {
+	if n < 2 {
+		return ""
+	}
+	return " (" + fmt.Sprintf(format, n-1) + ")"
+}
+
+// debugSource says where the debugging information of a build comes from.
+func debugSource(b *pipeline.Build) string {
+	release := b.Release
+	if release == "" {
+		release = "RELEASE"
+	}
+	return fmt.Sprintf("it is in Debian's linux-image-%s-dbg, Fedora's kernel-debuginfo, "+
+		"or in a kernel built with CONFIG_DEBUG_INFO; `debug:` names its folder", release)
+}
