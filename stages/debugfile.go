@@ -218,7 +218,7 @@ func settleDebug(ctx context.Context, b *pipeline.Build) {
 		func(o *pipeline.Object) bool { return o.Debug.Refused == "" })
 	if len(refused) > 0 {
 		b.FailAll(ctx, refused, fmt.Errorf("the debug file is not used: %s%s",
-			refused[0].Debug.Refused, andMore(len(refused), "nor those of %d more objects")))
+			refused[0].Debug.Refused, andMore(len(refused))))
 	}
 	lacking = slices.DeleteFunc(lacking,
 		func(o *pipeline.Object) bool { return o.Debug.Refused != "" })
@@ -226,26 +226,25 @@ func settleDebug(ctx context.Context, b *pipeline.Build) {
 		return
 	}
 	o := lacking[0]
-	b.FailAll(ctx, lacking, formatErrorf(o.Headers, "no debugging information among %d sections%s"+
-		", and no debug file in the object's folder, %s: %s", len(o.Sections),
-		andMore(len(lacking), "none in %d more objects of the build"),
-		strings.Join(debugRoots(b), ", "), debugSource(b)))
+	b.FailAll(ctx, lacking, formatErrorf(o.Headers, "no debugging information among %d sections, "+
+		"and no debug file beside the object or below %s%s; %s", len(o.Sections),
+		strings.Join(debugRoots(b), ", "), andMore(len(lacking)), debugSource(b)))
 }
 
-// andMore returns what is said of n-1 further objects.
-func andMore(n int, format string) string {
+// andMore returns what is said when n objects have the same problem.
+func andMore(n int) string {
 	if n < 2 {
 		return ""
 	}
-	return " (" + fmt.Sprintf(format, n-1) + ")"
+	return fmt.Sprintf(" (the same for %d more objects of the build)", n-1)
 }
 
-// debugSource says where the debugging information of a build comes from.
+// debugSource returns where the debugging information of a build comes from, for a message.
 func debugSource(b *pipeline.Build) string {
 	release := b.Release
 	if release == "" {
 		release = "RELEASE"
 	}
-	return fmt.Sprintf("it is in Debian's linux-image-%s-dbg, Fedora's kernel-debuginfo, "+
-		"or in a kernel built with CONFIG_DEBUG_INFO; `debug:` names its folder", release)
+	return fmt.Sprintf("Debian has it in linux-image-%s-dbg, Fedora in kernel-debuginfo, "+
+		"a build of your own with CONFIG_DEBUG_INFO; `debug:` names the folder", release)
 }
