@@ -20,6 +20,24 @@ type Cost struct {
 	Modules   int64  `json:"bytes_modules"` // with all modules loaded
 }
 
+// Add counts an alias of a symbol, with its length in bytes. In a module an alias is a symbol table
+// entry, its name and a byte for its type. In vmlinux's kallsyms, which compresses names, it takes
+// about eight bytes and two thirds of its length; docs/registry.md has the measurement.
+func (c *Cost) Add(arch string, vmlinux bool, length int) {
+	if vmlinux {
+		c.InVmlinux++
+		c.Kallsyms += int64(8 + (length+1)*2/3)
+		return
+	}
+	entry := 24
+	switch arch {
+	case "i386", "arm", "mips":
+		entry = 16
+	}
+	c.InModules++
+	c.Modules += int64(entry + length + 2)
+}
+
 // Costs writes a table of at most 80 columns for each build.
 func Costs(w io.Writer, all []Cost) error {
 	t := newTable(w)

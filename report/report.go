@@ -60,9 +60,7 @@ func writeReasons(w io.Writer, r *pipeline.Result) error {
 	if len(total) == 0 {
 		return nil
 	}
-	reasons := slices.SortedFunc(maps.Keys(total), func(a, b string) int {
-		return cmp.Or(total[b]-total[a], strings.Compare(a, b))
-	})
+	reasons := byFrequency(total)
 	if _, err := fmt.Fprintf(w, "\n%9s  no alias because\n", "symbols"); err != nil {
 		return err
 	}
@@ -72,6 +70,13 @@ func writeReasons(w io.Writer, r *pipeline.Result) error {
 		}
 	}
 	return nil
+}
+
+// byFrequency returns the keys, the most frequent first.
+func byFrequency(count map[string]int) []string {
+	return slices.SortedFunc(maps.Keys(count), func(a, b string) int {
+		return cmp.Or(count[b]-count[a], strings.Compare(a, b))
+	})
 }
 
 // writeTimings writes the seconds that each build spent in each stage.

@@ -103,27 +103,13 @@ func namesText(n configs.Names) string {
 	return "duplicates"
 }
 
-// add counts the aliases of a build and the bytes that they take in the running kernel. In a module
-// an alias is a symbol table entry, its name and a byte for its type. In vmlinux's kallsyms, which
-// compresses names, it takes about eight bytes and two thirds of its length; docs/registry.md has
-// the measurement.
+// add counts the aliases of a build and the bytes that they take in the running kernel.
 func add(c *report.Cost, b *pipeline.Build) {
-	entry := 24
-	switch b.Arch {
-	case "i386", "arm", "mips":
-		entry = 16
-	}
 	for i := range b.Objects {
 		o := &b.Objects[i]
 		for j := range o.Duplicates {
-			switch n := len(o.Duplicates[j].Alias); {
-			case n == 0:
-			case o.Vmlinux:
-				c.InVmlinux++
-				c.Kallsyms += int64(8 + (n+1)*2/3)
-			default:
-				c.InModules++
-				c.Modules += int64(entry + n + 2)
+			if n := len(o.Duplicates[j].Alias); n > 0 {
+				c.Add(b.Arch, o.Vmlinux, n)
 			}
 		}
 	}

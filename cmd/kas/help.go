@@ -30,6 +30,11 @@ var exitCodes = map[string][]exitCode{
 		{0, "everything in OUT is proved"}, {1, "something is wrong in OUT"},
 		{2, "wrong usage, or OUT is not the output of a finished run"},
 	},
+	"report": {
+		{0, "success"},
+		{1, "a folder has no finished run, a registry is damaged, or a write failed"},
+		{2, "wrong usage, or a folder is missing"},
+	},
 	"demo": {
 		{0, "success"}, {1, "the run failed"},
 		{2, "wrong usage, or DIR is in use for something else"},

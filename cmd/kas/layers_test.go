@@ -25,7 +25,10 @@ var arrows = map[string]struct {
 			"report", "stages", "verify"},
 		"the command line ties everything together",
 	},
-	"report": {[]string{"pipeline"}, "it reports the result of a run, whatever its stages did"},
+	"report": {
+		[]string{"pipeline", "registry"},
+		"it reports the result of a run and what the run wrote, whatever its stages did",
+	},
 	"stages": {
 		[]string{"pipeline", "elf", "elf/dwarf", "registry", "configs"},
 		"it has what is done to a build; others run it, read files and report",

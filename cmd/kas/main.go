@@ -108,7 +108,9 @@ list of vmlinux, that carry the aliases. It never changes its inputs.`,
 		title    string
 		commands []*cobra.Command
 	}{
-		{"Alias kernels:", []*cobra.Command{newRun(), newCheck(), newVerify(), newDemo()}},
+		{"Alias kernels:", []*cobra.Command{
+			newRun(), newCheck(), newVerify(), newReport(), newDemo(),
+		}},
 		{"Use registries:", []*cobra.Command{newLookup(), newProbe(), newModule(), newDiff()}},
 		{"Work in a kernel's build:", []*cobra.Command{newNM(), newLD(), newKbuild(), newInc()}},
 	} {

@@ -30,7 +30,7 @@ const defaultConfig = "kas.yaml"
 // finished run writes last.
 const (
 	effectiveConfig = "kas.effective.yaml"
-	statsFile       = "stats.json"
+	statsFile       = report.StatsFile
 )
 
 type runFlags struct {

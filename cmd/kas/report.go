@@ -1,0 +1,117 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"kas/pipeline"
+	"kas/report"
+)
+
+const reportLong = `Write a report about the runs whose output is in OUT: the builds and their
+problems, duplicates and aliases, the reasons, toolchains and LTO side by side,
+the cost, and what each build calls each function. Every number links to the
+file that holds it. The page needs no other file and no network.
+
+For FILE, - is standard output.`
+
+type reportFlags struct {
+	html    string
+	history string
+}
+
+func newReport() *cobra.Command {
+	var f reportFlags
+	cmd := &cobra.Command{
+		Use:   "report OUT... [-o FILE]",
+		Short: "Write a page about the output of runs",
+		Long:  reportLong,
+		Args:  argCount(1, noLimit),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return writeReport(args, f, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	cmd.Flags().StringVarP(&f.html, "output", "o", "", "write the page to `FILE`")
+	cmd.Flags().StringVar(&f.history, "history", "",
+		"show the trend over the stats.json of earlier runs, which `DIR` has as *.json,\n"+
+			"in the order of their names")
+	return cmd
+}
+
+// reportOutput is a file that kas report writes.
+type reportOutput struct {
+	flag, path string
+	write      func(w io.Writer, dir string) error // dir is the folder of the file
+}
+
+func (f *reportFlags) outputs(o *report.Outputs) []reportOutput {
+	return []reportOutput{
+		{"-o", f.html, o.HTML},
+	}
+}
+
+func writeReport(outs []string, f reportFlags, stdout, stderr io.Writer) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	o, err := report.Read(outs)
+	if err != nil {
+		return err
+	}
+	defer o.Close()
+	if f.history != "" {
+		if err := o.ReadHistory(f.history); err != nil {
+			return err
+		}
+	}
+	for _, out := range f.outputs(o) {
+		if err := out.writeTo(stdout); err != nil {
+			return failure{err}
+		}
+	}
+	damaged := o.Damaged()
+	for _, d := range damaged {
+		fmt.Fprintln(stderr, "kas:", d)
+	}
+	if len(damaged) > 0 {
+		return errReported
+	}
+	return nil
+}
+
+// check wants at least one output, and at most one on standard output.
+func (f *reportFlags) check() error {
+	var first string
+	some := false
+	for _, out := range f.outputs(&report.Outputs{}) {
+		some = some || out.path != ""
+		if out.path == toStdout {
+			if first != "" {
+				return fmt.Errorf("%s - and %s - both write to standard output", first, out.flag)
+			}
+			first = out.flag
+		}
+	}
+	if !some {
+		return errors.New("nothing to write: name a file with -o")
+	}
+	return nil
+}
+
+// writeTo writes the file whole or not at all. Without a path it does nothing.
+func (out *reportOutput) writeTo(stdout io.Writer) error {
+	switch out.path {
+	case "":
+		return nil
+	case toStdout:
+		return out.write(stdout, ".")
+	}
+	_, err := pipeline.WriteFile(out.path, func(w io.Writer) error {
+		return out.write(w, filepath.Dir(out.path))
+	})
+	return err
+}
