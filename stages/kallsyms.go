@@ -48,7 +48,8 @@ func (r release) maxName() int {
 }
 
 // hiddenInVmlinux has the rules for vmlinux. Linux 6.4 moved most of them from scripts/kallsyms to
-// scripts/mksysmap, so that System.map lacks the names too.
+// scripts/mksysmap, so that System.map lacks the names too. Before 6.8 there were rules for six
+// thunks, which are those that the linkers of then made.
 var hiddenInVmlinux = []hidden{
 	{match: nameBegins, text: "$"},
 	{match: nameBegins, text: ".L"},
@@ -69,30 +70,31 @@ var hiddenInVmlinux = []hidden{
 	{match: nameHas, text: ".plt_branch."},
 	{match: nameThunk, text: "Thunk_"},
 
-	{match: nameBegins, text: "__pi_$", since: release{6, 4}},
-	{match: nameBegins, text: "__pi_.L", since: release{6, 4}},
-	{match: nameBegins, text: "__kvm_nvhe___kcfi_typeid_", since: release{6, 4}},
-	{match: nameBegins, text: "__pi___kcfi_typeid_", since: release{6, 4}},
+	{match: nameBegins, text: "__pi_$", since: release{6, 5}},
+	{match: nameBegins, text: "__pi_.L", since: release{6, 5}},
+	{match: nameBegins, text: "__kvm_nvhe___kcfi_typeid_", since: release{6, 5}},
+	{match: nameBegins, text: "__pi___kcfi_typeid_", since: release{6, 5}},
 	{match: nameBegins, text: "__mod_device_table__", since: release{6, 18}},
-	{match: nameNumbered, text: "__UNIQUE_ID_modinfo_", since: release{6, 18}},
+	{match: nameNumbered, text: "__UNIQUE_ID_modinfo", since: release{6, 18}},
+	{match: nameNumbered, text: "__UNIQUE_ID_modinfo_", since: release{6, 19}},
 
-	// The tables of kallsyms itself. From 6.11 on, the first link has empty ones.
-	{match: nameIs, text: "kallsyms_addresses", until: release{6, 11}},
-	{match: nameIs, text: "kallsyms_offsets", until: release{6, 11}},
-	{match: nameIs, text: "kallsyms_relative_base", until: release{6, 11}},
-	{match: nameIs, text: "kallsyms_num_syms", until: release{6, 11}},
-	{match: nameIs, text: "kallsyms_names", until: release{6, 11}},
-	{match: nameIs, text: "kallsyms_markers", until: release{6, 11}},
-	{match: nameIs, text: "kallsyms_token_table", until: release{6, 11}},
-	{match: nameIs, text: "kallsyms_token_index", until: release{6, 11}},
-	{match: nameIs, text: "kallsyms_seqs_of_names", until: release{6, 11}},
+	// The tables of kallsyms itself. From 6.10 on, all links have them.
+	{match: nameIs, text: "kallsyms_addresses", until: release{6, 10}},
+	{match: nameIs, text: "kallsyms_offsets", until: release{6, 10}},
+	{match: nameIs, text: "kallsyms_relative_base", until: release{6, 10}},
+	{match: nameIs, text: "kallsyms_num_syms", until: release{6, 10}},
+	{match: nameIs, text: "kallsyms_names", until: release{6, 10}},
+	{match: nameIs, text: "kallsyms_markers", until: release{6, 10}},
+	{match: nameIs, text: "kallsyms_token_table", until: release{6, 10}},
+	{match: nameIs, text: "kallsyms_token_index", until: release{6, 10}},
+	{match: nameIs, text: "kallsyms_seqs_of_names", until: release{6, 10}},
 }
 
 // hiddenInModules has the rules for modules: the labels and mapping symbols that the kernel never
 // uses as the name of an address.
 var hiddenInModules = []hidden{
 	{match: nameBegins, text: ".L"},
-	{match: nameBegins, text: "L0", since: release{6, 2}},
+	{match: nameBegins, text: "L0", since: release{6, 4}},
 	{match: nameBegins, text: "$", since: release{6, 6}},
 	{match: nameIs, text: "$a", until: release{6, 6}},
 	{match: nameIs, text: "$d", until: release{6, 6}},

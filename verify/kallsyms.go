@@ -97,7 +97,7 @@ func (k *kernel) moduleLabel(name string) bool {
 	case strings.HasPrefix(name, ".L"):
 		return true
 	case strings.HasPrefix(name, "L0"):
-		return k.from(6002)
+		return k.from(6004)
 	case name[0] != '$':
 		return false
 	case k.from(6006):
@@ -130,7 +130,7 @@ func (k *kernel) generated(name string) bool {
 		case "kallsyms_addresses", "kallsyms_offsets", "kallsyms_relative_base",
 			"kallsyms_num_syms", "kallsyms_names", "kallsyms_markers", "kallsyms_token_table",
 			"kallsyms_token_index", "kallsyms_seqs_of_names":
-			return !k.from(6011)
+			return !k.from(6010)
 		}
 	case '_':
 		return k.generatedUnderscore(name)
@@ -151,15 +151,18 @@ func (k *kernel) generatedUnderscore(name string) bool {
 		since int
 	}{
 		{"crc_", 0}, {"kstrtab_", 0}, {"kstrtabns_", 0}, {"efistub_", 0}, {"kvm_nvhe_$", 0},
-		{"kvm_nvhe_.L", 0}, {"kcfi_typeid_", 0}, {"pi_$", 6004}, {"pi_.L", 6004},
-		{"kvm_nvhe___kcfi_typeid_", 6004}, {"pi___kcfi_typeid_", 6004},
+		{"kvm_nvhe_.L", 0}, {"kcfi_typeid_", 0}, {"pi_$", 6005}, {"pi_.L", 6005},
+		{"kvm_nvhe___kcfi_typeid_", 6005}, {"pi___kcfi_typeid_", 6005},
 		{"mod_device_table__", 6018},
 	} {
 		if strings.HasPrefix(rest, rule.start) && k.from(rule.since) {
 			return true
 		}
 	}
-	if id, ok := strings.CutPrefix(rest, "UNIQUE_ID_modinfo_"); ok && k.from(6018) {
+	if id, ok := strings.CutPrefix(rest, "UNIQUE_ID_modinfo"); ok && k.from(6018) {
+		if k.from(6019) {
+			id = strings.TrimPrefix(id, "_")
+		}
 		return strings.Trim(id, "0123456789") == ""
 	}
 	// A stub of LLVM's linker: __ARMV7PILongThunk_f.
