@@ -69,7 +69,9 @@ func TestShown(t *testing.T) {
 		{"kallsyms_names", false, never, never}, {"__pi_.L0", false, never, never},
 		{"__UNIQUE_ID_modinfo569", false, never, never},
 	} {
-		for _, r := range []int{419, 510, 601, 603, 604, 605, 606, 609, 610, 612, 617, 618, 619, 703} {
+		for _, r := range []int{
+			419, 510, 601, 603, 604, 605, 606, 609, 610, 612, 617, 618, 619, 703,
+		} {
 			release := fmt.Sprintf("%d.%d.3-cloud", r/100, r%100)
 			s := newShown(f, c.vmlinux, release, nil)
 			want := r < c.since || r >= c.until
