@@ -20,15 +20,16 @@ file that holds it. The page needs no other file and no network.
 For FILE, - is standard output.`
 
 type reportFlags struct {
-	html    string
+	html, junit, prometheus, csv string
+
 	history string
 }
 
 func newReport() *cobra.Command {
 	var f reportFlags
 	cmd := &cobra.Command{
-		Use:   "report OUT... [-o FILE]",
-		Short: "Write a page about the output of runs",
+		Use:   "report OUT...",
+		Short: "Write a page, or tables for programs, about the output of runs",
 		Long:  reportLong,
 		Args:  argCount(1, noLimit),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -36,6 +37,11 @@ func newReport() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&f.html, "output", "o", "", "write the page to `FILE`")
+	cmd.Flags().StringVar(&f.junit, "junit", "",
+		"write the checks of each build to `FILE`, for CI (JUnit XML)")
+	cmd.Flags().StringVar(&f.prometheus, "prometheus", "",
+		"write the counts of each build to `FILE`, as metrics (text format)")
+	cmd.Flags().StringVar(&f.csv, "csv", "", "write a row of counts for each build to `FILE`")
 	cmd.Flags().StringVar(&f.history, "history", "",
 		"show the trend over the stats.json of earlier runs, which `DIR` has as *.json,\n"+
 			"in the order of their names")
@@ -51,7 +57,15 @@ type reportOutput struct {
 func (f *reportFlags) outputs(o *report.Outputs) []reportOutput {
 	return []reportOutput{
 		{"-o", f.html, o.HTML},
+		{"--junit", f.junit, anywhere(o.JUnit)},
+		{"--prometheus", f.prometheus, anywhere(o.Prometheus)},
+		{"--csv", f.csv, anywhere(o.CSV)},
 	}
+}
+
+// anywhere makes a writer of files without links of one that does not know its folder.
+func anywhere(write func(io.Writer) error) func(io.Writer, string) error {
+	return func(w io.Writer, _ string) error { return write(w) }
 }
 
 func writeReport(outs []string, f reportFlags, stdout, stderr io.Writer) error {
@@ -97,7 +111,7 @@ func (f *reportFlags) check() error {
 		}
 	}
 	if !some {
-		return errors.New("nothing to write: name a file with -o")
+		return errors.New("nothing to write: name a file with -o, --junit, --prometheus or --csv")
 	}
 	return nil
 }
