@@ -117,8 +117,42 @@ func findRoots(configured, more []string, e *evidence) roots {
 	return found
 }
 
+// nested lists folders of the kernel's source tree that are named like a folder in its root, by the
+// folder they are in, for those with code (Linux 6.12). An architecture is *.
+var nested = map[string]set{
+	"arch/*": {
+		"crypto": true, "drivers": true, "include": true, "kernel": true, "lib": true,
+		"mm": true, "net": true, "tools": true, "virt": true,
+	},
+	"arch/*/boot":          {"lib": true, "tools": true},
+	"arch/*/cavium-octeon": {"crypto": true},
+	"arch/*/fw":            {"lib": true},
+	"arch/*/os-Linux":      {"drivers": true},
+	"drivers": {
+		"block": true, "crypto": true, "net": true, "virt": true,
+	},
+	"drivers/comedi":                          {"drivers": true},
+	"drivers/comedi/drivers/ni_routing":       {"tools": true},
+	"drivers/hid/intel-ish-hid":               {"ipc": true},
+	"drivers/net/ethernet/mellanox/mlx5/core": {"lib": true},
+	"drivers/net/ethernet/netronome/nfp":      {"crypto": true},
+	"drivers/s390":                            {"block": true, "crypto": true, "net": true},
+	"drivers/staging/most":                    {"net": true},
+	"drivers/vdpa/mlx5":                       {"net": true},
+	"fs":                                      {"crypto": true},
+	"fs/ntfs3":                                {"lib": true},
+	"lib":                                     {"crypto": true},
+	"net/dccp/ccids":                          {"lib": true},
+	"rust":                                    {"kernel": true},
+	"rust/kernel":                             {"block": true, "init": true, "net": true},
+	"samples":                                 {"rust": true},
+	"sound":                                   {"drivers": true},
+	"virt":                                    {"lib": true},
+}
+
 // deepestRoot returns the deepest folder from which every file is in one of the kernel's top-level
-// folders, "" if there is none.
+// folders, "" if there is none. If that folder and those below it are nested in a kernel's tree,
+// it returns the root of the tree: samples/rust is no rust.
 func deepestRoot(files set) string {
 	common, first := "", true
 	for f := range files {
@@ -128,16 +162,28 @@ func deepestRoot(files set) string {
 			common = commonDir(f, common+"/")
 		}
 	}
+	root := ""
 	for ; len(common) > 1; common = path.Dir(common) {
 		fits := true
 		for f := range files {
-			fits = fits && inTopLevel(f, common)
+			fits = fits && inTopLevel(f, common) && (root == "" || isNested(f, root, common))
 		}
 		if fits {
-			return common
+			root = common
 		}
 	}
-	return ""
+	return root
+}
+
+// isNested reports whether the folder below folder that a file is in is nested in a kernel's tree
+// with this root.
+func isNested(file, folder, root string) bool {
+	parts := strings.Split(strings.TrimPrefix(folder, root+"/"), "/")
+	if len(parts) > 1 && parts[0] == "arch" {
+		parts[1] = "*"
+	}
+	name, _, _ := strings.Cut(strings.TrimPrefix(file, folder+"/"), "/")
+	return nested[strings.Join(parts, "/")][name]
 }
 
 // rustCrates lists the crates of the Rust library: the folders below library/ in Rust's source
