@@ -1,6 +1,8 @@
 package report
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -9,13 +11,31 @@ import (
 	"kas/pipeline"
 )
 
-// Stats writes stats.json, the counts of every build. It is the same for the same input.
-func Stats(w io.Writer, r *pipeline.Result) error {
-	return WriteJSON(w, struct {
+// Stats writes stats.json, the counts of every build. It is the same for the same input. config is
+// the effective configuration: its digest is in the file. The digest of the file itself is the
+// SHA-256 of all its other lines.
+func Stats(w io.Writer, r *pipeline.Result, config []byte) error {
+	s := struct {
 		Version int          `json:"version"`
+		Digest  string       `json:"digest"`
+		Config  string       `json:"config"`
 		Builds  []buildStats `json:"builds"`
-	}{1, statsOf(r)})
+	}{1, "", digest(config), statsOf(r)}
+	var b bytes.Buffer
+	if err := WriteJSON(&b, s); err != nil {
+		return err
+	}
+	var others []byte
+	for line := range bytes.Lines(b.Bytes()) {
+		if !bytes.HasPrefix(line, []byte(`  "digest": `)) {
+			others = append(others, line...)
+		}
+	}
+	s.Digest = digest(others)
+	return WriteJSON(w, s)
 }
+
+func digest(data []byte) string { return fmt.Sprintf("sha256=%x", sha256.Sum256(data)) }
 
 // JSON writes what Stats does, and the time that each stage took in seconds.
 func JSON(w io.Writer, r *pipeline.Result, took time.Duration) error {
@@ -67,25 +87,6 @@ func statsOf(r *pipeline.Result) []buildStats {
 		all = append(all, s)
 	}
 	return all
-}
-
-// Unused is what a run did not use of a build's objects.
-type Unused struct {
-	Unreadable []string
-	LeftOut    []pipeline.LeftOut
-}
-
-// ReadUnused reads the unused objects of each build, by its name, from stats.json.
-func ReadUnused(stats []byte) (map[string]Unused, error) {
-	var s struct{ Builds []buildStats }
-	if err := json.Unmarshal(stats, &s); err != nil {
-		return nil, fmt.Errorf("stats.json: %w", err)
-	}
-	objects := map[string]Unused{}
-	for _, b := range s.Builds {
-		objects[b.Name] = Unused{b.UnreadableObjects, b.LeftOut}
-	}
-	return objects, nil
 }
 
 // WriteJSON writes a value in the format of all commands: indented, and without escapes for HTML.

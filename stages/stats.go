@@ -95,7 +95,9 @@ func count(b *pipeline.Build) {
 		if !o.Vmlinux {
 			s.Modules++
 		}
-		if !o.Readable() {
+		if o.Readable() {
+			s.BytesIn += o.Size
+		} else {
 			s.Unreadable++
 		}
 		if o.Failed() {
@@ -105,7 +107,6 @@ func count(b *pipeline.Build) {
 			s.Emitted++
 			s.BytesOut += o.Emitted
 		}
-		s.BytesIn += o.Size
 		s.Symbols += len(o.Symbols)
 		s.Duplicates += len(o.Duplicates)
 		for j := range o.Duplicates {

@@ -1,78 +1,63 @@
 package verify
 
 import (
-	"fmt"
+	"errors"
 	"path"
-	"slices"
 	"strings"
 )
 
-// suffixFree reports whether the alias is the symbol's name without a suffix of link-time
-// optimization.
-func (r *row) suffixFree() bool {
-	return r.alias != r.symbol && baseOf(r.alias, r.symbol)
+// spelling is how the alias of a row is made.
+type spelling struct {
+	suffixFree bool // it is the base name
+	ordinal    bool
+	shortened  bool // the front of the location is cut off
 }
 
-// checkAlias checks ALIAS = NAME SEP T(FILE [":" UNIT] ":" LINE) ["_" ORDINAL], where T is fold.
-// The front of FILE may be missing only if the full form is longer than limit, the length of the
-// longest alias of the build.
-func checkAlias(r *row, sep, line string, limit int) error {
-	if r.suffixFree() {
-		return nil
+// spellingOf checks ALIAS = BASE SEP FOLD(FILE [":" UNIT] [":" LINE]) ["_" ORDINAL]. If that is
+// longer than the limit, exactly what is too much is missing at the front of the location. With the
+// line "none", the line is there only if the alias needs it to be unique.
+func (b *build) spellingOf(r *row, base string) (spelling, error) {
+	if r.alias == base && r.alias != r.symbol {
+		return spelling{suffixFree: true}, nil
 	}
-	if sep == "" || !strings.Contains(r.alias, sep) {
-		return fmt.Errorf("no separator %q", sep)
-	}
-	// The separator may also occur in NAME and in the rest, so every split is tried.
-	err := fmt.Errorf("its name part is not the symbol's")
-	for at := 0; ; {
-		k := strings.Index(r.alias[at:], sep)
-		if k < 0 {
-			return err
+	ordinal := ""
+	if k := strings.LastIndexByte(r.alias, '_'); k > 0 {
+		if n := r.alias[k+1:]; digits(n) && n[0] != '0' {
+			ordinal = r.alias[k:]
 		}
-		at += k
-		if name, rest := r.alias[:at], r.alias[at+len(sep):]; baseOf(name, r.symbol) {
-			if err = checkRest(r, rest, line, limit); err == nil {
-				return nil
-			}
-		}
-		at++
 	}
+	for _, form := range []struct {
+		line, ordinal bool
+	}{{true, false}, {false, false}, {true, true}} {
+		at, number := r.location(form.line), ""
+		if !form.line && b.Line != "none" || form.ordinal && ordinal == "" {
+			continue
+		}
+		if form.ordinal {
+			number = ordinal
+		}
+		cut := max(0, len(base)+len(b.Separator)+len(at)+len(number)-b.limit)
+		if cut < len(at) && r.alias == base+b.Separator+at[cut:]+number {
+			return spelling{ordinal: form.ordinal, shortened: cut > 0}, nil
+		}
+	}
+	return spelling{}, errors.New("not made of " + base + ", " + r.location(true))
 }
 
-// checkRest checks the part of the alias after the separator.
-func checkRest(r *row, rest, line string, limit int) error {
-	if rest == "" || fold(rest) != rest {
-		return fmt.Errorf("%q after the separator is not all letters, digits and _", rest)
+// location returns the location as an alias has it.
+func (r *row) location(line bool) string {
+	text := r.file
+	switch unit := r.unit; {
+	case unit == "" || unit == r.file:
+	case path.Dir(unit) == path.Dir(r.file):
+		text += ":" + path.Base(unit)
+	default:
+		text += ":" + unit
 	}
-	full := []string{r.file}
-	if r.unit != r.file {
-		full = []string{r.file + ":" + r.unit, r.file + ":" + path.Base(r.unit)}
+	if line && r.line != "0" {
+		text += ":" + r.line
 	}
-	bodies := []string{rest} // with and without what may be an ordinal
-	cut := strings.TrimRight(rest, "0123456789")
-	if body, ok := strings.CutSuffix(cut, "_"); ok && cut != rest && body != "" {
-		bodies = append(bodies, body)
-	}
-	tails := []string{":" + r.line}
-	switch {
-	case r.line == "0":
-		tails = []string{""}
-	case line == "none":
-		tails = append(tails, "")
-	}
-	for _, body := range bodies {
-		for _, f := range full {
-			for _, tail := range tails {
-				f := fold(f + tail)
-				uncut := len(r.alias) - len(body) + len(f)
-				if f == body || strings.HasSuffix(f, body) && uncut > limit {
-					return nil
-				}
-			}
-		}
-	}
-	return fmt.Errorf("%q is not %s, unit %s, line %s", rest, r.file, r.unit, r.line)
+	return fold(text)
 }
 
 // fold replaces every byte outside [A-Za-z0-9] by an underscore.
@@ -84,44 +69,4 @@ func fold(s string) string {
 		}
 	}
 	return string(b)
-}
-
-// baseOf reports whether name is symbol without some of its identity suffixes: .llvm.N, .lto_priv.N
-// and the bare .N of monolithic LTO.
-func baseOf(name, symbol string) bool {
-	if name == symbol {
-		return true
-	}
-	k := 0
-	for k < len(name) && k < len(symbol) && name[k] == symbol[k] {
-		k++
-	}
-	// The suffix may begin before the first difference: .llvm.1.isra.0 and .isra.0 share a dot.
-	for ; k >= 0; k-- {
-		if k >= len(symbol) || symbol[k] != '.' || k == 0 {
-			continue
-		}
-		rest := symbol[k:]
-		for _, p := range []string{".llvm.", ".lto_priv.", "."} {
-			n, ok := strings.CutPrefix(rest, p)
-			if !ok {
-				continue
-			}
-			after := strings.TrimLeft(n, "0123456789")
-			suffix := after != n && (after == "" || after[0] == '.') && !numbered(symbol[:k])
-			if suffix && baseOf(name, symbol[:k]+after) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// numbered reports whether a number after s belongs to a suffix that is not an identity suffix.
-func numbered(s string) bool {
-	words := []string{
-		".isra", ".constprop", ".part", ".cold", ".specialized", ".localalias", ".__uniq",
-		".__part", ".memprof",
-	}
-	return slices.ContainsFunc(words, func(w string) bool { return strings.HasSuffix(s, w) })
 }

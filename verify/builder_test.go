@@ -181,7 +181,7 @@ func (l layoutOf) assemble(typ elf.Type, sections []sectionSpec, nameOff []uint3
 	return append(body, l.heads(sections, nameOff)...)
 }
 
-// object builds a file with .text, .init.text, .data, .bss, a group, an address significance table,
+// object builds a file with .text, .exit.text, .data, .bss, a group, an address significance table,
 // an old call graph profile, relocations and the given symbols, locals first.
 func (l layoutOf) object(typ elf.Type, symbols []symbolSpec) []byte {
 	reltype, relname, relsize := elf.SHT_RELA, ".rela", uint64(24)
@@ -205,7 +205,7 @@ func (l layoutOf) object(typ elf.Type, symbols []symbolSpec) []byte {
 		base = 0x10000
 	}
 	names := []string{
-		"", ".group", ".text", ".init.text", ".data", ".bss", relname + ".text", ".llvm_addrsig",
+		"", ".group", ".text", ".exit.text", ".data", ".bss", relname + ".text", ".llvm_addrsig",
 		".comment", ".symtab", ".symtab_shndx", ".strtab", ".profile", ".shstrtab",
 	}
 	idx := map[string]uint32{}
@@ -262,7 +262,7 @@ func (l layoutOf) object(typ elf.Type, symbols []symbolSpec) []byte {
 	set(".group", elf.SHT_GROUP, 0, idx[".symtab"], local, 4, 4,
 		append(l.u32(1), l.u32(idx[".text"])...))
 	set(".text", elf.SHT_PROGBITS, elf.SHF_ALLOC|elf.SHF_EXECINSTR, 0, 0, 16, 0, text)
-	set(".init.text", elf.SHT_PROGBITS, elf.SHF_ALLOC|elf.SHF_EXECINSTR, 0, 0, 16, 0, text[:64])
+	set(".exit.text", elf.SHT_PROGBITS, elf.SHF_ALLOC|elf.SHF_EXECINSTR, 0, 0, 16, 0, text[:64])
 	set(".data", elf.SHT_PROGBITS, elf.SHF_ALLOC|elf.SHF_WRITE, 0, 0, 32, 0, text[:80])
 	set(".bss", elf.SHT_NOBITS, elf.SHF_ALLOC|elf.SHF_WRITE, 0, 0, 32, 0, nil)
 	set(relname+".text", reltype, elf.SHF_INFO_LINK, idx[".symtab"], idx[".text"], align, relsize,

@@ -97,8 +97,8 @@ func TestBrokenModule(t *testing.T) {
 		{"section entry size", poke(header(".data", 56), flip), ".data: sh_entsize is 0x1"},
 		{"section name elsewhere", func(t *testing.T, e *emission) {
 			e.module(t, func(data []byte, m *image) []byte {
-				// .text is also the end of .init.text.
-				at := m.sections[m.find(".init.text")].nameOff + uint32(len(".init"))
+				// .text is also the end of .exit.text.
+				at := m.sections[m.find(".exit.text")].nameOff + uint32(len(".exit"))
 				m.order.PutUint32(data[header(".text", 0)(m):], at)
 				return data
 			})

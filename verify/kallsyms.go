@@ -1,8 +1,7 @@
 package verify
 
 import (
-	"bytes"
-	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -12,40 +11,36 @@ import (
 // kernel is what the rules need to know of an object.
 type kernel struct {
 	vmlinux bool
+	release string      // 6.1.0-56-cloud-amd64, "" if unknown
 	version int         // 6.1 is 6001; 0 if unknown, then the newest rules hold
 	text    [][2]uint64 // first and last address of vmlinux's text, nil if unknown
 }
 
-// readKernel reads what the rules need. vmlinux says that the object is not a module.
+// readKernel reads what the rules need. vmlinux says that the object is not a module. The release
+// is the first word of a module's vermagic, or the third of vmlinux's banner.
 func (m *image) readKernel(vmlinux bool) {
 	m.kernel = kernel{vmlinux: vmlinux}
-	for i := range m.sections {
-		if m.sections[i].name != ".modinfo" {
-			continue
-		}
-		content, _ := m.content(i)
-		for _, entry := range bytes.Split(content, []byte{0}) {
-			if magic, ok := bytes.CutPrefix(entry, []byte("vermagic=")); ok {
-				m.kernel.version = versionOf(string(magic))
-			}
-		}
+	if magic := strings.Fields(m.modinfo("vermagic")); len(magic) > 0 {
+		m.kernel.release = magic[0]
 	}
-	if m.typ == etRel {
-		return
+	if m.typ != etRel {
+		m.readBounds()
 	}
+	m.kernel.version = versionOf(m.kernel.release)
+}
+
+// readBounds reads the bounds of the text and the banner.
+func (m *image) readBounds() {
 	at := map[string]uint64{}
 	for i := range m.symbols {
 		s := &m.symbols[i]
 		if strings.HasPrefix(s.name, "_s") || strings.HasPrefix(s.name, "_e") {
 			at[s.name] = s.value
 		}
-		if s.name == "linux_banner" && s.inSection() {
-			sec := &m.sections[s.sec]
-			banner, err := m.content(int(s.sec))
-			if skip := s.value - sec.addr; err == nil && skip < uint64(len(banner)) {
-				if text, ok := strings.CutPrefix(string(banner[skip:]), "Linux version "); ok {
-					m.kernel.version = versionOf(text)
-				}
+		if s.name == "linux_banner" && s.inSection() && m.kernel.release == "" {
+			words := strings.Fields(m.text(s))
+			if len(words) > 2 && words[0] == "Linux" {
+				m.kernel.release = strings.TrimRight(words[2], "\x00")
 			}
 		}
 	}
@@ -57,12 +52,34 @@ func (m *image) readKernel(vmlinux bool) {
 	}
 }
 
+// text returns the bytes of a symbol of vmlinux, as far as its section has them.
+func (m *image) text(s *symbol) string {
+	sec := &m.sections[s.sec]
+	data, err := m.content(int(s.sec))
+	if skip := address(m, s) - sec.addr; err == nil && skip < uint64(len(data)) {
+		return string(data[skip:][:min(s.size, uint64(len(data))-skip)])
+	}
+	return ""
+}
+
+// versionOf returns the version that a release begins with, 0 if there is none.
 func versionOf(release string) int {
-	var major, minor int
-	if n, _ := fmt.Sscanf(release, "%d.%d", &major, &minor); n < 2 {
+	major, rest, _ := strings.Cut(release, ".")
+	minor := rest[:len(rest)-len(strings.TrimLeft(rest, "0123456789"))]
+	x, err := strconv.Atoi(major)
+	y, err2 := strconv.Atoi(minor)
+	if err != nil || err2 != nil {
 		return 0
 	}
-	return 1000*major + minor
+	return 1000*x + min(y, 999)
+}
+
+// room returns KSYM_NAME_LEN, the length of the longest name with its NUL.
+func (k *kernel) room() int {
+	if k.from(6001) {
+		return 512
+	}
+	return 128
 }
 
 // from reports whether the kernel is of this version or newer.
@@ -84,11 +101,7 @@ func visible(m *image, s *symbol) bool {
 	case 'a', 'A', 'n', 'N', 'u', 'U':
 		return false
 	}
-	room := 512
-	if !m.kernel.from(6001) {
-		room = 128
-	}
-	return len(s.name) < room && listed(m, s) && !m.kernel.generated(s.name)
+	return len(s.name) < m.kernel.room() && listed(m, s) && !m.kernel.generated(s.name)
 }
 
 // moduleLabel reports whether the kernel ignores the name in a module.

@@ -6,15 +6,21 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
 // LeftOut is a module that the run left out because another one has its name.
-type LeftOut struct{ Object, Counts string }
+type LeftOut struct {
+	Object string `json:"object"`
+	Module string `json:"module"` // the kernel's name of both
+	Counts string `json:"counts"`
+}
 
 // identify reads the module's name and build ID. known is set if the name is in the file or the
 // file is a linked module.
 func (o *object) identify(m *image) {
+	o.buildID = m.buildID()
 	if o.emitted == "" {
 		return
 	}
@@ -25,43 +31,33 @@ func (o *object) identify(m *image) {
 	if name := m.moduleName(); name != "" {
 		o.module, o.known = name, true
 	}
-	o.buildID = m.buildID()
 }
 
 // moduleName returns name= of .modinfo, or else the name in struct module, "" if there is neither.
 func (m *image) moduleName() string {
-	info, this := "", ""
-	for i := range m.sections {
-		data, err := m.content(i)
-		if err != nil {
+	if name := m.modinfo("name"); name != "" {
+		return name
+	}
+	for i := 1; i < len(m.sections); i++ {
+		if m.sections[i].name != ".gnu.linkonce.this_module" {
 			continue
 		}
-		switch m.sections[i].name {
-		case ".modinfo":
-			for entry := range strings.SplitSeq(string(data), "\x00") {
-				if name, ok := strings.CutPrefix(entry, "name="); ok && info == "" {
-					info = name
-				}
-			}
-		case ".gnu.linkonce.this_module":
-			// After an int and two pointers; the field is 64 bytes less a pointer.
-			pointer := 4
-			if m.is64 {
-				pointer = 8
-			}
-			if from := 3 * pointer; len(data) >= from+64-pointer {
-				name, _, ended := strings.Cut(string(data[from:from+64-pointer]), "\x00")
-				unprintable := func(c rune) bool { return c <= ' ' || c >= 0x7f }
-				if ended && !strings.ContainsFunc(name, unprintable) {
-					this = name
-				}
+		// After an int and two pointers; the field is 64 bytes less a pointer.
+		pointer := 4
+		if m.is64 {
+			pointer = 8
+		}
+		data, err := m.content(i)
+		if from := 3 * pointer; err == nil && len(data) >= from+64-pointer {
+			name, _, ended := strings.Cut(string(data[from:from+64-pointer]), "\x00")
+			unprintable := func(c rune) bool { return c <= ' ' || c >= 0x7f }
+			if ended && !strings.ContainsFunc(name, unprintable) {
+				return name
 			}
 		}
+		break
 	}
-	if info != "" {
-		return info
-	}
-	return this
+	return ""
 }
 
 // buildID returns the first GNU build ID among the notes, in hexadecimal.
@@ -113,6 +109,8 @@ func (b *build) checkNames() {
 			o.add("was left out as another file of %q, which is not module %s", l.Counts, o.module)
 		case depmodKey(o) < depmodKey(counts):
 			o.add("was left out, but depmod prefers it to %s", counts.name)
+		case l.Module != o.module:
+			o.add("was left out as module %q, but is %q", l.Module, o.module)
 		}
 	}
 }
@@ -138,53 +136,128 @@ func depmodKey(o *object) string {
 	return order + below + "\x00" + o.path
 }
 
-// checkHeader checks what the header of symbols.kas says about the modules and about what is
-// missing.
+// checkHeader compares the header of symbols.kas with what is known of the build.
 func (b *build) checkHeader(data string) {
-	const prefix = "#module\t"
-	var want, have []string
-	missing := 0
-	for i := range b.objects {
-		switch o := &b.objects[i]; {
-		case o.skipped && !o.leftOut:
-			missing++
-		case o.emitted != "" && !o.skipped:
-			want = append(want, prefix+o.name+"\t"+o.module+"\t"+o.buildID)
-		}
-	}
-	incomplete := ""
+	want := b.header()
+	var have []string
 	for line := range strings.Lines(data) {
-		line = strings.TrimSuffix(line, "\n")
 		if !strings.HasPrefix(line, "#") {
 			break
 		}
-		if strings.HasPrefix(line, prefix) {
+		line = strings.TrimSuffix(line, "\n")
+		if key := first(line); key != "#digest" && key != "#symbols" { // see checkDigest
 			have = append(have, line)
 		}
-		if value, ok := strings.CutPrefix(line, "#incomplete\t"); ok {
-			incomplete, _, _ = strings.Cut(value, ": ")
+	}
+	for _, line := range want {
+		if !slices.Contains(have, line) {
+			b.add("symbols.kas: the header has no line %q", line)
 		}
 	}
-	slices.Sort(want)
-	if !slices.Equal(want, have) {
-		for _, line := range want {
-			if !slices.Contains(have, line) {
-				b.add("symbols.kas: the header has no line %q", line)
-			}
-		}
-		for _, line := range have {
-			if !slices.Contains(want, line) {
-				b.add("symbols.kas: the header has the line %q, which is false", line)
-			}
+	for _, line := range have {
+		if !slices.Contains(want, line) {
+			b.add("symbols.kas: the header has the line %q, which is false", line)
 		}
 	}
-	if stated := fmt.Sprint(missing); incomplete != stated && (incomplete != "" || missing > 0) {
-		b.add("symbols.kas: %d objects are missing, the header has %q", missing, incomplete)
+	if len(have) != len(want) {
+		b.add("symbols.kas: the header has %d lines, %d expected", len(have)+2, len(want)+2)
 	}
-	if missing > 0 && !b.AllowIncomplete {
+	if len(b.missing()) > 0 && !b.AllowIncomplete {
 		b.add("incomplete: %s could not be read, so other symbols may share names with theirs "+
 			"(--allow-incomplete accepts this)", b.unreadableNames())
 	}
+}
+
+// missing returns the names of the objects that the run could not read.
+func (b *build) missing() []string {
+	var names []string
+	for i := range b.objects {
+		if o := &b.objects[i]; o.skipped && !o.leftOut {
+			names = append(names, o.name)
+		}
+	}
+	return names
+}
+
+// header returns the lines of the header of symbols.kas, without those that say what follows.
+func (b *build) header() []string {
+	lines := []string{"#format\tkas symbols 2", "#columns\tname object section address size type " +
+		"count position base alias file line unit source"}
+	id := ""
+	for i := range b.objects {
+		switch o := &b.objects[i]; {
+		case o.skipped:
+		case o.emitted == "":
+			id = o.buildID
+		default:
+			lines = append(lines, "#module\t"+o.name+"\t"+o.module+"\t"+o.buildID)
+		}
+	}
+	for _, f := range [][2]string{
+		{"arch", b.arch}, {"toolchain", b.tools.compiler}, {"lto", b.tools.lto},
+		{"release", b.release}, {"build-id", id}, {"policy", b.Config.policy(&b.Target)},
+	} {
+		if f[1] != "" {
+			lines = append(lines, "#"+f[0]+"\t"+f[1])
+		}
+	}
+	if missing := b.missing(); len(missing) > 0 {
+		const named = 10
+		names := slices.Clone(missing[:min(named, len(missing))])
+		for i, name := range names {
+			if q := strconv.Quote(name); q != `"`+name+`"` || strings.Contains(name, ", ") {
+				names[i] = q
+			}
+		}
+		if more := len(missing) - named; more > 0 {
+			names = append(names, fmt.Sprintf("and %d more", more))
+		}
+		lines = append(lines,
+			fmt.Sprintf("#incomplete\t%d: %s", len(missing), strings.Join(names, ", ")))
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// policy returns what the header says about the configuration: words KEY=VALUE.
+func (c *Config) policy(t *Target) string {
+	list := func(key string, values []string) string {
+		var words []string
+		for _, v := range values {
+			var w strings.Builder
+			for i := range len(v) {
+				if strings.IndexByte("%, \t\n\r\v\f", v[i]) >= 0 {
+					fmt.Fprintf(&w, "%%%02X", v[i])
+				} else {
+					w.WriteByte(v[i])
+				}
+			}
+			words = append(words, w.String())
+		}
+		return " " + key + "=" + strings.Join(words, ",")
+	}
+	text := "separator=" + t.Separator + " line=" + t.Line + " symbols=" + c.Symbols
+	switch {
+	case c.NamesAll:
+		text += " names=all"
+	case len(c.Names) > 0:
+		text += list("globs", c.Names)
+	default:
+		text += " names=duplicates"
+	}
+	if c.SuffixFree {
+		text += " suffix_free=true"
+	}
+	if c.MaxLength > 0 {
+		text += " max_length=" + strconv.Itoa(c.MaxLength)
+	}
+	switch {
+	case c.NeverReplaces:
+		text += list("never_only", c.Never)
+	case len(c.Never) > 0:
+		text += list("never", c.Never)
+	}
+	return text
 }
 
 // unreadableNames names the first unreadable objects.

@@ -85,15 +85,17 @@ func TestLeftOut(t *testing.T) {
 		out  LeftOut
 		want string
 	}{
-		{"weak-updates/a.ko", LeftOut{"weak-updates/a.ko", "drivers/a.ko"}, ""},
+		{"weak-updates/a.ko", LeftOut{"weak-updates/a.ko", "a", "drivers/a.ko"}, ""},
+		{"weak-updates/a.ko", LeftOut{"weak-updates/a.ko", "b", "drivers/a.ko"},
+			`was left out as module "b", but is "a"`},
 		{"weak-updates/a.ko", LeftOut{}, "are both module a"},
-		{"updates/a.ko", LeftOut{"updates/a.ko", "drivers/a.ko"},
+		{"updates/a.ko", LeftOut{"updates/a.ko", "a", "drivers/a.ko"},
 			"was left out, but depmod prefers it to drivers/a.ko"},
-		{"weak-updates/a.ko", LeftOut{"weak-updates/a.ko", "drivers/c.ko"},
+		{"weak-updates/a.ko", LeftOut{"weak-updates/a.ko", "a", "drivers/c.ko"},
 			`was left out as another file of "drivers/c.ko", which is not module a`},
-		{"weak-updates/b-b.ko", LeftOut{"weak-updates/b-b.ko", "drivers/a.ko"},
+		{"weak-updates/b-b.ko", LeftOut{"weak-updates/b-b.ko", "b_b", "drivers/a.ko"},
 			`was left out as another file of "drivers/a.ko", which is not module b_b`},
-		{"weak-updates/a.ko", LeftOut{"x.ko", "drivers/a.ko"},
+		{"weak-updates/a.ko", LeftOut{"x.ko", "a", "drivers/a.ko"},
 			`no object "x.ko" that could be left out`},
 	} {
 		modules := e.Modules

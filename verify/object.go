@@ -56,12 +56,14 @@ func (b *build) object(o *object) {
 	o.sum.Objects = 1
 	o.identify(m)
 	m.readKernel(o.emitted == "")
+	o.learn(m)
 	taken := make([]int32, len(m.symbols))
 	matchRows(&o.problems, "unaliased.tsv", m, b.unaliased, o.unaliased, taken)
 	unaliased := slices.Clone(taken)
 	clear(taken)
 	matchRows(&o.problems, "aliases.tsv", m, b.aliases, o.aliases, taken)
 	b.gather(o, m, taken, unaliased)
+	o.countCopy()
 	aliasOf := func(i int) string {
 		if taken[i] == 0 {
 			return ""
@@ -93,6 +95,9 @@ func (o *object) readName() {
 			m, err := parse(data)
 			if err == nil {
 				o.identify(m)
+				m.readKernel(false)
+				o.learn(m)
+				o.size = 0
 			}
 			return err
 		})
@@ -109,8 +114,20 @@ func (b *build) gather(o *object, m *image, aliased, unaliased []int32) {
 	for i := range m.sections {
 		o.sections[i] = m.sections[i].name
 	}
+	o.files = []string{""}
+	file := int32(0)
+	locals := int(m.sections[m.symtab].info)
 	for i := range m.symbols {
 		s := &m.symbols[i]
+		if i == locals {
+			file = 0 // only local symbols belong to the file symbol before them
+		}
+		if s.kind() == sttFile && i > 0 {
+			if file = 0; s.name != "" {
+				file = int32(len(o.files))
+				o.files = append(o.files, s.name)
+			}
+		}
 		if aliased[i] != 0 && unaliased[i] != 0 {
 			o.add("%q at %s+%#x is in aliases.tsv and in unaliased.tsv",
 				s.name, m.sectionName(s), s.value)
@@ -120,37 +137,17 @@ func (b *build) gather(o *object, m *image, aliased, unaliased []int32) {
 				o.add("symbol %d has the name of an alias: %q, aliases.tsv:%d",
 					i, s.name, b.aliases[k].at)
 			}
-			if aliased[i] != 0 && isAlias(m, s, b.Separator) {
-				o.add("aliases.tsv:%d: %q is an alias already", b.aliases[aliased[i]-1].at, s.name)
-			}
 		}
 		if visible(m, s) {
-			o.visible = append(o.visible, visibleSymbol{
-				name: s.name, addr: address(m, s), size: s.size, sec: s.sec,
-				row: aliased[i], letter: letter(m, s), code: code(m, s),
-				hasRow: aliased[i] != 0 || unaliased[i] != 0,
-			})
+			v := visibleSymbol{
+				name: s.name, addr: address(m, s), size: s.size, sec: s.sec, file: file,
+				row: aliased[i], without: unaliased[i], letter: letter(m, s), code: code(m, s),
+			}
+			o.visible = append(o.visible, v)
+			o.hints.add(v.name, v.code)
 		}
 	}
 	o.sum.Visible = int64(len(o.visible))
-}
-
-// isAlias reports whether s is the alias that an earlier run gave to another symbol with the same
-// section, value and size.
-func isAlias(m *image, s *symbol, sep string) bool {
-	for i := range m.symbols {
-		o := &m.symbols[i]
-		if o.sec != s.sec || o.value != s.value || o.size != s.size || o.name == s.name ||
-			o.name == "" {
-			continue
-		}
-		for k := strings.LastIndex(s.name, sep); k > 0; k = strings.LastIndex(s.name[:k], sep) {
-			if baseOf(s.name[:k], o.name) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // rewritten compares the emitted form of a module with its original.
@@ -177,21 +174,44 @@ func (b *build) rewritten(o *object, m *image, aliasOf func(int) string) {
 	}
 }
 
-// unaliasedModule checks that a module without aliases has no output, or the module itself.
+// unaliasedModule checks that a module without aliases has the output that the configuration asks
+// for: none, or a link to the module, or an uncompressed copy of a compressed one. raw and data are
+// nil if the run did not use the module; then there is none.
 func (b *build) unaliasedModule(o *object, raw, data []byte) {
 	if o.emitted == "" {
 		return
 	}
-	out, unmap, err := mapFile(o.emitted)
-	if errors.Is(err, fs.ErrNotExist) {
+	base := filepath.Base(o.emitted)
+	info, err := os.Lstat(o.emitted)
+	wanted := b.Config.Link && raw != nil
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if wanted {
+			o.add("%s is missing", base)
+		}
 		return
-	} else if err != nil {
+	case err != nil:
+		o.add("%v", err)
+		return
+	case !wanted:
+		o.add("has no aliases, but there is %s", base)
+		return
+	case uncompressed(o.path) == o.path:
+		to, err := os.Stat(o.emitted)
+		from, err2 := os.Stat(o.path)
+		if info.Mode()&fs.ModeSymlink == 0 || err != nil || err2 != nil || !os.SameFile(to, from) {
+			o.add("has no aliases, but %s is not a link to the module", base)
+		}
+		return
+	}
+	out, unmap, err := mapFile(o.emitted)
+	if err != nil {
 		o.add("%v", err)
 		return
 	}
 	defer unmap()
-	if !bytes.Equal(out, raw) && (data == nil || !bytes.Equal(out, data)) {
-		o.add("has no aliases, but %s is not the module itself", filepath.Base(o.emitted))
+	if !info.Mode().IsRegular() || !bytes.Equal(out, data) {
+		o.add("has no aliases, but %s is not the module itself", base)
 	}
 }
 

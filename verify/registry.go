@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -14,6 +15,7 @@ type entry struct {
 	name, section, alias, file, line, unit string
 	addr, size                             string
 	letter, source                         string
+	count, position, base                  string
 }
 
 // splitRegistry checks the columns and the order of symbols.kas. It returns the offsets of the
@@ -88,12 +90,9 @@ func parseEntry(line string) (e entry) {
 	var skip string
 	for _, f := range [...]*string{
 		&e.name, &skip, &e.section, &e.addr, &e.size, &e.letter,
-		&skip, &skip, &skip, &e.alias, &e.file, &e.line, &e.unit, &e.source,
+		&e.count, &e.position, &e.base, &e.alias, &e.file, &e.line, &e.unit, &e.source,
 	} {
 		*f, line, _ = strings.Cut(line, "\t")
-	}
-	if e.line == "" {
-		e.line = "0"
 	}
 	return e
 }
@@ -142,11 +141,8 @@ func (c *claims) take(k symbolKey, fits func(i int32) bool) int32 {
 	return chosen - 1
 }
 
-// checkRegistry compares the lines of one object with its visible symbols and its aliases. An alias
-// may have a line of its own, or be in the alias column of its original, or both.
+// checkRegistry compares the lines of one object with its visible symbols and its aliases.
 func (b *build) checkRegistry(o *object, data string, starts []int) {
-	const own, column = 1, 2
-	found := make(map[string]byte, len(o.aliases))
 	left := o.claims()
 	for _, start := range starts {
 		line, _, _ := strings.Cut(data[start:], "\n")
@@ -154,18 +150,6 @@ func (b *build) checkRegistry(o *object, data string, starts []int) {
 		addr, err := parseHex(e.addr)
 		if err != nil {
 			o.add("symbols.kas: %q: address %q is not lower-case hexadecimal", e.name, e.addr)
-			continue
-		}
-		if i, ok := b.byAlias[e.name]; ok {
-			r := &b.aliases[i]
-			if r.object != o.name || r.section != e.section || r.addr != addr ||
-				r.letter != e.letter {
-				o.add("symbols.kas: alias %q is not where aliases.tsv has it", e.name)
-			}
-			if found[e.name]&own != 0 {
-				o.add("symbols.kas: alias %q has two lines", e.name)
-			}
-			found[e.name] |= own
 			continue
 		}
 		i := left.take(symbolKey{e.name, e.section, addr}, func(i int32) bool {
@@ -181,15 +165,12 @@ func (b *build) checkRegistry(o *object, data string, starts []int) {
 		if f := want.differs(&e); f != "" {
 			o.add("symbols.kas: %q at %s+%s: wrong %s", e.name, e.section, e.addr, f)
 		}
-		if e.alias != "" {
-			found[want.alias] |= column
-		}
 	}
-	b.checkMissing(o, left, found)
+	b.checkMissing(o, left)
 }
 
-// checkMissing reports the symbols and aliases without a line. found has the aliases with one.
-func (b *build) checkMissing(o *object, left *claims, found map[string]byte) {
+// checkMissing reports the symbols without a line.
+func (b *build) checkMissing(o *object, left *claims) {
 	var missing []string
 	for k, i := range left.heads {
 		for ; i != 0; i = left.next[i-1] {
@@ -200,63 +181,76 @@ func (b *build) checkMissing(o *object, left *claims, found map[string]byte) {
 	for _, s := range missing {
 		o.add("symbols.kas: no line for %s", s)
 	}
-	for _, i := range o.aliases {
-		if a := b.aliases[i].alias; found[a] == 0 {
-			o.add("symbols.kas: no line for the alias %q", a)
-		}
-	}
 }
 
-// describe returns the line that visible symbol i should have. got is the line it has. A symbol
-// that came with an alias from its kernel's build has no row; its line may have that alias, if that
-// is a symbol with the same section and value.
+// describe returns the line that visible symbol i should have. got is the line it has: the location
+// of a symbol that has one but gets no alias is in no other table, so got says it.
 func (b *build) describe(o *object, i int32, got *entry) entry {
 	v := &o.visible[i]
-	e := entry{size: strconv.FormatUint(v.size, 10), letter: string(rune(v.letter))}
-	e.source = codeMark(v.letter, v.code)
-	if v.row > 0 {
-		r := &b.aliases[v.row-1]
-		e.alias, e.file, e.line, e.unit = r.alias, r.file, r.line, r.unit
-		return e
+	e := entry{
+		size: strconv.FormatUint(v.size, 10), letter: string(rune(v.letter)),
+		count: strconv.Itoa(int(b.counts[v.name])), position: strconv.Itoa(int(v.position)),
 	}
-	stem, _, _ := strings.Cut(v.name, ".")
-	if got.alias == "" || got.alias == v.name || !strings.HasPrefix(got.alias, stem) {
-		return e
+	if v.row > 0 || v.without > 0 || v.base != v.name {
+		e.base = v.base
 	}
-	if slices.ContainsFunc(o.visible, func(x visibleSymbol) bool {
-		return x.name == got.alias && x.sec == v.sec && x.addr == v.addr
-	}) {
-		e.alias, e.file, e.line, e.unit = got.alias, got.file, got.line, got.unit
+	found := row{line: "0"}
+	switch {
+	case v.row > 0:
+		found = b.aliases[v.row-1]
+	case v.without > 0 && keepsLocation(b.unaliased[v.without-1].reason):
+		found = b.located(o, i, got)
+	}
+	e.alias, e.file, e.unit, e.source = found.alias, found.file, found.unit, found.source
+	if found.line != "0" {
+		e.line = found.line
+	}
+	if mark := codeMark(v.letter, v.code); mark != "" {
+		e.source = strings.TrimPrefix(e.source+", "+mark, ", ")
 	}
 	return e
 }
 
-// mark returns the end of a source column that marks a symbol as code or not.
-func mark(source string) string {
-	source = strings.TrimSuffix(source, ", late")
-	for _, m := range []string{"not code", "code"} {
-		if strings.HasSuffix(source, m) {
-			return m
+// located returns what a line says about a symbol that has a location but no alias of this run, as
+// far as it can be true.
+func (b *build) located(o *object, i int32, got *entry) row {
+	v := &o.visible[i]
+	none := row{line: "0"}
+	has := b.unaliased[v.without-1].reason == "has its alias already"
+	r := row{
+		alias: got.alias, symbol: v.name, file: got.file, line: cmp.Or(got.line, "0"),
+		unit: got.unit, source: strings.TrimSuffix(got.source, codeMark(v.letter, v.code)),
+	}
+	r.source = strings.TrimSuffix(r.source, ", ")
+	n := b.tools.nameOf(v.name, v.code)
+	inTable := slices.ContainsFunc(o.visible, func(x visibleSymbol) bool {
+		return x.name == r.alias && x.sec == v.sec && x.addr == v.addr
+	})
+	if has != (r.alias != "") || has && !inTable {
+		return none
+	}
+	if r.file != "" && o.checkSource(v, n, &r) != "" {
+		return none
+	}
+	if has {
+		if _, err := b.spellingOf(&r, n.base); err != nil {
+			return none
 		}
 	}
-	return ""
+	return r
 }
 
-// differs returns the first column of got that differs from e, or "". Locations are known only for
-// symbols with an alias.
+// differs returns the first column of got that differs from e, or "".
 func (e entry) differs(got *entry) string {
-	switch {
-	case got.size != e.size:
-		return "size " + got.size
-	case got.letter != e.letter:
-		return "type " + got.letter
-	case got.alias != e.alias:
-		return "alias " + strconv.Quote(got.alias)
-	case mark(got.source) != e.source:
-		return "source " + strconv.Quote(got.source)
-	case e.alias == "":
-	case got.file != e.file || got.line != e.line || got.unit != e.unit:
-		return "location"
+	for _, c := range [...]struct{ name, want, is string }{
+		{"size", e.size, got.size}, {"type", e.letter, got.letter}, {"count", e.count, got.count},
+		{"position", e.position, got.position}, {"base", e.base, got.base},
+		{"alias", e.alias, got.alias}, {"file", e.file, got.file}, {"line", e.line, got.line},
+		{"unit", e.unit, got.unit}, {"source", e.source, got.source},
+	} {
+		if c.want != c.is {
+			return fmt.Sprintf("%s %q, %q expected", c.name, c.is, c.want)
+		}
 	}
 	return ""
 }

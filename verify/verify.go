@@ -5,6 +5,7 @@
 package verify
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,11 @@ type Target struct {
 	Line      string // opening, declaration or none; with none, an alias may lack its line
 	Beside    bool   // rewritten modules are beside their inputs, not below Dir
 
+	Config Config
+
+	// Stats is the entry of the build in stats.json; nil if there is none to check.
+	Stats *BuildStats
+
 	// Unreadable names the objects that the run reported as unreadable. They must not occur in the
 	// outputs. All others must be readable.
 	Unreadable []string
@@ -38,6 +44,21 @@ type Target struct {
 	// AllowIncomplete accepts unreadable objects. Otherwise they are a problem, since symbols of
 	// other objects may share names with theirs.
 	AllowIncomplete bool
+}
+
+// Config is what else the configuration says about a build, with the values that docs/configuration
+// has. Empty values of the first three mean that the objects say it.
+type Config struct {
+	Arch, Toolchain, LTO string
+	Symbols              string   // text, data or all
+	NamesAll             bool     // all names get an alias
+	Names                []string // globs of the names that do, nil for duplicates only
+	MaxLength            int      // of an alias, 0 for the limit of the release
+	Never                []string // regular expressions of names without an alias
+	NeverReplaces        bool     // Never replaces the built-in list
+	SuffixFree           bool
+	Link                 bool // modules without aliases are linked to
+	NotResolved          bool // the run left out the stage resolve
 }
 
 // Module is an input module: its name in the outputs and its path.
@@ -104,18 +125,23 @@ type object struct {
 	known      bool   // module is the name that the kernel will use
 	buildID    string
 	sum        Summary
+	facts
 	problems
 }
 
 type visibleSymbol struct {
-	name   string
-	addr   uint64
-	size   uint64
-	sec    uint32
-	row    int32 // index of its row in aliases.tsv, plus 1
-	letter byte
-	code   bool
-	hasRow bool // in aliases.tsv or unaliased.tsv
+	name     string
+	base     string // base name
+	addr     uint64
+	size     uint64
+	sec      uint32
+	file     int32 // index in files of the STT_FILE symbol that it belongs to
+	row      int32 // index of its row in aliases.tsv, plus 1
+	without  int32 // index of its row in unaliased.tsv, plus 1
+	position int32 // among the symbols of its name in the object, from 1
+	letter   byte
+	code     bool
+	restored bool // it is the name that an earlier run restored for another symbol
 }
 
 // build is the state of one verification.
@@ -129,6 +155,17 @@ type build struct {
 	byAlias   map[string]int
 	syms      string // vmlinux.syms
 	hasSyms   bool
+
+	policy  aliasPolicy
+	failed  map[string]int // the stages in which objects failed
+	arch    string
+	release string
+	tools   toolchain
+	limit   int              // on the length of an alias
+	counts  map[string]int32 // of the symbols of each name
+	members map[string]int32 // see group
+
+	lacksCopies bool // a module with aliases has no copy
 }
 
 // Build verifies the outputs of one build. It calls each for its parallel loops: each(n, f) calls
@@ -142,7 +179,12 @@ func Build(
 	if _, err := os.Stat(t.Dir); err != nil {
 		return Summary{}, nil, err
 	}
+	var err error
+	if b.policy, err = newPolicy(&b.Config); err != nil {
+		return Summary{}, nil, err
+	}
 	b.list()
+	b.readErrors()
 	if b.readTables() {
 		if err := b.check(ctx, each); err != nil {
 			return Summary{}, nil, err
@@ -222,7 +264,7 @@ func (b *build) readTables() bool {
 		ok = ok && found
 		b.assign(t.name, *t.rows)
 	}
-	checkRows(&b.problems, b.aliases, b.Separator, b.Line, b.byAlias)
+	checkRows(&b.problems, b.aliases, b.byAlias)
 	return ok
 }
 
@@ -275,14 +317,13 @@ func (b *build) check(ctx context.Context, each func(int, func(int)) error) erro
 	}
 
 	b.checkNames()
-	counts := make(map[string]int32)
-	for i := range b.objects {
-		for k := range b.objects[i].visible {
-			counts[b.objects[i].visible[k].name]++
-		}
+	b.settle()
+	if err := loop(func(o *object, _ int) { o.classify(b.tools) }); err != nil {
+		return err
 	}
+	b.groupUp()
 	if data, ok := b.read("modules.symbfreq"); ok {
-		checkFrequencies(&b.problems, counts, data)
+		checkFrequencies(&b.problems, b.counts, data)
 	}
 	registry, ok := b.read("symbols.kas")
 	var lines [][]int
@@ -291,18 +332,14 @@ func (b *build) check(ctx context.Context, each func(int, func(int)) error) erro
 		b.checkHeader(registry)
 		lines = splitRegistry(&b.problems, registry, b.index, len(b.objects))
 	}
-	return loop(func(o *object, i int) {
-		for k := range o.visible {
-			if v := &o.visible[k]; !v.hasRow && counts[v.name] > 1 {
-				o.add("%q at %s+%#x is one of %d symbols of this name, and is in neither "+
-					"aliases.tsv nor unaliased.tsv",
-					v.name, o.sections[v.sec], v.addr, counts[v.name])
-			}
-		}
-		if ok {
+	err := loop(func(o *object, i int) {
+		b.checkDuplicates(o)
+		if o.number(b.counts); ok {
 			b.checkRegistry(o, registry, lines[i])
 		}
 	})
+	b.checkStats()
+	return err
 }
 
 // hasVmlinux reports whether there must be a vmlinux.syms.
@@ -310,38 +347,32 @@ func (b *build) hasVmlinux() bool {
 	return b.Vmlinux != "" && !slices.Contains(b.Unreadable, "vmlinux")
 }
 
-// strays looks for files that should not be there.
+// strays looks for files that should not be there: all that the run did not write, in the folder of
+// the build; what looks like its output, in the folders of inputs that have their copies beside
+// them.
 func (b *build) strays() error {
-	emitted := make(map[string]bool)
+	own := map[string]bool{}
+	for _, name := range []string{
+		"aliases.tsv", "unaliased.tsv", "modules.symbfreq", "symbols.kas",
+	} {
+		own[filepath.Join(b.Dir, name)] = true
+	}
+	own[filepath.Join(b.Dir, "vmlinux.syms")] = b.hasVmlinux()
 	folders := make(map[string]bool)
 	for i := range b.objects {
 		if o := &b.objects[i]; o.emitted != "" {
-			emitted[o.emitted] = true
+			own[o.emitted] = true
 			if b.Beside {
 				folders[filepath.Dir(o.emitted)] = true
 			}
 		}
 	}
-	registry := filepath.Join(b.Dir, "symbols.kas")
-	look := func(file string, inside bool) {
-		name, shown := filepath.Base(file), file
-		if rel, err := filepath.Rel(b.Dir, file); err == nil && inside {
-			shown = filepath.ToSlash(rel)
-		}
-		switch {
-		case strings.HasPrefix(name, ".kas-") || inside && strings.HasSuffix(name, ".tmp"):
-			b.add("%s: a temporary file was left behind", shown)
-		case inside && strings.HasSuffix(name, ".kas") && !emitted[file] && file != registry:
-			b.add("%s belongs to no module of the build", shown)
-		case !b.hasVmlinux() && file == filepath.Join(b.Dir, "vmlinux.syms"):
-			b.add("%s: the build has no readable vmlinux", shown)
-		}
-	}
 	err := filepath.WalkDir(b.Dir, func(file string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
-			look(file, true)
+		if err != nil || d.IsDir() || own[file] {
+			return err
 		}
-		return err
+		b.stray(file, own)
+		return nil
 	})
 	if err != nil {
 		return err
@@ -352,10 +383,64 @@ func (b *build) strays() error {
 			return err
 		}
 		for _, e := range entries {
-			look(filepath.Join(dir, e.Name()), false)
+			if file := filepath.Join(dir, e.Name()); written(file, own) != file {
+				b.add("%s: a temporary file of a run that did not end", file)
+			}
 		}
 	}
 	return nil
+}
+
+// written returns the file that a temporary file would have become, or else the file itself. own
+// has the files that a run may write.
+func written(file string, own map[string]bool) string {
+	name, hidden := strings.CutPrefix(filepath.Base(file), ".")
+	name, temporary := strings.CutSuffix(name, ".tmp")
+	whole := filepath.Join(filepath.Dir(file), name)
+	if _, ours := own[whole]; hidden && temporary && ours {
+		return whole
+	}
+	return file
+}
+
+// stray reports a file that the run did not write.
+func (b *build) stray(file string, own map[string]bool) {
+	shown := file
+	if rel, err := filepath.Rel(b.Dir, file); err == nil {
+		shown = filepath.ToSlash(rel)
+	}
+	_, ours := own[file]
+	switch {
+	case written(file, own) != file:
+		b.add("%s: a temporary file of a run that did not end", shown)
+	case ours: // vmlinux.syms
+		b.add("%s: the build has no readable vmlinux", shown)
+	case shown == "symbols.kas.zst":
+		b.compressedRegistry(file)
+	case strings.HasSuffix(shown, ".kas"):
+		b.add("%s belongs to no module of the build", shown)
+	default:
+		b.add("%s: the run did not write this file", shown)
+	}
+}
+
+// compressedRegistry checks that symbols.kas.zst is symbols.kas. A run does not write it, but it
+// may be shipped.
+func (b *build) compressedRegistry(file string) {
+	packed, err := os.ReadFile(file)
+	var text, plain []byte
+	if err == nil {
+		text, err = decompress(packed)
+	}
+	if err == nil {
+		plain, err = os.ReadFile(filepath.Join(b.Dir, "symbols.kas"))
+	}
+	switch {
+	case err != nil:
+		b.add("symbols.kas.zst: %v", err)
+	case !bytes.Equal(text, plain):
+		b.add("symbols.kas.zst: it is not symbols.kas, compressed")
+	}
 }
 
 // result adds up the counts and problems of all objects.

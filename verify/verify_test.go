@@ -56,7 +56,7 @@ func members() []member {
 	undef := symbolSpec{name: "_printk", bind: g}
 	weak := fn("arch_hook", ".text", 0x60, elf.STB_WEAK)
 	weak.other = 2
-	wide := fn("probe", ".init.text", 0x10, l).at("drivers/w.c", "drivers/w.c", 7)
+	wide := fn("probe", ".exit.text", 0x10, l).at("drivers/w.c", "drivers/w.c", 7)
 	wide.wide = true
 	return []member{
 		{"vmlinux", elf.ET_EXEC, []symbolSpec{
@@ -64,17 +64,18 @@ func members() []member {
 			fn("name_show", ".text", 0x40, l).at("drivers/pnp/card.c", "drivers/pnp/card.c", 186),
 			fn("name_show", ".text", 0x20, l).
 				at("kernel/irq/irqdesc.c", "kernel/irq/irqdesc.c", 232),
-			key.never("never"),
-			fn("_text", ".text", 0, g), fn("schedule", ".text", 0x80, g), weak.never("never"),
+			key.never("variable of a macro"),
+			fn("_text", ".text", 0, g), fn("schedule", ".text", 0x80, g),
+			weak.never("not in the debugging information"),
 			{name: "version", section: "*ABS*", value: 5, bind: g},
 		}},
 		{"drivers/a.ko", elf.ET_REL, []symbolSpec{
 			sect, file,
 			fn("name_show", ".text", 0x10, l).at("drivers/a.c", "drivers/a.c", 12),
-			fn("name_show.llvm.7744", ".init.text", 0x10, l).
+			fn("name_show.llvm.7744", ".exit.text", 0x10, l).
 				at("include/linux/a.h", "drivers/a.c", 9),
 			wide,
-			key.never("never"), key.never("never"),
+			key.never("variable of a macro"), key.never("variable of a macro"),
 			fn("a_open", ".text", 0x30, g), weak.at("drivers/a.c", "drivers/a.c", 44), undef,
 		}},
 		{"drivers/b.ko.gz", elf.ET_REL, []symbolSpec{
@@ -98,7 +99,8 @@ func (m member) plain() string { return strings.TrimSuffix(m.name, ".gz") }
 func emit(t testing.TB, l layoutOf, beside bool) *emission {
 	dir := t.TempDir()
 	e := &emission{Target{
-		Build: "test", Dir: filepath.Join(dir, "out"), Separator: "@", Beside: beside,
+		Build: "test", Dir: filepath.Join(dir, "out"), Separator: "@", Line: "opening",
+		Beside: beside, Config: Config{Symbols: "all"},
 	}, l}
 	var aliases, unaliased, freq, registry []string
 	counts := map[string]int{}
@@ -128,13 +130,14 @@ func emit(t testing.TB, l layoutOf, beside bool) *emission {
 			t.Fatal(err)
 		}
 		named := map[int]string{}
+		seen := map[string]int{}
 		for i, s := range m.symbols {
 			if !shown(&s) {
 				continue
 			}
 			// The letters of these sections, without the code under test.
 			c := map[string]string{
-				".text": "t", ".init.text": "t", ".data": "d", ".bss": "b",
+				".text": "t", ".exit.text": "t", ".data": "d", ".bss": "b",
 			}[s.section]
 			if s.bind == elf.STB_GLOBAL {
 				c = strings.ToUpper(c)
@@ -144,24 +147,30 @@ func emit(t testing.TB, l layoutOf, beside bool) *emission {
 			if m.typ == elf.ET_EXEC {
 				s.value += 0x10000
 			}
-			alias, where := "", "\t\t"
+			base := strings.TrimSuffix(strings.TrimSuffix(s.name, ".llvm.7744"), ".1")
+			seen[s.name]++
+			position, column := seen[s.name], base
+			if s.name == "name_show" && m.name == "vmlinux" {
+				position = 3 - position // their addresses are in the other order
+			}
+			alias, where, source := "", "\t\t", ""
 			if s.file != "" {
-				alias = s.alias(strings.TrimSuffix(s.name, ".llvm.7744"))
+				alias = s.alias(base)
 				where = fmt.Sprintf("%s\t%d\t%s", s.file, s.line, s.unit)
+				if source = "subprogram"; base != s.name {
+					source += ", promoted by ThinLTO"
+				}
 				named[i+1] = alias
-				aliases = append(aliases, fmt.Sprintf("%s\t%s\t%s\t%s\t%x\t%s\t%s\tdwarf",
-					alias, s.name, m.name, s.section, s.value, c, where))
-			} else if s.reason != "" {
+				aliases = append(aliases, fmt.Sprintf("%s\t%s\t%s\t%s\t%x\t%s\t%s\t%s",
+					alias, s.name, m.name, s.section, s.value, c, where, source))
+			} else if column = ""; s.reason != "" {
+				column = base
 				unaliased = append(unaliased, fmt.Sprintf("%s\t%s\t%s\t%x\t%s\t%s",
 					s.name, m.name, s.section, s.value, c, s.reason))
 			}
-			for _, n := range []string{s.name, alias} {
-				if n != "" {
-					registry = append(registry, fmt.Sprintf(
-						"%s\t%s\t%s\t%x\t%d\t%s\t%d\t0\t%s\t%s\t%s\t", n, m.name, s.section,
-						s.value, s.size, c, counts[s.name], s.name, alias, where))
-				}
-			}
+			registry = append(registry, fmt.Sprintf(
+				"%s\t%s\t%s\t%x\t%d\t%s\t%d\t%d\t%s\t%s\t%s\t%s", s.name, m.name, s.section,
+				s.value, s.size, c, counts[s.name], position, column, alias, where, source))
 		}
 		in := filepath.Join(dir, "in", m.name)
 		out := filepath.Join(e.Dir, "modules", m.plain()+".kas")
@@ -197,8 +206,13 @@ func emit(t testing.TB, l layoutOf, beside bool) *emission {
 	e.lines(t, "unaliased.tsv", append([]string{unaliasedHeader}, unaliased...))
 	e.lines(t, "modules.symbfreq", freq)
 	e.head(t, []string{
+		"#arch\t" + strings.TrimSuffix(l.name, "el"),
+		"#columns\tname object section address size type count position base alias file line " +
+			"unit source",
+		"#format\tkas symbols 2", "#lto\tthin",
 		"#module\tdrivers/a.ko\ta\t", "#module\tdrivers/b.ko.gz\tb\t",
-		"#module\tdrivers/c.ko\tc\t", "#release\t6.1.0",
+		"#module\tdrivers/c.ko\tc\t",
+		"#policy\tseparator=@ line=opening symbols=all names=duplicates",
 	}, registry)
 	return e
 }
@@ -310,12 +324,32 @@ func TestCorrectEmission(t *testing.T) {
 func TestUnaliasedLink(t *testing.T) {
 	e := emit(t, layouts[0], false)
 	in := filepath.Join(filepath.Dir(e.Dir), "in/drivers/c.ko")
-	if err := os.Symlink(in, filepath.Join(e.Dir, "modules/drivers/c.ko.kas")); err != nil {
+	link := filepath.Join(e.Dir, "modules/drivers/c.ko.kas")
+	want := func(problem string) {
+		t.Helper()
+		if _, problems := verify(t, e.Target); problems != problem {
+			t.Error(problems)
+		}
+	}
+	e.Config.Link = true
+	want("test: drivers/c.ko: c.ko.kas is missing\n")
+	for target, problem := range map[string]string{
+		in: "", in[:len(in)-4] + "a.ko": "not a link to the module",
+	} {
+		if err := os.Symlink(target, link); err != nil {
+			t.Fatal(err)
+		}
+		if problem != "" {
+			problem = "test: drivers/c.ko: has no aliases, but c.ko.kas is " + problem + "\n"
+		}
+		want(problem)
+		os.Remove(link)
+	}
+	if err := os.Symlink(in, link); err != nil {
 		t.Fatal(err)
 	}
-	if _, problems := verify(t, e.Target); problems != "" {
-		t.Error(problems)
-	}
+	e.Config.Link = false
+	want("test: drivers/c.ko: has no aliases, but there is c.ko.kas\n")
 }
 
 func TestUnreadableInputIsCounted(t *testing.T) {
@@ -340,13 +374,14 @@ func TestUnreadableInputIsCounted(t *testing.T) {
 		e.Unreadable = append(e.Unreadable, m.Name)
 	}
 	_, problems := verify(t, e.Target)
-	for _, want := range []string{`4 objects are missing, the header has ""`,
+	const incomplete = "#incomplete\t4: drivers/d.ko, drivers/e.ko, s390x.ko, x86_64.ko"
+	for _, want := range []string{fmt.Sprintf("the header has no line %q", incomplete),
 		"test: incomplete: drivers/d.ko, drivers/e.ko, x86_64.ko, s390x.ko could not be read"} {
 		if !strings.Contains(problems, want) {
 			t.Errorf("no %q in\n%s", want, problems)
 		}
 	}
-	e.addHeader(t, "#incomplete\t4: and their names")
+	e.addHeader(t, incomplete)
 	if _, problems = verify(t, e.Target); strings.Count(problems, "\n") != 1 {
 		t.Errorf("problems:\n%s", problems)
 	}
@@ -452,9 +487,9 @@ const alias = "name_show@drivers_a_c_12"
 
 func TestLeftoversBeside(t *testing.T) {
 	e := emit(t, layouts[0], true)
-	write(t, filepath.Join(filepath.Dir(e.Modules[0].Path), ".kas-1"), nil)
+	write(t, filepath.Join(filepath.Dir(e.Modules[0].Path), ".a.ko.kas.tmp"), nil)
 	_, problems := verify(t, e.Target)
-	if !strings.Contains(problems, "a temporary file was left behind") {
+	if !strings.Contains(problems, "a temporary file of a run that did not end") {
 		t.Error(problems)
 	}
 }
@@ -473,68 +508,118 @@ func TestProblemsAreCapped(t *testing.T) {
 	}
 }
 
-func TestBaseOf(t *testing.T) {
+// TestNameOf has names of the fixtures of elf/testdata and of docs/symbols.md.
+func TestNameOf(t *testing.T) {
+	gcc, full := toolchain{"gcc", "none"}, toolchain{"llvm", "full"}
 	for _, c := range []struct {
-		name, symbol string
-		want         bool
+		t                   toolchain
+		name                string
+		code                bool
+		base, meaning, lead string
 	}{
-		{"f", "f", true},
-		{"f", "f.123", true},
-		{"f", "f.llvm.99", true},
-		{"f", "f.lto_priv.0", true},
-		{"f.isra.0", "f.isra.0", true},
-		{"f.isra.0", "f.lto_priv.1.isra.0", true},
-		{"f.cold", "f.llvm.12.cold", true},
-		{"f.isra", "f.isra.0", false},
-		{"f", "f.isra.0", false},
-		{"f", "f.cold", false},
-		{"g", "f", false},
-		{"", ".1", false},
-		{"f.var", "f.var.12", true},
-		{"f.constprop.0", "f.constprop.0.lto_priv.3", true},
-		{"fx", "f.12x", false},
+		{gcc, "f", true, "f", "", ""},
+		{gcc, "f.123", true, "f.123", "", ""},
+		{full, "f.123", true, "f", "renamed by full LTO", ""},
+		{toolchain{"gcc", "full"}, "f.123", true, "f.123", "", ""},
+		{gcc, "v.123", false, "v", "variable of a function", ""},
+		{gcc, "f.llvm.99", true, "f", "promoted by ThinLTO", ""},
+		{gcc, "f.llvm.x", true, "f.llvm.x", "", ""},
+		{gcc, "f.lto_priv.0", true, "f", "made unique by GCC LTO", ""},
+		{gcc, "f.isra.0", true, "f.isra.0", "clone with changed parameters", ""},
+		{gcc, "f.isra.0.cold", true, "f.isra.0.cold", "clone with changed parameters", ""},
+		{gcc, "f.lto_priv.1.isra.0", true, "f.isra.0", "made unique by GCC LTO", ""},
+		{gcc, "f.llvm.12.cold", true, "f.cold", "promoted by ThinLTO", ""},
+		{gcc, "f.localalias.3", true, "f.localalias.3", "second name of one address", "second"},
+		{gcc, "f.cfi_jt", true, "f.cfi_jt", "jump table entry", "second"},
+		{gcc, "f.var.12", false, "f.var", "variable of a function", ""},
+		{gcc, "f.isra.llvm.1.0", true, "f.isra.0", "promoted by ThinLTO", ""},
+		{gcc, ".1", true, ".1", "", ""},
+		{gcc, "_RNvC4core3num.llvm.7", true, "_RNvC4core3num", "promoted by ThinLTO", ""},
+		{gcc, "_ZN4a..b17h85e766521fe4e1c3E.llvm.7", true, "_ZN4a..b17h85e766521fe4e1c3E",
+			"promoted by ThinLTO", ""},
 	} {
-		if got := baseOf(c.name, c.symbol); got != c.want {
-			t.Errorf("baseOf(%q, %q) = %t", c.name, c.symbol, got)
+		got := c.t.nameOf(c.name, c.code)
+		if want := (naming{c.base, c.meaning, c.lead != ""}); got != want {
+			t.Errorf("%v %s: %+v", c.t, c.name, got)
 		}
 	}
 }
 
-func TestCheckAlias(t *testing.T) {
-	for _, c := range []struct {
-		alias, sep string
-		r          row
-		ok         bool
-	}{
-		{"f@a_c_1", "@", row{symbol: "f", file: "a.c", unit: "a.c", line: "1"}, true},
-		{"f@a_c", "@", row{symbol: "f", file: "a.c", unit: "a.c", line: "1"}, false},
-		{"f@a_c", "@", row{symbol: "f", file: "a.c", unit: "a.c", line: "0"}, true},
-		{"f@a_c_1_2", "@", row{symbol: "f", file: "a.c", unit: "a.c", line: "1"}, true},
-		{"f@x_a_h_b_c_1", "@", row{symbol: "f", file: "x/a.h", unit: "x/b.c", line: "1"}, true},
-		{"f@x_a_h_y_b_c_1", "@", row{symbol: "f", file: "x/a.h", unit: "y/b.c", line: "1"}, true},
-		{"f@x_a_h_1", "@", row{symbol: "f", file: "x/a.h", unit: "y/b.c", line: "1"}, false},
-		{"f@_a_c_1", "@", row{symbol: "f", file: "x/a.c", unit: "x/a.c", line: "1"}, false},
-		{"__f__x__a_c_1", "__",
-			row{symbol: "__f", file: "x/_a.c", unit: "x/_a.c", line: "1"}, true},
-		{"f", "@", row{symbol: "f", file: "a.c", unit: "a.c", line: "1"}, false},
-		{"f@a_c_2", "@", row{symbol: "f", file: "a.c", unit: "a.c", line: "1"}, false},
-		{"f@b_c_1", "@", row{symbol: "f", file: "a/b.c", unit: "a/b.c", line: "1"}, false},
-		{strings.Repeat("f", 110) + "@b_c_1", "@",
-			row{symbol: strings.Repeat("f", 110), file: "a/b.c", unit: "a/b.c", line: "1"}, true},
+// TestByNature has a name for each kind of docs/symbols.md and stages/never.go, and neighbours that
+// are none.
+func TestByNature(t *testing.T) {
+	for why, names := range map[string]string{
+		"one per module by nature": "init_module __this_module ____versions __modinfo_x " +
+			"__mod_pci__x_device_table",
+		"padding before a function": "__pfx_f __cfi_f __kcfi_typeid_f",
+		"label of the assembler":    ".Lx __kvm_nvhe_.Lx",
+		"mapping symbol":            "$x __pi_$d.1 a$t",
+		"named by the compiler or a macro": "__UNIQUE_ID_x __compound_literal.1 .compoundliteral " +
+			"_note_12 CSWTCH.9 OUTLINED_FUNCTION_0 outlined_ir_func_a1",
+		"table entry of a macro": "__initcall__kmod __start___x __stop___x __ksymtab_f " +
+			"__kstrtabns_f __crc_f __export_symbol_f",
+		"tracepoint machinery": "TRACE_SYSTEM_X __tracepoint_x __SCT__tp_func_x event_class_x",
+		"variable of a macro": "__key __key.1 f.__key.2 __already_done ___done.7 __func__.1 " +
+			"f.__func__ f._rs.3 symbols.4",
+		"stub of the linker": "x_veneer f_from_thumb __AArch64ADRPThunk_f a.plt_branch.b " +
+			"plt_call.f 1.long_branch.f",
+		"": "f versions modinfo __mod_device_table $y $xx _note_ _note_1a CSWTCH. OUTLINED_FUNCTION_ " +
+			"__start_x __ksymtab _rs symbols __func__ f.symbolsx veneer __key.1.2 __mod_x_device_tables",
 	} {
-		c.r.alias = c.alias
-		if err := checkAlias(&c.r, c.sep, "opening", 113); (err == nil) != c.ok {
-			t.Errorf("%s: %v", c.alias, err)
+		for name := range strings.FieldsSeq(names) {
+			if got := byNature(name); got != why {
+				t.Errorf("%s: %q, want %q", name, got, why)
+			}
 		}
 	}
-	if err := checkAlias(&row{alias: "f@", symbol: "f", file: "a.c", unit: "a.c", line: "1"},
-		"@", "opening", 2); err == nil {
-		t.Error("an alias without a location is accepted")
-	}
-	for _, alias := range []string{"f@a_c", "f@a_c_1", "f@a_c_2", "f@a_c_1_2"} {
-		r := &row{alias: alias, symbol: "f", file: "a.c", unit: "a.c", line: "1"}
-		if err := checkAlias(r, "@", "none", 113); err != nil {
-			t.Errorf("%s where the line may be left out: %v", alias, err)
+}
+
+func TestSpelling(t *testing.T) {
+	f110 := strings.Repeat("f", 110)
+	for _, c := range []struct {
+		alias, base, at, line string // at is FILE UNIT LINE
+		want                  string
+	}{
+		{"f@a_c_1", "f", "a.c a.c 1", "opening", "plain"},
+		{"f@a_c", "f", "a.c a.c 1", "opening", ""},
+		{"f@a_c", "f", "a.c a.c 0", "opening", "plain"},
+		{"f@a_c_1_2", "f", "a.c a.c 1", "opening", "ordinal"},
+		{"f@a_c_1_02", "f", "a.c a.c 1", "opening", ""},
+		{"f@x_a_h_b_c_1", "f", "x/a.h x/b.c 1", "opening", "plain"},
+		{"f@x_a_h_x_b_c_1", "f", "x/a.h x/b.c 1", "opening", ""},
+		{"f@x_a_h_y_b_c_1", "f", "x/a.h y/b.c 1", "opening", "plain"},
+		{"f@x_a_h_1", "f", "x/a.h y/b.c 1", "opening", ""},
+		{"f@_a_c_1", "f", "x/a.c x/a.c 1", "opening", ""},
+		{"f", "f", "a.c a.c 1", "opening", "free"},
+		{"f@a_c_2", "f", "a.c a.c 1", "opening", ""},
+		{"f@b_c_1", "f", "a/b.c a/b.c 1", "opening", ""},
+		{f110 + "@_1", f110, "a/b.c a/b.c 1", "opening", "short"},
+		{f110 + "@c_1", f110, "a/b.c a/b.c 1", "opening", ""},
+		{f110 + "@1_2", f110, "a/b.c a/b.c 1", "opening", ""},
+		{"f@", "f", "a.c a.c 1", "opening", ""},
+		{"f@a_c", "f", "a.c a.c 1", "none", "plain"},
+		{"f@a_c_1", "f", "a.c a.c 1", "none", "plain"},
+		{"f@a_c_2", "f", "a.c a.c 1", "none", ""},
+		{"f@a_c_1_2", "f", "a.c a.c 1", "none", "ordinal"},
+	} {
+		at := strings.Fields(c.at)
+		r := &row{alias: c.alias, symbol: "f.llvm.1", file: at[0], unit: at[1], line: at[2]}
+		b := &build{Target: Target{Separator: "@", Line: c.line}, limit: 113}
+		s, err := b.spellingOf(r, c.base)
+		got := ""
+		switch {
+		case err != nil:
+		case s.suffixFree:
+			got = "free"
+		case s.ordinal:
+			got = "ordinal"
+		case s.shortened:
+			got = "short"
+		default:
+			got = "plain"
+		}
+		if got != c.want {
+			t.Errorf("%s of %s, line %s: %q, want %q", c.alias, c.at, c.line, got, c.want)
 		}
 	}
 }
@@ -554,12 +639,17 @@ func (e *emission) head(t testing.TB, header, lines []string) {
 
 // addHeader adds a line to the header of the registry, and makes the digest right.
 func (e *emission) addHeader(t testing.TB, line string) {
+	e.forge(t, func(text string) string { return line + "\n" + text })
+}
+
+// forge changes the registry and makes its digest and its number of lines right.
+func (e *emission) forge(t testing.TB, f func(text string) string) {
 	data, err := os.ReadFile(filepath.Join(e.Dir, "symbols.kas"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	header, lines := []string{line}, []string(nil)
-	for l := range strings.Lines(string(data)) {
+	var header, lines []string
+	for l := range strings.Lines(f(string(data))) {
 		switch l = strings.TrimSuffix(l, "\n"); {
 		case strings.HasPrefix(l, "#digest\t"), strings.HasPrefix(l, "#symbols\t"):
 		case strings.HasPrefix(l, "#"):

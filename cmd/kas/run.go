@@ -268,7 +268,7 @@ func writeRun(plan *configs.Plan, result *pipeline.Result) error {
 		return err
 	}
 	_, err = pipeline.WriteFile(filepath.Join(plan.Out, statsFile), func(w io.Writer) error {
-		return report.Stats(w, result)
+		return report.Stats(w, result, effective)
 	})
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -54,32 +55,38 @@ func verifyOut(
 	if err != nil {
 		return err
 	}
-	unused, err := report.ReadUnused(stats)
+	summary, problems, err := verify.ReadStats(stats)
 	if err != nil {
 		return err
 	}
-	plan, err := configs.Load(filepath.Join(out, effectiveConfig))
+	effective := filepath.Join(out, effectiveConfig)
+	config, err := os.ReadFile(effective)
 	if err != nil {
 		return err
 	}
-	for _, b := range plan.Builds {
-		for _, stage := range []string{"emit", "stats"} {
-			if !slices.Contains(b.Stages, stage) {
-				return fmt.Errorf("%s: the run left out the stage %s; "+
-					"kas verify needs the output of all stages", b.Name, stage)
-			}
-		}
+	if changed := summary.CheckConfig(effectiveConfig, config); changed != "" {
+		problems = append(problems, changed)
 	}
-	clean := true
+	plan, err := configs.Load(effective)
+	if err != nil {
+		return err
+	}
+	if problems, err = checkRun(out, plan, summary, problems); err != nil {
+		return err
+	}
+	for _, p := range problems {
+		fmt.Fprintln(stdout, p)
+	}
+	clean := len(problems) == 0
 	for i := range plan.Builds {
 		b := &plan.Builds[i]
 		t, err := target(b, filepath.Join(out, b.Name))
 		if err != nil {
 			return failure{err}
 		}
-		t.Unreadable, t.AllowIncomplete = unused[b.Name].Unreadable, allowIncomplete
-		for _, l := range unused[b.Name].LeftOut {
-			t.LeftOut = append(t.LeftOut, verify.LeftOut{Object: l.Object, Counts: l.Counts})
+		t.AllowIncomplete = allowIncomplete
+		if t.Stats = summary.Of(b.Name); t.Stats != nil {
+			t.Unreadable, t.LeftOut = t.Stats.UnreadableObjects, t.Stats.LeftOut
 		}
 		proved, err := verifyBuild(ctx, t, jobs, stdout)
 		if err != nil {
@@ -91,6 +98,32 @@ func verifyOut(
 		return errReported
 	}
 	return nil
+}
+
+// checkRun checks what belongs to a run as a whole: that its two files are about the same builds,
+// and that the folder has nothing else. It appends to problems.
+func checkRun(
+	out string, plan *configs.Plan, summary *verify.Stats, problems []string,
+) ([]string, error) {
+	for _, b := range plan.Builds {
+		for _, stage := range []string{"emit", "stats"} {
+			if !slices.Contains(b.Stages, stage) {
+				return nil, fmt.Errorf("%s: the run left out the stage %s; "+
+					"kas verify needs the output of all stages", b.Name, stage)
+			}
+		}
+	}
+	var counted []string
+	for _, b := range summary.Builds {
+		counted = append(counted, b.Name)
+	}
+	names := buildNames(plan)
+	if !slices.Equal(counted, names) {
+		problems = append(problems, fmt.Sprintf("%s has the builds %s, %s has %s", statsFile,
+			strings.Join(counted, ", "), effectiveConfig, strings.Join(names, ", ")))
+	}
+	foreign, err := verify.CheckFolder(out, []string{statsFile, effectiveConfig}, names)
+	return append(problems, foreign...), err
 }
 
 // verifyBuild proves one build and prints its problems and its line. It reports whether there was
@@ -123,6 +156,14 @@ func target(b *configs.Build, dir string) (verify.Target, error) {
 	t := verify.Target{
 		Build: b.Name, Dir: dir, Vmlinux: b.Vmlinux, Separator: b.Alias.Separator,
 		Line: b.Alias.Line, Beside: b.Emit.Beside,
+		Config: verify.Config{
+			Arch: b.Arch, Toolchain: b.Toolchain, LTO: b.LTO, Symbols: b.Alias.Symbols,
+			NamesAll: b.Alias.Names.All, Names: b.Alias.Names.Globs,
+			MaxLength: b.Alias.MaxLength, Never: b.Alias.Never.Patterns,
+			NeverReplaces: b.Alias.Never.Replace, SuffixFree: b.Alias.SuffixFree,
+			Link:        b.Emit.Unaliased == "link",
+			NotResolved: !slices.Contains(b.Stages, "resolve"),
+		},
 	}
 	for _, m := range modules {
 		t.Modules = append(t.Modules, verify.Module{Name: m.Name, Path: m.Path})

@@ -1,0 +1,336 @@
+package verify
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Stats is the content of stats.json.
+type Stats struct {
+	Version int          `json:"version"`
+	Digest  string       `json:"digest"`
+	Config  string       `json:"config"`
+	Builds  []BuildStats `json:"builds"`
+}
+
+// BuildStats is what stats.json says about a build.
+type BuildStats struct {
+	Name       string         `json:"name"`
+	Arch       string         `json:"arch"`
+	Toolchain  string         `json:"toolchain,omitempty"`
+	LTO        string         `json:"lto,omitempty"`
+	Release    string         `json:"release,omitempty"`
+	Objects    int            `json:"objects"`
+	Modules    int            `json:"modules"`
+	Unreadable int            `json:"unreadable"`
+	Failed     int            `json:"failed"`
+	BytesIn    int64          `json:"bytes_in"`
+	Symbols    int            `json:"symbols"`
+	Names      int            `json:"names"`
+	Repeated   int            `json:"repeated_names"`
+	Groups     int            `json:"groups"`
+	Duplicates int            `json:"duplicates"`
+	Aliases    int            `json:"aliases"`
+	InVmlinux  int            `json:"aliases_vmlinux"`
+	InModules  int            `json:"aliases_modules"`
+	ByUnit     int            `json:"aliases_with_unit"`
+	ByOrdinal  int            `json:"aliases_with_ordinal"`
+	Shortened  int            `json:"aliases_shortened"`
+	SuffixFree int            `json:"aliases_suffix_free"`
+	Cut        int            `json:"suffixes_cut"`
+	Unaliased  map[string]int `json:"unaliased,omitempty"`
+	Emitted    int            `json:"modules_emitted"`
+	BytesOut   int64          `json:"bytes_emitted"`
+	LeftOut    []LeftOut      `json:"modules_left_out,omitempty"`
+
+	UnreadableObjects []string `json:"unreadable_objects,omitempty"`
+	Errors            []string `json:"errors,omitempty"`
+}
+
+// ReadStats reads stats.json and checks it against its digest: the SHA-256 of the file without the
+// line of the digest. problems says what is wrong. The error is not nil if data is no such file.
+func ReadStats(data []byte) (s *Stats, problems []string, err error) {
+	s = &Stats{}
+	if err := json.Unmarshal(data, s); err != nil {
+		return nil, nil, fmt.Errorf("stats.json: %w", err)
+	}
+	if s.Version != 1 {
+		return nil, nil, fmt.Errorf("stats.json: version %d is unknown", s.Version)
+	}
+	hash := sha256.New()
+	for line := range bytes.Lines(data) {
+		if !bytes.HasPrefix(line, []byte(`  "digest": `)) {
+			hash.Write(line)
+		}
+	}
+	want := "sha256=" + hex.EncodeToString(hash.Sum(nil))
+	if s.Digest != want {
+		problems = append(problems, fmt.Sprintf("stats.json: the digest is %q, %q expected",
+			s.Digest, want))
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	if err := e.Encode(s); err != nil {
+		return nil, nil, err
+	}
+	if at := firstDifference(b.Bytes(), data); !bytes.Equal(b.Bytes(), data) {
+		problems = append(problems, fmt.Sprintf(
+			"stats.json: offset %d: it is not written as kas writes it", at))
+	}
+	return s, problems, nil
+}
+
+// CheckConfig compares the effective configuration with its digest in stats.json. It returns "" if
+// it is what the run wrote.
+func (s *Stats) CheckConfig(name string, data []byte) string {
+	sum := sha256.Sum256(data)
+	if want := "sha256=" + hex.EncodeToString(sum[:]); s.Config != want {
+		return fmt.Sprintf("%s: not as the run wrote it: the digest in stats.json is %q, "+
+			"%q expected", name, s.Config, want)
+	}
+	return ""
+}
+
+// Of returns the entry of a build, nil if there is none.
+func (s *Stats) Of(build string) *BuildStats {
+	for i := range s.Builds {
+		if s.Builds[i].Name == build {
+			return &s.Builds[i]
+		}
+	}
+	return nil
+}
+
+// checkStats compares what stats.json says about the build with the inputs and the other outputs.
+func (b *build) checkStats() {
+	if b.Stats == nil {
+		return
+	}
+	want := b.count()
+	have := fields(b.Stats)
+	for i, f := range fields(want) {
+		if have[i] != f {
+			b.add("stats.json: %s is %v, %v expected", f.name, have[i].value, f.value)
+		}
+	}
+	reasons := slices.Sorted(maps.Keys(b.Stats.Unaliased))
+	for _, why := range slices.Compact(slices.Sorted(slices.Values(
+		slices.AppendSeq(reasons, maps.Keys(want.Unaliased))))) {
+		if n := b.Stats.Unaliased[why]; n != want.Unaliased[why] {
+			b.add("stats.json: %d symbols are unaliased with the reason %q, %d expected",
+				n, why, want.Unaliased[why])
+		}
+	}
+	if !slices.IsSortedFunc(b.Stats.LeftOut,
+		func(x, y LeftOut) int { return strings.Compare(x.Object, y.Object) }) {
+		b.add("stats.json: modules_left_out is not sorted")
+	}
+	at := -1
+	for _, name := range b.Stats.UnreadableObjects {
+		i, ok := b.index[name]
+		if !ok || i <= at {
+			b.add("stats.json: unreadable_objects has %q, which is no object or out of order", name)
+			continue
+		}
+		if at = i; b.failed[name] == 0 {
+			b.add("stats.json: %s is unreadable, but no error says why", name)
+		}
+	}
+}
+
+type field struct {
+	name  string
+	value any
+}
+
+// fields lists the values of a build that can be compared.
+func fields(s *BuildStats) []field {
+	return []field{
+		{"name", s.Name}, {"arch", s.Arch}, {"toolchain", s.Toolchain}, {"lto", s.LTO},
+		{"release", s.Release}, {"objects", s.Objects}, {"modules", s.Modules},
+		{"unreadable", s.Unreadable}, {"failed", s.Failed}, {"bytes_in", s.BytesIn},
+		{"symbols", s.Symbols}, {"names", s.Names}, {"repeated_names", s.Repeated},
+		{"groups", s.Groups}, {"duplicates", s.Duplicates}, {"aliases", s.Aliases},
+		{"aliases_vmlinux", s.InVmlinux}, {"aliases_modules", s.InModules},
+		{"aliases_with_unit", s.ByUnit}, {"aliases_with_ordinal", s.ByOrdinal},
+		{"aliases_shortened", s.Shortened}, {"aliases_suffix_free", s.SuffixFree},
+		{"suffixes_cut", s.Cut}, {"modules_emitted", s.Emitted}, {"bytes_emitted", s.BytesOut},
+	}
+}
+
+// count counts again what a run counts.
+func (b *build) count() *BuildStats {
+	s := &BuildStats{
+		Name: b.Build, Arch: b.arch, Toolchain: b.tools.compiler, LTO: b.tools.lto,
+		Release: b.release, Names: len(b.counts), Unaliased: map[string]int{},
+		Duplicates: len(b.aliases) + len(b.unaliased), Aliases: len(b.aliases),
+	}
+	for _, n := range b.counts {
+		if n > 1 {
+			s.Repeated++
+		}
+	}
+	bases := map[string]bool{}
+	for i := range b.objects {
+		o := &b.objects[i]
+		if o.leftOut {
+			continue
+		}
+		s.Objects++
+		if o.emitted != "" {
+			s.Modules++
+		}
+		if o.skipped {
+			s.Unreadable++
+		}
+		if b.failed[o.name] != 0 {
+			s.Failed++
+		}
+		s.BytesIn += o.size
+		s.Symbols += len(o.visible)
+		for k := range o.visible {
+			v := &o.visible[k]
+			if v.base != v.name {
+				s.Cut++
+			}
+			if v.row > 0 || v.without > 0 {
+				bases[v.base] = true
+			}
+		}
+		s.add(&o.counts)
+		if len(o.aliases) > 0 && o.emitted != "" && o.counts.Emitted == 0 {
+			b.lacksCopies = true
+		}
+	}
+	s.Groups = len(bases)
+	if b.Stats != nil && b.lacksCopies {
+		s.Emitted, s.BytesOut = b.Stats.Emitted, b.Stats.BytesOut // that is reported already
+	}
+	for i := range b.unaliased {
+		s.Unaliased[b.unaliased[i].reason]++
+	}
+	return s
+}
+
+// add adds what was counted in an object.
+func (s *BuildStats) add(o *BuildStats) {
+	s.InVmlinux += o.InVmlinux
+	s.InModules += o.InModules
+	s.ByUnit += o.ByUnit
+	s.ByOrdinal += o.ByOrdinal
+	s.Shortened += o.Shortened
+	s.SuffixFree += o.SuffixFree
+	s.Emitted += o.Emitted
+	s.BytesOut += o.BytesOut
+}
+
+// countCopy counts the copy of a module. A link is none.
+func (o *object) countCopy() {
+	if o.emitted == "" || o.skipped {
+		return
+	}
+	if info, err := os.Lstat(o.emitted); err == nil && info.Mode().IsRegular() {
+		o.counts.Emitted++
+		o.counts.BytesOut += info.Size()
+	}
+}
+
+// Stages in which an object failed.
+const (
+	inOther = 1 << iota
+	inEmit
+)
+
+// readErrors finds the objects that the errors in stats.json are about. An error is
+// BUILD: STAGE: OBJECT: TEXT.
+func (b *build) readErrors() {
+	b.failed = map[string]int{}
+	if b.Stats == nil {
+		return
+	}
+	for _, text := range b.Stats.Errors {
+		rest, ok := strings.CutPrefix(text, b.Build+": ")
+		stage, rest, found := strings.Cut(rest, ": ")
+		object := ""
+		for end := 0; ok && found; {
+			k := strings.Index(rest[end:], ": ")
+			if k < 0 {
+				break
+			}
+			if _, known := b.index[rest[:end+k]]; known {
+				object = rest[:end+k]
+			}
+			end += k + 1
+		}
+		kind := inOther
+		switch stage {
+		case "emit":
+			kind = inEmit
+		case "scan", "resolve":
+		default:
+			object = ""
+		}
+		if object == "" {
+			b.add("stats.json: the error %q names no stage and object of the build", text)
+			continue
+		}
+		b.failed[object] |= kind
+	}
+}
+
+// CheckFolder returns the files of an output folder that a run of these builds did not write there.
+// What is in the folders of the builds is not its concern.
+func CheckFolder(out string, own, builds []string) ([]string, error) {
+	var problems []string
+	entries, err := os.ReadDir(out)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		name := e.Name()
+		switch {
+		case slices.Contains(own, name), slices.Contains(builds, name) && e.IsDir():
+		case isTemporary(name, own):
+			problems = append(problems, name+": a temporary file of a run that did not end")
+		case !e.IsDir():
+			problems = append(problems, name+": no run wrote this file")
+		default:
+			found, err := anyFile(filepath.Join(out, name))
+			if err != nil {
+				return nil, err
+			}
+			if found != "" {
+				problems = append(problems, name+": no build of the run has this folder")
+			}
+		}
+	}
+	return problems, nil
+}
+
+// isTemporary reports whether name is the one that a run gives a file until it is whole.
+func isTemporary(name string, of []string) bool {
+	rest, hidden := strings.CutPrefix(name, ".")
+	rest, temporary := strings.CutSuffix(rest, ".tmp")
+	return hidden && temporary && slices.Contains(of, rest)
+}
+
+// anyFile returns a file below a folder, "" if there is none.
+func anyFile(dir string) (found string, err error) {
+	err = filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			found, err = path, filepath.SkipAll
+		}
+		return err
+	})
+	return found, err
+}
