@@ -212,7 +212,7 @@ func (b *build) checkReason(o *object, i int, n naming, r *row) {
 	switch r.reason {
 	case "not in the debugging information", "no split debugging information":
 		holds = true // says the debugging information
-	case "no debugging information":
+	case "no debugging information", "not among the symbols of the debug file":
 		holds = !o.debug
 	case "object could not be read":
 		holds = b.Stats == nil || b.failed[o.name] != 0
@@ -260,8 +260,9 @@ func (o *object) checkSource(v *visibleSymbol, n naming, r *row) (problem string
 	case word == "file":
 		holds = r.line == "0"
 	case word == "file symbol":
-		holds = v.file > 0 && r.line == "0" && r.unit == r.file &&
-			path.Base(o.files[v.file]) == path.Base(r.file)
+		// The file symbols of a stripped object may be in its debug file.
+		named := v.file > 0 && path.Base(o.files[v.file]) == path.Base(r.file)
+		holds = r.line == "0" && r.unit == r.file && (named || !o.debug)
 	case word == "suffix":
 		holds = r.alias == n.base && r.file == ""
 	}

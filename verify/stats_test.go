@@ -121,6 +121,10 @@ func TestCheckStats(t *testing.T) {
 	check("", func(s *BuildStats) {
 		s.Failed, s.Errors = 1, []string{"test: resolve: drivers/a.ko: damaged: part: 1"}
 	})
+	one := []string{"test: scan: drivers/a.ko: no debugging information in 4 objects"}
+	check("", func(s *BuildStats) { s.Failed, s.Errors = 4, one })
+	check("failed is 5, 4 expected", func(s *BuildStats) { s.Failed, s.Errors = 5, one })
+	check("failed is 4, 0 expected", func(s *BuildStats) { s.Failed = 4 })
 }
 
 // TestReasons has a reason that does not hold in each table.
