@@ -302,13 +302,13 @@ func (b *build) readErrors() {
 	}
 }
 
-// CheckFolder returns the files of an output folder that a run of these builds did not write there.
-// What is in the folders of the builds is not its concern.
-func CheckFolder(out string, own, builds []string) ([]string, error) {
-	var problems []string
+// CheckFolder looks for what a run of these builds did not write in its output folder. The folder of
+// another build and what is left of a run that did not end are problems. Any other file is a note:
+// it may be somebody's, and nothing reads it. What is in the folders of the builds is not looked at.
+func CheckFolder(out string, own, builds []string) (problems, notes []string, err error) {
 	entries, err := os.ReadDir(out)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, e := range entries {
 		name := e.Name()
@@ -317,18 +317,18 @@ func CheckFolder(out string, own, builds []string) ([]string, error) {
 		case isTemporary(name, own):
 			problems = append(problems, name+": a temporary file of a run that did not end")
 		case !e.IsDir():
-			problems = append(problems, name+": no run wrote this file")
+			notes = append(notes, name+": not checked: the run did not write it")
 		default:
 			found, err := anyFile(filepath.Join(out, name))
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			if found != "" {
 				problems = append(problems, name+": no build of the run has this folder")
 			}
 		}
 	}
-	return problems, nil
+	return problems, notes, nil
 }
 
 // isTemporary reports whether name is the one that a run gives a file until it is whole.

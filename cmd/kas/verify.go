@@ -71,11 +71,20 @@ func verifyOut(
 	if err != nil {
 		return err
 	}
-	if problems, err = checkRun(out, plan, summary, problems); err != nil {
+	if err := checkStages(plan); err != nil {
 		return err
 	}
-	for _, p := range problems {
-		fmt.Fprintln(stdout, p)
+	if changed := checkBuilds(plan, summary); changed != "" {
+		problems = append(problems, changed)
+	}
+	own := []string{statsFile, effectiveConfig}
+	foreign, notes, err := verify.CheckFolder(out, own, buildNames(plan))
+	if err != nil {
+		return failure{err}
+	}
+	problems = append(problems, foreign...)
+	for _, line := range slices.Concat(problems, notes) {
+		fmt.Fprintln(stdout, line)
 	}
 	clean := len(problems) == 0
 	for i := range plan.Builds {
@@ -100,30 +109,32 @@ func verifyOut(
 	return nil
 }
 
-// checkRun checks what belongs to a run as a whole: that its two files are about the same builds,
-// and that the folder has nothing else. It appends to problems.
-func checkRun(
-	out string, plan *configs.Plan, summary *verify.Stats, problems []string,
-) ([]string, error) {
+// checkStages refuses a run that did not write everything that verify reads.
+func checkStages(plan *configs.Plan) error {
 	for _, b := range plan.Builds {
 		for _, stage := range []string{"emit", "stats"} {
 			if !slices.Contains(b.Stages, stage) {
-				return nil, fmt.Errorf("%s: the run left out the stage %s; "+
+				return fmt.Errorf("%s: the run left out the stage %s; "+
 					"kas verify needs the output of all stages", b.Name, stage)
 			}
 		}
 	}
+	return nil
+}
+
+// checkBuilds checks that the two files of a run are about the same builds. It returns "" if they
+// are.
+func checkBuilds(plan *configs.Plan, summary *verify.Stats) string {
 	var counted []string
 	for _, b := range summary.Builds {
 		counted = append(counted, b.Name)
 	}
 	names := buildNames(plan)
-	if !slices.Equal(counted, names) {
-		problems = append(problems, fmt.Sprintf("%s has the builds %s, %s has %s", statsFile,
-			strings.Join(counted, ", "), effectiveConfig, strings.Join(names, ", ")))
+	if slices.Equal(counted, names) {
+		return ""
 	}
-	foreign, err := verify.CheckFolder(out, []string{statsFile, effectiveConfig}, names)
-	return append(problems, foreign...), err
+	return fmt.Sprintf("%s has the builds %s, %s has %s", statsFile, strings.Join(counted, ", "),
+		effectiveConfig, strings.Join(names, ", "))
 }
 
 // verifyBuild proves one build and prints its problems and its line. It reports whether there was
