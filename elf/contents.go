@@ -1,8 +1,9 @@
 package elf
 
 import (
+	"cmp"
 	stdelf "debug/elf"
-	"sort"
+	"slices"
 )
 
 // NoAddress is the value of a field that refers to nothing in this object: its symbol is undefined,
@@ -39,7 +40,7 @@ func (f *File) Contents(name string) (*Contents, error) {
 	case s.Flags&uint64(stdelf.SHF_COMPRESSED) != 0:
 		data, err = f.expandSection(data)
 	case s.Name != name:
-		data, err = expandGNU(data)
+		data, err = f.expandGNU(data)
 	}
 	if err != nil {
 		return nil, formatErrorf(s.Offset, "compressed section %s: %v", s.Name, err)
@@ -97,6 +98,11 @@ func (c *Contents) relocate(section int) error {
 		return err
 	}
 	if c.rel, err = c.f.relocTable(section); err != nil {
+		return err
+	}
+	// Several debug sections may claim the same bytes.
+	size := uint64(len(c.rel.data) + len(c.Data))
+	if err := c.f.spend(size, c.rel.fileOffset(0), "relocations"); err != nil {
 		return err
 	}
 	if pairedRelocations(c.f.Machine) {
@@ -200,8 +206,8 @@ func (c *Contents) order() {
 		for i := range c.perm {
 			c.perm[i] = i
 		}
-		sort.SliceStable(c.perm, func(a, b int) bool {
-			return c.rel.offset(c.perm[a]) < c.rel.offset(c.perm[b])
+		slices.SortFunc(c.perm, func(a, b int) int {
+			return cmp.Or(cmp.Compare(c.rel.offset(a), c.rel.offset(b)), a-b)
 		})
 	}
 }
@@ -230,7 +236,7 @@ func (c *Contents) symbolAddress(id SymID) (uint64, bool) {
 	if int(id) >= c.syms.Len() {
 		return 0, false
 	}
-	s, err := c.syms.At(id)
+	s, _, err := c.syms.entry(id)
 	if err != nil || !s.Defined() {
 		return s.Value, err == nil && s.Section == Abs
 	}

@@ -124,7 +124,11 @@ func (f *File) expandCREL(section int) (relocTable, error) {
 	t.entsize = f.relocEntrySize(t.rela)
 	t.mips64 = f.Is64 && f.Machine == uint16(stdelf.EM_MIPS)
 	if !c.bad {
-		t.data = make([]byte, 0, c.left*uint64(t.entsize))
+		size := c.left * uint64(t.entsize)
+		if err := f.spend(size, f.Sections[section].Offset, "relocations"); err != nil {
+			return t, err
+		}
+		t.data = make([]byte, 0, size)
 	}
 	entry := make([]byte, t.entsize)
 	for c.next() {

@@ -12,100 +12,95 @@ import (
 	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
 	"github.com/mikelolasagasti/xz"
+	"golang.org/x/sys/unix"
 )
 
-// Limits of decompression, so that a few damaged bytes cannot claim all memory.
+// Limits for the window of a zstd frame, which is memory of the decoder.
 const (
-	// maxObject is the largest size of a decompressed object.
-	maxObject = 4 << 30
-	// maxRatio is the largest ratio of a debug section's size to its compressed size. zlib packs at
-	// most 1,032 bytes into one.
-	maxRatio = 1100
-	// defaultWindow is the smallest limit for the window of a zstd frame: compressors use it when
-	// they do not know the size of the content.
+	// defaultWindow is the smallest limit: compressors use it when they do not know the size of the
+	// content.
 	defaultWindow = 8 << 20
-	// largestWindow is the largest limit for the window of a zstd frame.
+	// largestWindow is the largest limit.
 	largestWindow = 128 << 20
 )
 
-// decompressor returns the function that decompresses a file with these first bytes, nil if the
-// file is not compressed.
-func decompressor(magic []byte) func([]byte) ([]byte, error) {
+// opener makes a reader of the content of b, which has at most size bytes.
+type opener func(b []byte, size uint64) (io.ReadCloser, error)
+
+// decompressor returns the opener for a file with these first bytes, nil if the file is not
+// compressed.
+func decompressor(magic []byte) opener {
 	switch {
 	case bytes.HasPrefix(magic, []byte("\xfd7zXZ\x00")):
-		return expandXZ
+		return xzReader
 	case bytes.HasPrefix(magic, []byte("\x28\xb5\x2f\xfd")):
-		return expandZstd
+		return zstdReader
 	case bytes.HasPrefix(magic, []byte("\x1f\x8b")):
-		return expandGzip
+		return gzipReader
 	}
 	return nil
 }
 
-func expandXZ(b []byte) ([]byte, error) {
+func xzReader(b []byte, _ uint64) (io.ReadCloser, error) {
 	r, err := xz.NewReader(bytes.NewReader(b), 0)
-	if err != nil {
-		return nil, err
-	}
-	return readAll(r)
+	return io.NopCloser(r), err
 }
 
-func expandZstd(b []byte) ([]byte, error) {
-	r, err := zstdReader(b, maxObject)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	return readAll(r)
+func gzipReader(b []byte, _ uint64) (io.ReadCloser, error) {
+	return gzip.NewReader(bytes.NewReader(b))
 }
 
-func expandGzip(b []byte) ([]byte, error) {
-	r, err := gzip.NewReader(bytes.NewReader(b))
-	if err != nil {
-		return nil, err
-	}
-	return readAll(r)
+func zlibReader(b []byte, _ uint64) (io.ReadCloser, error) {
+	return zlib.NewReader(bytes.NewReader(b))
 }
 
-func readAll(r io.Reader) ([]byte, error) {
-	var out bytes.Buffer
-	_, err := io.Copy(&out, &limited{r: r, left: maxObject})
-	return out.Bytes(), err
-}
-
-// limited is a reader that fails after a number of bytes.
-type limited struct {
-	r    io.Reader
-	left int64
-}
-
-func (l *limited) Read(b []byte) (int, error) {
-	b = b[:min(int64(len(b)), l.left+1)] // one more than allowed shows that there are more
-	n, err := l.r.Read(b)
-	if l.left -= int64(n); l.left < 0 {
-		return 0, fmt.Errorf("expands to more than %d bytes", int64(maxObject))
-	}
-	return n, err
-}
-
-// zstdReader decompresses b, whose content has at most size bytes. A frame's header gives the
-// window, which is memory of the decoder: a frame needs no larger window than its content, except
-// defaultWindow.
+// zstdReader limits the window: a frame needs no larger one than its content, except defaultWindow.
 func zstdReader(b []byte, size uint64) (io.ReadCloser, error) {
 	window := uint64(defaultWindow)
 	for window < size && window < largestWindow {
 		window *= 2
 	}
 	r, err := zstd.NewReader(bytes.NewReader(b), zstd.WithDecoderConcurrency(1),
-		zstd.WithDecoderMaxMemory(maxObject), zstd.WithDecoderMaxWindow(window))
+		zstd.WithDecoderMaxWindow(window))
 	if err != nil {
 		return nil, err
 	}
 	return r.IOReadCloser(), nil
 }
 
-func zlibReader(b []byte, _ uint64) (io.ReadCloser, error) {
-	return zlib.NewReader(bytes.NewReader(b))
+// readAll returns the content of b, of n bytes, in memory that the caller unmaps, even after an
+// error. It is an error if there are more than limit bytes. The memory grows without copies of it:
+// a buffer of the heap would take three times the size of the content.
+func readAll(b []byte, open opener, limit uint64) (memory []byte, n int, err error) {
+	r, err := open(b, largestWindow) // the size is not known
+	if err != nil {
+		return nil, 0, err
+	}
+	defer r.Close()
+	const least = 1 << 20
+	memory, err = unix.Mmap(-1, 0, least, unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_PRIVATE|unix.MAP_ANON)
+	for err == nil {
+		if n == len(memory) {
+			// One more byte than allowed shows that there are more.
+			size := min(2*len(memory), int(limit)+1)
+			var grown []byte
+			if grown, err = unix.Mremap(memory, size, unix.MREMAP_MAYMOVE); err == nil {
+				memory = grown
+			}
+			continue
+		}
+		var done int
+		done, err = r.Read(memory[n:])
+		n += done
+		switch {
+		case uint64(n) > limit:
+			return memory, n, fmt.Errorf("expands to more than %d bytes", limit)
+		case err == io.EOF:
+			return memory, n, nil
+		}
+	}
+	return memory, n, err
 }
 
 // expandSection decompresses a section with SHF_COMPRESSED (gABI "Section Compression"). The header
@@ -122,33 +117,35 @@ func (f *File) expandSection(data []byte) ([]byte, error) {
 	if f.Is64 {
 		size = f.u64(data[8:])
 	}
+	var open opener
 	switch kind := stdelf.CompressionType(f.u32(data)); kind {
 	case stdelf.COMPRESS_ZLIB:
-		return expandDebug(data[header:], size, zlibReader)
+		open = zlibReader
 	case stdelf.COMPRESS_ZSTD:
-		return expandDebug(data[header:], size, zstdReader)
+		open = zstdReader
 	default:
 		return nil, fmt.Errorf("unknown compression type %d", kind)
 	}
+	return f.expandDebug(data[header:], size, open)
 }
 
 // expandGNU decompresses a ".zdebug_" section, the form before SHF_COMPRESSED: "ZLIB", the size in
 // eight bytes, most significant first, and a zlib stream. Other content is returned as it is.
-func expandGNU(data []byte) ([]byte, error) {
+func (f *File) expandGNU(data []byte) ([]byte, error) {
 	const header = 12
 	if !bytes.HasPrefix(data, []byte("ZLIB")) || len(data) < header {
 		return data, nil
 	}
-	return expandDebug(data[header:], binary.BigEndian.Uint64(data[4:]), zlibReader)
+	return f.expandDebug(data[header:], binary.BigEndian.Uint64(data[4:]), zlibReader)
 }
 
 // expandDebug decompresses b to exactly size bytes.
-func expandDebug(
-	b []byte, size uint64, open func(b []byte, size uint64) (io.ReadCloser, error),
-) ([]byte, error) {
-	if size > maxRatio*uint64(len(b)) {
-		return nil, fmt.Errorf("%d bytes cannot expand to %d", len(b), size)
+func (f *File) expandDebug(b []byte, size uint64, open opener) ([]byte, error) {
+	if left := f.budget.left(); size > left {
+		return nil, fmt.Errorf("it expands to %d bytes, and a file of %d may have %d more",
+			size, f.budget.size, left)
 	}
+	f.budget.spent.Add(size)
 	r, err := open(b, size)
 	if err != nil {
 		return nil, err

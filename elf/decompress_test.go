@@ -9,11 +9,12 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sys/unix"
 )
 
-// TestExpandRatio decompresses what zlib packs best, and refuses sizes that no input can have
-// before it allocates memory for them.
-func TestExpandRatio(t *testing.T) {
+// TestExpandSection decompresses what zlib packs best, and refuses more than the file may cost
+// before it allocates memory for it.
+func TestExpandSection(t *testing.T) {
 	const size = 1 << 20
 	var packed bytes.Buffer
 	w, err := zlib.NewWriterLevel(&packed, zlib.BestCompression)
@@ -23,12 +24,18 @@ func TestExpandRatio(t *testing.T) {
 	w.Write(make([]byte, size))
 	w.Close()
 	b := packed.Bytes()
-	if got, err := expandDebug(b, size, zlibReader); err != nil || len(got) != size {
+	f := &File{}
+	f.budget.size = uint64(len(b))
+	if got, err := f.expandDebug(b, size, zlibReader); err != nil || len(got) != size {
 		t.Fatalf("%d bytes to %d: got %d bytes and error %v", len(b), size, len(got), err)
 	}
-	_, err = expandDebug(b, 1200*uint64(len(b)), zlibReader)
-	if err == nil || !strings.Contains(err.Error(), "cannot expand to") {
-		t.Errorf("%d bytes to %d: error %v", len(b), 1200*len(b), err)
+	left := uint64(freeCost + costPerByte*len(b) - size)
+	if _, err = f.expandDebug(b, left+1, zlibReader); err == nil ||
+		!strings.Contains(err.Error(), "it expands to") {
+		t.Errorf("%d bytes to %d: error %v", len(b), left+1, err)
+	}
+	if f.expandDebug(b, left, zlibReader); f.budget.left() != 0 {
+		t.Errorf("%d bytes left, want none", f.budget.left())
 	}
 }
 
@@ -54,7 +61,8 @@ func TestZstdLimits(t *testing.T) {
 		}
 	}
 	file := func(b []byte) error {
-		_, err := expandZstd(b)
+		memory, _, err := readAll(b, zstdReader, 1)
+		unix.Munmap(memory)
 		return err
 	}
 	tooLarge := zstd.ErrWindowSizeExceeded
@@ -77,23 +85,33 @@ func TestZstdLimits(t *testing.T) {
 	}
 }
 
-// endless is a reader without an end. It leaves the buffer as it is.
-type endless struct{}
+// endless is a reader of n bytes. It leaves the buffer as it is.
+type endless struct{ n int }
 
-func (endless) Read(b []byte) (int, error) { return len(b), nil }
-
-// TestObjectLimit reads a decompressed object of 4 GiB, and one that has a byte more.
-func TestObjectLimit(t *testing.T) {
-	const limit = 4 << 30
-	for size, ok := range map[int64]bool{limit: true, limit + 1: false} {
-		r := &limited{r: io.LimitReader(endless{}, size), left: maxObject}
-		n, err := io.Copy(io.Discard, r)
-		if (err == nil) != ok || ok && n != size {
-			t.Errorf("%d bytes: got %d and error %v", size, n, err)
-		}
+func (e *endless) Read(b []byte) (int, error) {
+	if e.n == 0 {
+		return 0, io.EOF
 	}
-	small := &limited{r: strings.NewReader("four"), left: 4}
-	if b, err := io.ReadAll(small); err != nil || string(b) != "four" {
-		t.Errorf("four bytes: got %q and error %v", b, err)
+	n := min(len(b), e.n)
+	e.n -= n
+	return n, nil
+}
+
+func (e *endless) Close() error { return nil }
+
+// TestObjectLimit decompresses objects around the sizes at which the memory grows, with as many
+// bytes as they may have and with one more.
+func TestObjectLimit(t *testing.T) {
+	for _, limit := range []int{0, 1, 1<<20 - 1, 1 << 20, 1<<20 + 1, 4 << 20, 5<<20 + 7} {
+		for _, size := range []int{0, limit, limit + 1} {
+			open := func([]byte, uint64) (io.ReadCloser, error) { return &endless{size}, nil }
+			memory, n, err := readAll(nil, open, uint64(limit))
+			if ok := size <= limit; (err == nil) != ok || ok && n != size {
+				t.Errorf("%d bytes of %d: got %d and error %v", size, limit, n, err)
+			}
+			if err := unix.Munmap(memory); err != nil {
+				t.Error(err)
+			}
+		}
 	}
 }

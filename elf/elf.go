@@ -43,6 +43,7 @@ type File struct {
 
 	data     []byte // the whole object, nil if it is read in pieces
 	size     uint64
+	budget   budget
 	header   []byte // the ELF header
 	headers  []byte // the section header table
 	shoff    uint64
@@ -82,6 +83,7 @@ func (s *Section) NoBits() bool { return s.Type == uint32(stdelf.SHT_NOBITS) }
 // The error is a *FormatError.
 func New(data []byte) (*File, error) {
 	f := &File{data: data, size: uint64(len(data))}
+	f.budget.size = f.size
 	if err := f.readHeaders(); err != nil {
 		return nil, err
 	}
@@ -103,7 +105,7 @@ func (f *File) Data(i int) ([]byte, error) {
 	}
 	if f.pieces[i] == nil && s.Size > 0 {
 		var err error
-		if f.pieces[i], err = f.source.read(s.Offset, s.Size); err != nil {
+		if f.pieces[i], err = f.bytes(s.Offset, s.Size); err != nil {
 			return nil, err
 		}
 	}
@@ -201,6 +203,12 @@ func (f *File) Unsupported() string {
 func (f *File) bytes(offset, size uint64) ([]byte, error) {
 	if f.data != nil {
 		return f.data[offset : offset+size : offset+size], nil
+	}
+	if err := f.spend(size, offset, "tables"); err != nil {
+		return nil, err
+	}
+	if size > maxRead {
+		return nil, formatErrorf(offset, "table of %d bytes, more than %d", size, maxRead)
 	}
 	return f.source.read(offset, size)
 }

@@ -161,6 +161,11 @@ func (f *File) nameSections() error {
 			return formatErrorf(f.sectionHeaderOffset(i),
 				"name of section %d is outside the section name table", i)
 		}
+		// Names may share their bytes.
+		err := f.spend(uint64(len(name)), f.sectionHeaderOffset(i), "names of sections")
+		if err != nil {
+			return err
+		}
 		if len(name) > 0 {
 			f.Sections[i].Name = all[start : start+uint64(len(name))]
 		}

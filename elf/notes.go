@@ -8,14 +8,16 @@ import (
 
 // BuildID returns the GNU build ID of the object in hexadecimal, "" if it has none.
 func (f *File) BuildID() string {
+	left := f.size // sections may share their bytes
 	for i := range f.Sections {
 		if f.Sections[i].Type != uint32(stdelf.SHT_NOTE) {
 			continue
 		}
 		notes, err := f.Data(i)
-		if err != nil {
+		if err != nil || uint64(len(notes)) > left {
 			continue
 		}
+		left -= uint64(len(notes))
 		if id := noteBuildID(notes, f.u32); id != "" {
 			return id
 		}
@@ -65,12 +67,16 @@ func (f *File) Modinfo(key string) string {
 	return ""
 }
 
+// mostComments is how many bytes of .comment are read. Linkers write equal strings only once.
+const mostComments = 1 << 20
+
 // Comments returns the strings of the .comment section: the compilers and linkers of the object.
 func (f *File) Comments() []string {
 	data, err := f.Data(f.Section(".comment"))
 	if err != nil {
 		return nil
 	}
+	data = data[:min(len(data), mostComments)]
 	var all []string
 	for at := uint64(0); at < uint64(len(data)); {
 		s, ok := cstring(data, at)

@@ -1,6 +1,7 @@
 package elf
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"sync"
@@ -28,6 +29,7 @@ func Open(path string) (*File, error) {
 func OpenTables(path string) (*File, error) {
 	return open(path, func(s *source) (*File, error) {
 		f := &File{size: uint64(s.identity.Size), source: s}
+		f.budget.size = f.size
 		return f, f.readHeaders()
 	})
 }
@@ -68,7 +70,7 @@ type source struct {
 	identity Identity
 	magic    [8]byte
 	mapped   []byte
-	expanded bool  // the object is a decompressed copy of the file
+	expanded bool  // the object is a decompressed copy of the file, which mapped is
 	blocks   block // memory of what was read
 }
 
@@ -114,16 +116,22 @@ func (s *source) mapWhole() ([]byte, error) {
 }
 
 // expand makes a File of the decompressed content.
-func (s *source) expand(expand func([]byte) ([]byte, error)) (*File, error) {
-	data, err := s.mapWhole()
+func (s *source) expand(open opener) (*File, error) {
+	packed, err := s.mapWhole()
 	if err != nil {
 		return nil, err
 	}
-	s.expanded = true
-	if data, err = expand(data); err != nil {
+	f := &File{}
+	f.budget.size = uint64(s.identity.Size)
+	memory, n, err := readAll(packed, open, f.budget.left())
+	unmap := unix.Munmap(packed)
+	s.mapped, s.expanded = memory, true
+	if err = cmp.Or(err, unmap); err != nil {
 		return nil, formatErrorf(0, "compressed file: %v", err)
 	}
-	return New(data)
+	f.data, f.size = memory[:n:n], uint64(n)
+	f.budget.spent.Add(f.size)
+	return f, f.readHeaders()
 }
 
 // read returns a range of the file, in memory that close releases.

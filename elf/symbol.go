@@ -2,12 +2,14 @@ package elf
 
 import (
 	stdelf "debug/elf"
+	"slices"
 	"strings"
 )
 
 // Symtab is the symbol table of an object.
 type Symtab struct {
 	f       *File
+	names   uint64 // bytes of the names that At returned
 	data    []byte
 	strs    []byte
 	xindex  []byte // SHT_SYMTAB_SHNDX, nil if there is none
@@ -100,15 +102,46 @@ func (t *Symtab) readXindex() error {
 // Len returns the number of entries, including entry 0.
 func (t *Symtab) Len() int { return len(t.data) / t.f.symbolSize() }
 
-// At returns entry i. The error is a *FormatError if there is no such entry, or its name or section
-// is outside the tables.
+// At returns entry i. The error is a *FormatError if there is no such entry, if its name or section
+// is outside the tables, or if the names are much longer than the file, because they share their
+// bytes.
 func (t *Symtab) At(i SymID) (Symbol, error) {
-	f := t.f
-	var s Symbol
-	if int(i) >= t.Len() {
-		return s, formatErrorf(f.Sections[t.Section].Offset, "no symbol %d among %d", i, t.Len())
+	s, name, err := t.entry(i)
+	if err != nil {
+		return s, err
 	}
-	var name uint32
+	var ok bool
+	if s.Name, ok = cstring(t.strs, uint64(name)); !ok {
+		return s, formatErrorf(t.offset(i), "name of symbol %d is outside the string table", i)
+	}
+	t.names += uint64(len(s.Name))
+	if size := t.f.budget.size; t.names > costPerByte*size+freeCost {
+		return s, formatErrorf(t.offset(i),
+			"names of the first %d symbols have %d bytes in a file of %d", i, t.names, size)
+	}
+	return s, nil
+}
+
+// Named returns the index of the name that entry i has, -1 if it has none of the names.
+func (t *Symtab) Named(i SymID, names ...string) int {
+	_, at, err := t.entry(i)
+	if err != nil || uint64(at) >= uint64(len(t.strs)) {
+		return -1
+	}
+	rest := t.strs[at:]
+	return slices.IndexFunc(names, func(name string) bool {
+		n := len(name)
+		return n < len(rest) && rest[n] == 0 && string(rest[:n]) == name
+	})
+}
+
+// entry returns entry i without its name, which is at an offset in the string table.
+func (t *Symtab) entry(i SymID) (s Symbol, name uint32, err error) {
+	f := t.f
+	if int(i) >= t.Len() {
+		err = formatErrorf(f.Sections[t.Section].Offset, "no symbol %d among %d", i, t.Len())
+		return s, 0, err
+	}
 	var shndx uint16
 	if f.Is64 {
 		b := t.data[int(i)*symbolSize64:][:symbolSize64]
@@ -128,14 +161,10 @@ func (t *Symtab) At(i SymID) (Symbol, error) {
 		s.Section = uint32(shndx)
 	}
 	if s.Section < reserved && int(s.Section) >= len(f.Sections) {
-		return s, formatErrorf(t.offset(i), "symbol %d is in section %d of %d",
+		return s, name, formatErrorf(t.offset(i), "symbol %d is in section %d of %d",
 			i, s.Section, len(f.Sections))
 	}
-	var ok bool
-	if s.Name, ok = cstring(t.strs, uint64(name)); !ok {
-		return s, formatErrorf(t.offset(i), "name of symbol %d is outside the string table", i)
-	}
-	return s, nil
+	return s, name, nil
 }
 
 // offset is the file offset of entry i.
@@ -179,7 +208,7 @@ func (f *File) SlimLTO(t *Symtab) bool {
 		return false
 	}
 	for i := range t.Len() {
-		if s, err := t.At(SymID(i)); err == nil && string(s.Name) == "__gnu_lto_slim" {
+		if t.Named(SymID(i), "__gnu_lto_slim") == 0 {
 			return true
 		}
 	}

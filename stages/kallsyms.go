@@ -224,6 +224,9 @@ func (s *shown) code(sym *elf.Symbol) bool {
 	return section.Exec() && !section.Writable()
 }
 
+// longestBanner is how many bytes of linux_banner are read. The release is among the first.
+const longestBanner = 1 << 10
+
 // kernelOf returns the release that an object was built for, and in vmlinux the ranges of its text.
 // The release is the first word of a module's vermagic, or the third of vmlinux's banner ("Linux
 // version 6.1.0-56-cloud-amd64 ...").
@@ -235,19 +238,23 @@ func kernelOf(f *elf.File, syms *elf.Symtab, magic []string) (name string, text 
 		return name, nil
 	}
 	bounds := map[string]uint64{}
+	wanted := []string{"linux_banner", "_stext", "_etext", "_sinittext", "_einittext"}
 	for id := elf.SymID(1); int(id) < syms.Len(); id++ {
-		s, err := syms.At(id)
-		if err != nil {
-			continue // scan reports it
+		i := syms.Named(id, wanted...)
+		if i < 0 {
+			continue
 		}
-		switch string(s.Name) {
-		case "linux_banner":
+		s, err := syms.At(id)
+		switch {
+		case err != nil: // scan reports it
+		case i > 0:
+			bounds[wanted[i]] = s.Value
+		case name == "":
+			s.Size = min(s.Size, longestBanner)
 			words := strings.Fields(string(f.Bytes(&s)))
-			if name == "" && len(words) > 2 && words[0] == "Linux" {
+			if len(words) > 2 && words[0] == "Linux" {
 				name = strings.TrimRight(words[2], "\x00")
 			}
-		case "_stext", "_etext", "_sinittext", "_einittext":
-			bounds[string(s.Name)] = s.Value
 		}
 	}
 	for _, r := range [][2]string{{"_stext", "_etext"}, {"_sinittext", "_einittext"}} {

@@ -103,6 +103,17 @@ func scanObject(b *pipeline.Build, o *pipeline.Object) error {
 	return nil
 }
 
+// A compressed file can hold a million equal symbols in a few bytes.
+const (
+	// freeSymbols is how many symbols every object may have.
+	freeSymbols = 1 << 18
+	// bytesPerSymbol is how many bytes of the file each further symbol needs. An entry of a symbol
+	// table has 16 or 24.
+	bytesPerSymbol = 24
+	// mostPrepared is for how many symbols memory is allocated before they are read.
+	mostPrepared = 1 << 20
+)
+
 // visibleSymbols returns the symbols of an object that kallsyms would show, and the names of its
 // file symbols.
 func visibleSymbols(
@@ -111,11 +122,12 @@ func visibleSymbols(
 	var names strings.Builder
 	files := []string{""}
 	file := int32(0)
-	most := syms.Len()
+	most := min(syms.Len(), mostPrepared)
 	if f.KeepsLabels() {
 		// Nineteen of twenty symbols are labels, and memory for them would be most of the run's.
 		most = 0
 	}
+	limit := freeSymbols + f.FileSize()/bytesPerSymbol
 	symbols := make([]pipeline.Symbol, 0, most)
 	ends := make([]int, 0, most)
 	for id := elf.SymID(1); int(id) < syms.Len(); id++ {
@@ -141,6 +153,10 @@ func visibleSymbols(
 		if bytes.ContainsAny(s.Name, "\t\n") || s.Name[0] == '#' {
 			return nil, nil, formatErrorf(f.HeadersOffset(),
 				"symbol %d has the name %q, which a table cannot contain", id, s.Name)
+		}
+		if uint64(len(symbols)) >= limit {
+			return nil, nil, formatErrorf(f.HeadersOffset(),
+				"more than %d symbols in a file of %d bytes", limit, f.FileSize())
 		}
 		names.Write(s.Name)
 		ends = append(ends, names.Len())

@@ -95,7 +95,8 @@ func (u *Unit) readAbbrevs(table *abbrevs, only uint64) bool {
 			break
 		}
 	}
-	u.d.work += r.at - u.abbrevOffset
+	u.d.spend(r.at - u.abbrevOffset + uint64(len(table.dense)+len(table.others))*stepsPerAbbrev +
+		uint64(len(table.specs))*stepsPerSpec)
 	return !r.bad
 }
 

@@ -31,6 +31,7 @@ func (l *locator) locateByFile(ctx context.Context, out []Location) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		l.d.check()
 		if err := s.unit(&l.d.units[i]); err != nil {
 			return err
 		}
@@ -73,10 +74,11 @@ func (s *fileSearch) unit(u *Unit) error {
 				s.claims[i] = append(s.claims[i], loc)
 			}
 		}
-		s.l.d.work += uint64(len(targets))
+		s.l.d.spend(uint64(len(targets)) * stepsPerOffer)
 		return nil
 	}
 	err := s.l.claims(u, targets, func(i int, c candidate) {
+		s.l.d.spend(uint64(len(s.claims[i])))
 		if loc := c.location(); !slices.Contains(s.claims[i], loc) {
 			s.claims[i] = append(s.claims[i], loc)
 		}

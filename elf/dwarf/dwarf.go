@@ -23,10 +23,10 @@ type Data struct {
 	spare []*abbrevs // tables whose memory is free
 	steps lineSteps  // of the line table that was read last
 
-	// work counts the bytes of the debug sections that were read and the comparisons with targets.
-	// It is added up per table or list, not per field. Tests check that it stays in proportion to
-	// the size of the object.
-	work uint64
+	// work counts the bytes of the debug sections that were read, the comparisons with targets and
+	// the memory that was needed. It is added up per table or list, not per field. See budget.go.
+	work  uint64
+	limit uint64 // of work
 
 	// Splits says where the split units of skeleton units are; nil if they are not read. It must be
 	// set before Locate.
@@ -36,14 +36,18 @@ type Data struct {
 	split  *splitFile // the .dwo file that is open
 	packed *splitFile // the .dwp file
 
+	opened map[string]bool // paths of files of split units that add to limit
+
 	info, abbrev, line, str, lineStr, strOffsets, addr, rnglists, ranges *elf.Contents
 }
 
 // New reads the unit headers and unit entries of .debug_info. It returns nil without an error if
 // the object has no debugging information. Damage is an *elf.FormatError.
-func New(f *elf.File) (*Data, error) {
+func New(f *elf.File) (data *Data, err error) {
+	defer catch(&err)
 	d := &Data{f: f, big: f.Big}
-	err := d.sections(map[string]**elf.Contents{
+	d.allow()
+	err = d.sections(map[string]**elf.Contents{
 		".debug_info": &d.info, ".debug_abbrev": &d.abbrev, ".debug_line": &d.line,
 		".debug_str": &d.str, ".debug_line_str": &d.lineStr,
 		".debug_str_offsets": &d.strOffsets, ".debug_addr": &d.addr,

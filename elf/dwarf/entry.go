@@ -98,6 +98,7 @@ func slot(attr uint16) uint8 {
 // decode reads an entry. r is after the abbreviation code and ends after the entry.
 func (u *Unit) decode(r *reader, a *abbrev, e *entry) {
 	*e = entry{unit: u, offset: r.at, abbrev: a, tag: a.tag}
+	u.d.spend(stepsPerEntry + uint64(len(a.specs)))
 	for i := range a.specs {
 		s := &a.specs[i]
 		form := s.form
@@ -129,7 +130,7 @@ func (u *Unit) entryAt(offset uint64) (entry, bool) {
 	}
 	var e entry
 	u.decode(&r, a, &e)
-	u.d.work += r.at - offset
+	u.d.spend(r.at - offset)
 	return e, !r.bad && r.at <= u.end
 }
 
@@ -178,8 +179,12 @@ func (e *entry) hasName(symbol string) bool {
 			if ok && (rest == "" || rest[0] == '.') {
 				return true
 			}
+			if e.tag != tagVariable {
+				continue
+			}
+			o.unit.d.spend(uint64(len(symbol)))
 			_, rest, ok = strings.Cut(symbol, "."+string(name))
-			if ok && e.tag == tagVariable && (rest == "" || rest[0] == '.') {
+			if ok && (rest == "" || rest[0] == '.') {
 				return true
 			}
 		}

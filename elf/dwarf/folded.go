@@ -21,6 +21,7 @@ func (l *locator) unfold(u *Unit) {
 	_ = l.claims(u, targets, func(i int, c candidate) {
 		// An inlined function has an abstract instance too, with the same declaration.
 		same := func(o candidate) bool { return o.location() == c.location() }
+		l.d.check()
 		if !slices.ContainsFunc(folded[i], same) {
 			folded[i] = append(folded[i], c)
 		}
@@ -44,11 +45,12 @@ func (l *locator) claims(u *Unit, targets []int, found func(target int, c candid
 			return
 		}
 		for _, i := range targets {
+			l.d.check()
 			if l.targets[i].Data == (e.tag == tagVariable) && e.hasName(l.targets[i].Name) {
 				found(i, candidate{entry: *e, method: ByName, named: true, ok: true})
 			}
 		}
-		l.d.work += uint64(len(targets))
+		l.d.spend(uint64(len(targets)))
 	})
 }
 

@@ -127,7 +127,8 @@ func (l *locator) symbolsAt(e *entry, address uint64) (whole, part bool) {
 		if distance > maxLead {
 			break
 		}
-		l.d.work++
+		l.d.spend(stepsPerOffer)
+		l.d.check()
 		if distance >= max(s.size, 1) {
 			continue
 		}
@@ -135,6 +136,7 @@ func (l *locator) symbolsAt(e *entry, address uint64) (whole, part bool) {
 		if err != nil {
 			continue
 		}
+		l.d.spend(uint64(len(symbol.Name)))
 		switch name := string(symbol.Name); {
 		case !e.hasName(name):
 		case fragmentName(name):
@@ -167,7 +169,7 @@ func (l *locator) readSymbols() {
 		address := f.Address(s.Section, f.CodeAddress(&s))
 		l.symbols = append(l.symbols, codeSymbol{address, s.Size, id})
 	}
-	l.d.work += uint64(table.Len())
+	l.d.spend(uint64(table.Len()) * stepsPerEntry)
 	slices.SortFunc(l.symbols, func(a, b codeSymbol) int {
 		return cmp.Compare(a.address, b.address)
 	})

@@ -14,6 +14,7 @@ func (e *entry) declares() bool {
 // Declares reports whether the unit declares a function or variable, so that it is more than a line
 // table. After Locate, it is also true for a unit whose split unit was not missed.
 func (u *Unit) Declares() (declares bool, err error) {
+	defer catch(&err)
 	if u.skeleton() {
 		return !u.noSplit, nil
 	}
@@ -44,6 +45,7 @@ func (e *entry) call(address uint64) (file string, line int64, ok bool) {
 		if a == nil {
 			break
 		}
+		u.d.check()
 		switch a.tag {
 		case tagInlined:
 			inner := r
@@ -53,7 +55,7 @@ func (e *entry) call(address uint64) (file string, line int64, ok bool) {
 				break
 			}
 			file, line = u.callSite(r, a)
-			u.d.work += r.at - start
+			u.d.spend(r.at - start)
 			return file, line, true
 		case tagLexicalBlock:
 			u.skipEntry(&r, a)
@@ -70,7 +72,7 @@ func (e *entry) call(address uint64) (file string, line int64, ok bool) {
 			u.skipSiblings(&r)
 		}
 	}
-	u.d.work += r.at - start
+	u.d.spend(r.at - start)
 	return "", 0, false
 }
 
@@ -117,6 +119,7 @@ func (u *Unit) skipSiblings(r *reader) {
 			r.fail()
 			return
 		}
+		u.d.check()
 		u.skipEntry(r, a)
 		if a.children {
 			depth++

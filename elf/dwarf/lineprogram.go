@@ -29,7 +29,7 @@ func (u *Unit) rows(yield func(last, r row) (next uint64, more bool)) {
 	if t == nil {
 		return
 	}
-	u.d.work += u.run(t, yield) - t.start
+	u.d.spend(u.run(t, yield) - t.start)
 }
 
 // run runs the program for rows. It returns the offset at which it stopped.
@@ -68,6 +68,7 @@ func (u *Unit) run(t *lineTable, yield func(last, r row) (next uint64, more bool
 		// s is a row now.
 		if s.address >= next && !s.gone {
 			var more bool
+			d.check()
 			if next, more = yield(last, s); !more {
 				return r.at
 			}

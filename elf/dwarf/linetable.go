@@ -37,7 +37,9 @@ func (u *Unit) file(i uint64) string {
 	if i >= uint64(len(t.files)) {
 		return ""
 	}
-	return t.path(int(i))
+	path := t.path(int(i))
+	u.d.spend(uint64(len(path)))
+	return path
 }
 
 // path returns the path of entry i of a file table.
@@ -59,7 +61,7 @@ func (u *Unit) lineTable() *lineTable {
 	if u.from != nil {
 		return u.from.lineTable()
 	}
-	if u.lines != nil || u.linesUnreadable {
+	if u.lines != nil || u.linesUnreadable || u.d.spent() {
 		return u.lines
 	}
 	if u.lines = u.readLineTable(); u.lines == nil {
@@ -114,7 +116,7 @@ func (u *Unit) readLineTable() *lineTable {
 	} else {
 		t.readOldFiles(&r)
 	}
-	d.work += t.start - offset
+	d.spend(t.start - offset + uint64(len(t.dirs)+len(t.files))*stepsPerFile)
 	if r.bad || r.at > t.start {
 		return nil
 	}
@@ -167,9 +169,12 @@ func (d *Data) lineEntries(r *reader, t *lineTable) []fileEntry {
 		d: d, version: t.version, offsetSize: t.offsetSize, addrSize: t.addrSize,
 		sizes: d.sizesOf(t.version, t.addrSize, t.offsetSize),
 	}
-	all := make([]fileEntry, 0, count)
+	all := make([]fileEntry, 0, min(count, 1<<10))
 	for i := uint64(0); i < count && !r.bad; i++ {
 		var e fileEntry
+		if d.spend(uint64(len(formats))); d.spent() {
+			r.fail()
+		}
 		for _, f := range formats {
 			form, at := uint16(f[1]), r.at
 			switch {

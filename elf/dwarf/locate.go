@@ -57,14 +57,18 @@ const (
 // address. If several ranges begin there, the one at the symbol's address wins, then the one with
 // the symbol's name, then the one in a unit of its file. A range that begins after the symbol's
 // address must have its name.
-func (d *Data) Locate(ctx context.Context, targets []Target) ([]Location, error) {
+func (d *Data) Locate(
+	ctx context.Context, targets []Target,
+) (locations []Location, err error) {
 	defer d.closeSplits()
+	defer catch(&err)
 	l := newLocator(d, targets)
-	locations := make([]Location, len(targets))
+	locations = make([]Location, len(targets))
 	for i := range d.units {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
+		d.check()
 		u := &d.units[i]
 		if !l.covers(u) && !l.mayHoldData(u) {
 			continue
@@ -151,7 +155,7 @@ func (l *locator) mayHoldData(u *Unit) bool {
 func (l *locator) overlaps(s span) bool {
 	n := sort.Search(len(l.code), func(i int) bool { return l.targets[l.code[i]].Address >= s.end })
 	for i := n - 1; i >= 0; i-- {
-		l.d.work++
+		l.d.spend(1)
 		t := &l.targets[l.code[i]]
 		if t.Address+max(t.Size, 1) > s.start {
 			return true
@@ -183,6 +187,7 @@ func (l *locator) subprogram(e *entry) {
 		return
 	}
 	for _, s := range spans {
+		l.d.check()
 		l.begins(e, s.start)
 	}
 	// The entry may be after code that is placed before it.
@@ -203,11 +208,12 @@ func (l *locator) begins(e *entry, at uint64) {
 		if distance < max(t.Size, 1) {
 			c := candidate{entry: *e, distance: distance, method: Subprogram, start: at}
 			l.offer(l.code[i], c)
+			l.d.check()
 		} else if distance >= max(l.longest, 1) {
 			break
 		}
 	}
-	l.d.work += uint64(n - i)
+	l.d.spend(uint64(n - i))
 }
 
 func (l *locator) variable(e *entry) {
@@ -220,12 +226,13 @@ func (l *locator) variable(e *entry) {
 	})
 	for ; i < len(l.data) && l.targets[l.data[i]].Address == address; i++ {
 		l.offer(l.data[i], candidate{entry: *e, method: Variable})
-		l.d.work++
+		l.d.check()
 	}
 }
 
 // offer replaces the candidate of a target if c is better.
 func (l *locator) offer(target int, c candidate) {
+	l.d.spend(stepsPerOffer)
 	c.ok = true
 	t := &l.targets[target]
 	c.named = c.entry.hasName(t.Name)
@@ -256,6 +263,7 @@ func (l *locator) offer(target int, c candidate) {
 
 // of reports whether the candidate is in a unit of a file.
 func (c *candidate) of(file string) bool {
+	c.entry.unit.d.spend(uint64(len(c.entry.unit.name) + len(file)))
 	return path.Base(c.entry.unit.Name()) == path.Base(file)
 }
 
@@ -286,5 +294,13 @@ func (c *candidate) location() Location {
 			loc.Owner = string(o.unit.str(o.vals[slotName]))
 		}
 	}
+	u.d.payLocation(&loc)
 	return loc
+}
+
+// payLocation counts the memory of a location: its strings are copies.
+func (d *Data) payLocation(loc *Location) {
+	n := len(loc.File) + len(loc.Unit) + len(loc.CompDir) + len(loc.Owner)
+	d.spend(stepsPerOffer + 4*uint64(n))
+	d.check()
 }

@@ -61,9 +61,11 @@ func (l *locator) bare(u *Unit, target int, s *rowSearch) {
 
 // lineLocation returns a location that comes from the line table.
 func (u *Unit) lineLocation(file string, line int64) Location {
-	return Location{
+	loc := Location{
 		Method: LineRow, File: file, Line: line, Unit: u.Name(), CompDir: u.CompDir(),
 	}
+	u.d.payLocation(&loc)
+	return loc
 }
 
 // codeIn returns the code targets whose address is in a range of the unit, by address.
@@ -85,7 +87,7 @@ func (l *locator) codeIn(u *Unit) []int {
 		}
 		in = append(in, l.code[from:next]...)
 	}
-	l.d.work += uint64(len(spans) + len(in))
+	l.d.spend(uint64(len(spans) + len(in)))
 	return in
 }
 
@@ -141,7 +143,7 @@ func (s *rowSearch) openAt(r row) (next uint64) {
 		if o.start > r.address {
 			return min(next, o.start)
 		}
-		s.l.d.work++
+		s.l.d.spend(1)
 		if r.end || o.by == byStmt {
 			continue
 		}
@@ -156,6 +158,8 @@ func (s *rowSearch) openAt(r row) (next uint64) {
 			s.open--
 		}
 		loc := &s.out[o.target]
+		s.l.d.spend(uint64(len(loc.CompDir) + len(loc.File)))
+		s.l.d.check()
 		loc.Opening = 0
 		if r.line >= loc.Line &&
 			sameFile(s.u.CompDir(), s.u.file(r.file), loc.CompDir, loc.File) {
@@ -178,7 +182,8 @@ func (s *rowSearch) locateAt(last, r row) (next uint64) {
 		if b.address > r.address {
 			return min(next, b.address)
 		}
-		s.l.d.work++
+		s.l.d.spend(1)
+		s.l.d.check()
 		exact := !r.end && r.address == b.address
 		inside := last.valid && last.address < b.address && b.address < r.address
 		if b.compiled {

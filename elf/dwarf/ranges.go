@@ -89,7 +89,7 @@ func (u *Unit) rangeList(v value) []span {
 		}
 	}
 	if l.r.at > offset {
-		d.work += l.r.at - offset
+		d.spend(l.r.at - offset + uint64(len(spans))*stepsPerSpan)
 	}
 	return spans
 }
@@ -160,7 +160,7 @@ func (u *Unit) oldRangeList(offset uint64) []span {
 		start, ok1 := d.field(d.ranges, at, u.addrSize)
 		end, ok2 := d.field(d.ranges, at+size, u.addrSize)
 		if !ok1 || !ok2 || start == 0 && end == 0 {
-			d.work += at - offset
+			d.spend(at - offset + uint64(len(spans))*stepsPerSpan)
 			return spans
 		}
 		at += 2 * size

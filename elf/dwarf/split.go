@@ -58,6 +58,7 @@ func (u *Unit) whole() *Unit {
 	if d.Splits == nil || u.noSplit || !u.skeleton() {
 		return u
 	}
+	d.check()
 	split, err := d.findSplit(u)
 	if err != nil {
 		u.lacksSplit(err)
@@ -90,6 +91,9 @@ func (d *Data) findSplit(skeleton *Unit) (*Unit, error) {
 		errs = append(errs, err)
 	}
 	paths := d.Splits.Paths(name, skeleton.CompDir())
+	for _, path := range paths {
+		d.spend(4 * uint64(len(path))) // of the errors
+	}
 	for _, path := range paths {
 		if d.split == nil || d.split.path != path {
 			d.split.close(d)
@@ -127,17 +131,32 @@ func (d *Data) openSplit(path string) *splitFile {
 	return s
 }
 
+// allowSplit adds a file of split units to what is allowed, once: units that name two files in turn
+// open each of them again and again.
+func (d *Data) allowSplit(path string, f *elf.File) {
+	if !d.opened[path] {
+		if d.opened == nil {
+			d.opened = map[string]bool{}
+		}
+		d.opened[path] = true
+		d.limit += freeSteps + stepsPerByte*f.FileSize()
+	}
+}
+
 func (s *splitFile) open(d *Data) error {
 	// Opening a device may have an effect, so only a regular file is opened.
 	info, err := os.Stat(s.path)
 	if err == nil && !info.Mode().IsRegular() {
 		err = errors.New("not a regular file")
 	}
+	d.spend(stepsPerOpen)
+	d.check()
 	input := Input{s.path, elf.IdentifyTarget(s.path)}
 	var f *elf.File
 	if err == nil {
 		if f, err = elf.Open(s.path); err == nil {
 			input.Identity = f.Identity()
+			d.allowSplit(s.path, f)
 		}
 	}
 	d.Splits.Inputs = append(d.Splits.Inputs, input)
@@ -224,7 +243,6 @@ func (s *splitFile) close(d *Data) {
 	if s == nil || s.data == nil {
 		return
 	}
-	d.work += s.data.work
 	none := &elf.Contents{}
 	s.data.info, s.data.abbrev, s.data.str, s.data.strOffsets, s.data.rnglists =
 		none, none, none, none, none
@@ -278,7 +296,7 @@ func (l *locator) pointsToData(u *Unit, end uint64) bool {
 	const merged = 4096
 	d, size := l.d, uint64(u.addrSize)
 	for at := u.addrBase; at < end && end-at >= size; at += size {
-		d.work += size
+		d.spend(size)
 		address, ok := d.field(d.addr, at, u.addrSize)
 		if !ok || address == elf.NoAddress {
 			continue
@@ -316,6 +334,7 @@ func (u *Unit) primaryFile() string {
 	}
 	want := stem(string(u.str(u.dwoName)))
 	for i, f := range t.files {
+		u.d.spend(uint64(len(f.name)) + 1)
 		if stem(string(f.name)) == want {
 			return u.file(uint64(i) + 1)
 		}
@@ -332,8 +351,9 @@ func listsAny[T any](u *Unit, names map[string]T) bool {
 		return false
 	}
 	defer func() { u.lines = nil }()
-	u.d.work += uint64(len(t.files))
 	return slices.ContainsFunc(t.files, func(f fileEntry) bool {
+		u.d.spend(uint64(len(f.name)) + 1)
+		u.d.check()
 		_, ok := names[path.Base(string(f.name))]
 		return ok
 	})
@@ -392,6 +412,7 @@ func (p *packageIndex) row(d *Data, id uint64) uint64 {
 	at := id & (p.slots - 1)
 	step := id>>32&(p.slots-1) | 1
 	for range p.slots {
+		d.spend(1)
 		row := d.reader(p.c, packHeader+8*p.slots+4*at)
 		n := row.uint(4)
 		if n == 0 || n > p.units {

@@ -49,7 +49,7 @@ type Unit struct {
 // Name returns the primary source file as the compiler wrote it: the file that was compiled, in
 // Rust the root file of the crate.
 func (u *Unit) Name() string {
-	if u.name == nil && u.skeleton() {
+	if u.name == nil && u.skeleton() && !u.d.spent() {
 		return u.primaryFile()
 	}
 	return string(u.name)
@@ -59,7 +59,12 @@ func (u *Unit) Name() string {
 func (u *Unit) CompDir() string { return string(u.compDir) }
 
 // Producer returns DW_AT_producer: the compiler and its options.
-func (u *Unit) Producer() string { return string(u.str(u.producer)) }
+func (u *Unit) Producer() string {
+	if u.d.spent() {
+		return ""
+	}
+	return string(u.str(u.producer))
+}
 
 // Assembly reports whether the unit was assembled, not compiled.
 func (u *Unit) Assembly() bool {
@@ -69,6 +74,8 @@ func (u *Unit) Assembly() bool {
 // readUnits reads the headers and the unit entries of all units.
 func (d *Data) readUnits() error {
 	for at := uint64(0); at < uint64(len(d.info.Data)); {
+		d.spend(stepsPerUnit)
+		d.check()
 		u, err := d.readUnit(at)
 		if err != nil {
 			return err
@@ -81,6 +88,7 @@ func (d *Data) readUnits() error {
 		if err := d.units[i].readEntry(&table); err != nil {
 			return err
 		}
+		d.check()
 	}
 	return nil
 }
@@ -150,7 +158,7 @@ func (u *Unit) readEntry(table *abbrevs) error {
 	if r.bad || r.at > u.end {
 		return d.damaged(".debug_info", u.die, "unit entry")
 	}
-	d.work += r.at - u.die
+	d.spend(r.at - u.die)
 	u.firstChild, u.hasChildren = r.at, a.children
 	// The bases come first: other attributes may be read through them (section 3.1.1).
 	u.readBases(&e)
@@ -160,6 +168,7 @@ func (u *Unit) readEntry(table *abbrevs) error {
 	}
 	u.name = u.str(e.vals[slotName])
 	u.compDir = u.str(e.vals[slotCompDir])
+	d.spend(4 * uint64(len(u.name)+len(u.compDir))) // callers copy them
 	u.producer = e.vals[slotProducer]
 	u.language, _ = u.number(e.vals[slotLanguage])
 	if u.language == langRust {
@@ -225,6 +234,8 @@ func (u *Unit) assembled() []byte {
 	only := ""
 	for i := range t.files {
 		file := t.path(i)
+		u.d.spend(uint64(len(file)))
+		u.d.check()
 		switch {
 		case !assemblyFile([]byte(file)) || file == only:
 		case only != "":

@@ -142,7 +142,7 @@ func (d *Data) stringAt(c *elf.Contents, at uint64, size int, strs *elf.Contents
 // cstring reads a string and adds its length to the work.
 func (d *Data) cstring(r *reader) []byte {
 	s := r.cstring()
-	d.work += uint64(len(s)) + 1
+	d.spend(uint64(len(s)) + 1)
 	return s
 }
 

@@ -27,6 +27,7 @@ func (u *Unit) walk(variables, addressed bool, visit func(*entry)) error {
 		if a == nil {
 			return u.d.damaged(".debug_info", at, "abbreviation code")
 		}
+		u.d.check()
 		wanted := a.kind == subprogram || a.kind == variable && variables
 		if wanted && (a.addressed || !addressed) {
 			u.decode(&r, a, &e)
@@ -50,7 +51,7 @@ func (u *Unit) walk(variables, addressed bool, visit func(*entry)) error {
 			depth++
 		}
 	}
-	u.d.work += min(r.at, u.end) - u.firstChild
+	u.d.spend(min(r.at, u.end) - u.firstChild)
 	if r.bad || r.at > u.end {
 		return u.d.damaged(".debug_info", u.offset, "unit")
 	}
@@ -89,6 +90,7 @@ func (u *Unit) skipEntry(r *reader, a *abbrev) {
 		r.at += uint64(a.fixed)
 		return
 	}
+	u.d.spend(uint64(len(a.specs)))
 	for i := range a.specs {
 		u.skipForm(r, a.specs[i].form)
 	}
