@@ -114,6 +114,7 @@ func (b *Build) WriteTable(name string, write func(io.Writer) error) error {
 type Head interface {
 	Bytes() []byte
 	Add(lines []byte)
+	Err() error // why the file must not be written, nil if it may
 }
 
 // Lines appends the text of a range of items to buf.
@@ -134,6 +135,9 @@ func (b *Build) WriteLines(ctx context.Context, name string, head Head, n int, l
 			}
 		}
 		if err := b.writeRanges(ctx, w.file, head, n, lines); err != nil || head == nil {
+			return err
+		}
+		if err := head.Err(); err != nil {
 			return err
 		}
 		_, err := w.file.WriteAt(head.Bytes(), 0)

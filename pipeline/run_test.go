@@ -472,14 +472,19 @@ func TestSplit(t *testing.T) {
 }
 
 // countingHead is the number of lines below it.
-type countingHead struct{ lines int }
+type countingHead struct {
+	lines int
+	err   error
+}
 
+func (h *countingHead) Err() error    { return h.err }
 func (h *countingHead) Bytes() []byte { return fmt.Appendf(nil, "# %06d lines\n", h.lines) }
 func (h *countingHead) Add(b []byte)  { h.lines += bytes.Count(b, []byte("\n")) }
 
 // lastLineHead is the last line below it, cut to six bytes.
 type lastLineHead struct{ line []byte }
 
+func (h *lastLineHead) Err() error    { return nil }
 func (h *lastLineHead) Bytes() []byte { return fmt.Appendf(nil, "# %06.6s\n", h.line) }
 func (h *lastLineHead) Add(b []byte) {
 	all := bytes.Split(bytes.TrimSuffix(b, []byte("\n")), []byte("\n"))
@@ -545,6 +550,16 @@ func TestWriteLinesFails(t *testing.T) {
 	}}
 	r := finish(t, 1, Options{Jobs: 3}, fail)
 	checkMessages(t, r, "build0: work: internal error, please report it: panic: a mistake")
+	if left := below(t, dir); len(left) != 0 {
+		t.Errorf("left: %q", left)
+	}
+
+	r = finish(t, 1, Options{Jobs: 3}, Stage{"work", func(ctx context.Context, b *Build) error {
+		dir = b.Dir
+		line := func(buf []byte, _, _ int) []byte { return append(buf, "line\n"...) }
+		return b.WriteLines(ctx, "table", &countingHead{err: errors.New("refused")}, 1, line)
+	}})
+	checkMessages(t, r, "build0: work: refused")
 	if left := below(t, dir); len(left) != 0 {
 		t.Errorf("left: %q", left)
 	}

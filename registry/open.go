@@ -5,18 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/klauspost/compress/zstd"
-	"golang.org/x/sys/unix"
 )
 
-// File is an open symbols.kas: mapped, or unpacked from symbols.kas.zst.
+// File is an open symbols.kas, or what was unpacked from symbols.kas.zst. All of it is in memory.
 type File struct {
 	Header
 	Path   string
@@ -26,8 +22,7 @@ type File struct {
 	// if it is nil, they make one call after the other.
 	Parallel func(n int, f func(i int))
 
-	lines   []byte // everything after the header
-	mapped  []byte
+	lines   []byte            // everything after the header
 	renamed map[string]string // kernel's names of modules whose files have others, by object
 }
 
@@ -60,54 +55,7 @@ func InFolder(dir string) string {
 // Close releases the memory. Records that were returned before stay valid.
 func (f *File) Close() error {
 	f.lines = nil
-	mapped := f.mapped
-	if f.mapped = nil; mapped == nil {
-		return nil
-	}
-	return unix.Munmap(mapped)
-}
-
-var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd} // RFC 8878, section 3.1.1
-
-// load maps the file and returns its content, unpacked if it is compressed.
-func (f *File) load() ([]byte, error) {
-	// O_NONBLOCK, because opening a pipe would wait for its writer.
-	file, err := os.OpenFile(f.Path, os.O_RDONLY|unix.O_NONBLOCK, 0)
-	if err != nil {
-		if pe := new(fs.PathError); errors.As(err, &pe) {
-			return nil, pe.Err
-		}
-		return nil, err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, errors.New("not a regular file")
-	case info.Size() == 0:
-		return nil, errors.New("empty file")
-	}
-	f.mapped, err = unix.Mmap(int(file.Fd()), 0, int(info.Size()), unix.PROT_READ,
-		unix.MAP_SHARED|unix.MAP_POPULATE)
-	if err != nil {
-		return nil, fmt.Errorf("mmap: %w", err)
-	}
-	if !bytes.HasPrefix(f.mapped, zstdMagic) {
-		return f.mapped, nil
-	}
-	d, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(1<<30),
-		zstd.WithDecoderMaxWindow(128<<20))
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close()
-	data, err := d.DecodeAll(f.mapped, nil)
-	if err != nil {
-		return nil, fmt.Errorf("zstd: %w", err)
-	}
-	return data, nil
+	return nil
 }
 
 // parse reads the header and checks that the file is exactly what was written.
@@ -133,6 +81,9 @@ func (f *File) parse(data []byte) error {
 	}
 	f.Digest = p.digest
 	f.lines = data[p.end:]
+	if err := checkColumns(f.lines); err != nil {
+		return err
+	}
 	slices.SortFunc(f.Modules, func(a, b Module) int { return strings.Compare(a.Object, b.Object) })
 	f.renamed = map[string]string{}
 	for i := range f.Modules {
@@ -207,11 +158,14 @@ func (f *File) readHeader(data []byte) (p preamble) {
 	return p
 }
 
+// digestForm is the value of a digest line, as Sscanf reads it.
+const digestForm = "crc32=%08x bytes=%d"
+
 // checkDigest compares data with the digest in its header line at the offset at.
 func checkDigest(data []byte, digest string, at int) error {
 	var crc uint32
 	var size int64
-	if _, err := fmt.Sscanf(digest, "crc32=%08x bytes=%d", &crc, &size); err != nil {
+	if _, err := fmt.Sscanf(digest, digestForm, &crc, &size); err != nil {
 		return fmt.Errorf("unreadable digest %q: the file was edited", digest)
 	}
 	// This also refuses other spellings of the same numbers, so the line has its known length.
@@ -219,8 +173,7 @@ func checkDigest(data []byte, digest string, at int) error {
 		return fmt.Errorf("misspelled digest %q: the file was edited", digest)
 	}
 	if size != int64(len(data)) {
-		return fmt.Errorf("%d bytes, but %d were written: the file was cut or edited",
-			len(data), size)
+		return wrongSize(int64(len(data)), size)
 	}
 	got := crc32.ChecksumIEEE(data[:at])
 	got = crc32.Update(got, crc32.IEEETable, data[int64(at)+digestLength:])

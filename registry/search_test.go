@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"slices"
@@ -8,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 )
 
 func TestSearches(t *testing.T) {
@@ -53,7 +54,8 @@ func TestSearches(t *testing.T) {
 func TestInOfALargeFile(t *testing.T) {
 	var names [][]Record
 	for i := range 1000 {
-		r := Record{Name: fmt.Sprintf("f%04d", i), Object: Vmlinux, Address: uint64(0x10 * i)}
+		r := Record{Name: fmt.Sprintf("f%04d", i), Object: Vmlinux, Address: uint64(0x10 * i),
+			Type: 't'}
 		if i%3 == 0 {
 			r.Alias, r.File, r.Unit, r.Method = r.Name+"@a_c", "a.c", "a.c", "subprogram"
 		}
@@ -74,7 +76,7 @@ func TestInOfALargeFile(t *testing.T) {
 		}
 		wg.Wait()
 	}
-	if d := cmp.Diff(sequential, slices.Collect(f.In("a.c"))); d != "" {
+	if d := gocmp.Diff(sequential, slices.Collect(f.In("a.c"))); d != "" {
 		t.Error(d)
 	}
 }
@@ -84,15 +86,19 @@ func TestInOfALargeFile(t *testing.T) {
 func TestAtFarBegin(t *testing.T) {
 	const begin = 0xffffffff81000010
 	names := [][]Record{
-		{{Name: "after", Object: Vmlinux, Section: ".text", Address: begin + 0x30000, Size: 16}},
-		{{Name: "inner", Object: Vmlinux, Section: ".text", Address: begin + 0x10020, Size: 16}},
-		{{Name: "large", Object: Vmlinux, Section: ".text", Address: begin, Size: 0x30000}},
+		{{Name: "after", Section: ".text", Address: begin + 0x30000, Size: 16}},
+		{{Name: "inner", Section: ".text", Address: begin + 0x10020, Size: 16}},
+		{{Name: "large", Section: ".text", Address: begin, Size: 0x30000}},
 	}
 	// The digits of these are as near, but an address without its section and object is nothing.
 	names = append([][]Record{
 		{{Name: "a_module", Object: "m.ko", Section: ".text", Address: begin + 0x10024, Size: 16}},
-		{{Name: "a_section", Object: Vmlinux, Section: ".x", Address: begin + 0x10024, Size: 16}},
+		{{Name: "a_section", Section: ".x", Address: begin + 0x10024, Size: 16}},
 	}, names...)
+	for _, records := range names {
+		r := &records[0]
+		r.Object, r.Type = cmp.Or(r.Object, Vmlinux), 't'
+	}
 	f := open(t, file(Header{Symbols: 5}, names))
 	for offset, want := range map[uint64]string{
 		0: "large", 0xfff0: "large", 0x10020: "inner", 0x1002f: "inner", 0x10030: "large",

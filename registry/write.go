@@ -16,6 +16,7 @@ type Head struct {
 	before, after []byte // the header lines before and after the digest
 	crc           uint32 // of everything added so far, without the digest line
 	size          int64  // of the symbol lines, in bytes
+	err           error  // the first one of Err
 }
 
 // NewHead begins a file.
@@ -46,11 +47,29 @@ func NewHead(h Header) *Head {
 		after:  []byte(strings.Join(lines[at:], "")),
 	}
 	head.crc = crc32.Update(crc32.ChecksumIEEE(head.before), crc32.IEEETable, head.after)
+	head.err = checkText(slices.Concat(head.before, head.after))
+	for _, line := range lines {
+		if head.err == nil && (line[0] != '#' || strings.Count(line, "\n") != 1) {
+			head.err = fmt.Errorf("header line %q", line)
+		}
+	}
 	return head
+}
+
+// Err returns an error if what was added is no registry: a name has control bytes. Such a file must
+// not be written, since a name could forge a line.
+func (h *Head) Err() error {
+	if h.err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s cannot be written: %w", FileName, h.err)
 }
 
 // Add takes the next lines of the file, in order.
 func (h *Head) Add(lines []byte) {
+	if h.err == nil {
+		h.err = cmp.Or(checkText(lines), checkColumns(lines))
+	}
 	h.crc = crc32.Update(h.crc, crc32.IEEETable, lines)
 	h.size += int64(len(lines))
 }
@@ -160,6 +179,9 @@ func WriteOverlay(w io.Writer, base *File, modules []Module, records []Record) e
 	h.Symbols = strings.Count(string(lines), "\n")
 	head := NewHead(h)
 	head.Add(lines)
+	if err := head.Err(); err != nil {
+		return err
+	}
 	if _, err := w.Write(head.Bytes()); err != nil {
 		return err
 	}
