@@ -165,7 +165,7 @@ type declarations struct {
 	Locations []dwarf.Location // of the chosen duplicates, in their order; nil if there is none
 	Evidence  evidence
 	Split     missingSplits
-	Shared    string // the file that .gnu_debugaltlink names, "" if there is none
+	Shared    string // why the file that dwz made is not read, "" if it is or there is none
 
 	// Twins are the symbols of the debug file, nil if the object has its debugging information.
 	Twins *twins
@@ -211,12 +211,12 @@ func readDeclarations(
 		return found, err
 	}
 	defer f.Close()
-	info, err := dwarf.New(f)
+	info, done, err := openInfo(b, o, f, &found)
+	defer done()
 	if err != nil || info == nil {
 		return found, named(o, err)
 	}
 	info.Splits = splits(b, o)
-	found.Shared = sharedFile(f)
 	for _, u := range info.Units() {
 		found.Evidence.add(u.Name(), u.CompDir())
 	}

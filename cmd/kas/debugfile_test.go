@@ -318,7 +318,7 @@ func TestDebugFileRefused(t *testing.T) {
 
 	// A symbol that the debug file does not have is not located, whatever is at its address.
 	write(module, good)
-	k.sh("objcopy --strip-symbol=name_show $D", module, k.path(beside(module)))
+	k.sh("objcopy --redefine-sym name_show=other_show $D", module, k.path(beside(module)))
 	(&again{t: k.t}).settle()
 	code, out, got := k.run("k", ", debug: root")
 	if code != 0 || strings.Contains(got["aliases.tsv"], "name_show@drivers_hwmon_lm75") ||
@@ -339,6 +339,23 @@ func TestDebugFileRefused(t *testing.T) {
 	(&again{t: k.t}).settle()
 	k.equal(", debug: root")
 
+	// A build without any debugging information has no problem. The next run notices when it
+	// appears.
+	if err := os.Rename(k.path("k"), k.path("kept")); err != nil {
+		t.Fatal(err)
+	}
+	k.strip("objcopy --strip-debug --add-gnu-debuglink=kept/${O##*/k/}.debug $F $O", beside)
+	for _, skipped := range []bool{false, true} {
+		code, out, got := k.run("k", ", debug: root")
+		if code != 0 || strings.Contains(got["aliases.tsv"], "subprogram") ||
+			strings.Contains(out, "dedupe") == skipped {
+			t.Errorf("without debug files: code %d\n%s%s", code, out, got["aliases.tsv"])
+		}
+	}
+	k.sh("cd kept && find . -name '*.debug' -exec cp {} ../k/{} \\;", "vmlinux", "")
+	(&again{t: k.t}).settle()
+	k.equal(", debug: root")
+
 	// vmlinux has no build ID: the checksum of its debug file counts.
 	debug, err := os.ReadFile(k.path("k/vmlinux.debug"))
 	if err != nil {
@@ -348,4 +365,74 @@ func TestDebugFileRefused(t *testing.T) {
 	k.refused("vmlinux", "k/vmlinux.debug: of another build: CRC ")
 	k.sh("objcopy -R .gnu_debuglink $O", "vmlinux", "")
 	k.refused("vmlinux", "k/vmlinux.debug: nothing proves that it belongs to the object")
+}
+
+// TestDwz: parts of the debugging information of vmlinux are in partial units, or in a file that
+// several objects share. dwz does not work on modules.
+func TestDwz(t *testing.T) {
+	need.Tools(t, "dwz")
+	const (
+		keep   = "objcopy --only-keep-debug $F $D; "
+		only   = "if [ ${F##*/} = vmlinux ]; then mkdir -p root/.dwz; cp $D twin; "
+		shared = "test -s root/.dwz/s; fi; "
+		link   = "objcopy --strip-debug --add-gnu-debuglink=$D $F $O"
+	)
+	all := newTwoFiles(t)
+	for name, command := range map[string]string{
+		"partial units": keep + only + "dwz $D; fi; " + link,
+		"absolute":      keep + only + "dwz -m root/.dwz/s -M /usr/lib/.dwz/s $D twin; " + shared + link,
+		"relative":      keep + only + "dwz -m root/.dwz/s -r $D twin; " + shared + link,
+		"DWARF 5": keep + only + "dwz -5 -m root/.dwz/s -M /none/s $D twin; " +
+			"readelf -S $D | grep -q debug_sup; " + shared + link,
+		"not stripped": "cp $F $D; " + only + "dwz -m root/.dwz/s -r $D twin; " + shared +
+			"cp $D $O",
+	} {
+		all.in(t, name, func(k *twoFiles) {
+			k.strip(command, k.buildID)
+			k.equal(", debug: root")
+		})
+	}
+}
+
+// TestDwzOrigins: dwz moves the abstract instance of a header's function, which has its name, file
+// and line, to a partial unit or to the shared file.
+func TestDwzOrigins(t *testing.T) {
+	need.Tools(t, "gcc", "ld", "dwz", "readelf")
+	k := &twoFiles{t: t, dir: t.TempDir()}
+	const header = "static int from_header(int x)\n{\n\tasm volatile(\"\");\n\treturn x * 3;\n}\n" +
+		"struct s { int a, b; struct s *next; };\n"
+	source := func(name string) string {
+		return "#include \"h.h\"\nint (*volatile p_" + name + ")(int) = from_header;\n" +
+			"int " + name + "(struct s *s) { return from_header(s->a) + p_" + name + "(s->b); }\n"
+	}
+	for name, text := range map[string]string{
+		"h.h": header, "one.c": source("one"), "two.c": source("two"),
+		"kas.yaml": "version: 1\nout: out\nbuilds: [{name: plain, vmlinux: plain}, " +
+			"{name: single, vmlinux: single}, {name: shared, vmlinux: shared}]\n",
+	} {
+		if err := os.WriteFile(k.path(name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k.sh("gcc -O2 -g -c one.c two.c && ld -e one -o plain one.o two.o && "+
+		"dwz plain -o single && cp plain shared && cp plain twin && dwz -m s.dwz -r shared twin && "+
+		"readelf -wN --debug-dump=abbrev shared | grep 'abstract_origin.*GNU_ref_alt' && "+
+		"readelf --debug-dump=abbrev single | grep 'abstract_origin.*ref_addr'", "", "")
+	out, err := kasCommand(t, k.dir, "run", "kas.yaml").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	want, err := os.ReadFile(k.path("out/plain/aliases.tsv"))
+	if err != nil || strings.Count(string(want), "from_header@h_h_") != 2 {
+		t.Fatalf("%v\n%s", err, want)
+	}
+	for _, name := range []string{"single", "shared"} {
+		got, err := os.ReadFile(k.path("out/" + name + "/aliases.tsv"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(string(want), string(got)); d != "" {
+			t.Errorf("%s (-plain +dwz):\n%s", name, d)
+		}
+	}
 }

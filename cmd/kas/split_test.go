@@ -161,7 +161,7 @@ func TestSharedDebug(t *testing.T) {
 	}
 	out, err := kasCommand(t, dir, "run", "kas.yaml").CombinedOutput()
 	want := `k: resolve: a.ko: debugging information that dwz moved to "../dwz/k.debug" is not ` +
-		"read (and of 1 more objects of the build)\n"
+		"read: no such file (the same for 1 more objects of the build)\n"
 	if err == nil || strings.Count(string(out), "dwz") != 2 ||
 		!strings.Contains(string(out), want) {
 		t.Errorf("%v\n%s", err, out)

@@ -36,6 +36,7 @@ const (
 	variable
 	scope      // a namespace
 	block      // a part of a function
+	imported   // the entries of a partial unit belong here
 	recordType // a class, structure, union or enumeration, which has functions in some languages
 )
 
@@ -47,6 +48,8 @@ func kindOf(tag uint16) kind {
 		return variable
 	case tagNamespace, tagModule:
 		return scope
+	case tagImportedUnit:
+		return imported
 	case tagLexicalBlock, tagInlined:
 		return block
 	case tagClassType, tagStructureType, tagUnionType, tagEnumerationType:

@@ -38,8 +38,11 @@ func (d *Data) allow() { d.limit = freeSteps + stepsPerByte*d.f.FileSize() }
 
 // payer returns the Data that counts the work: that of the object.
 func (d *Data) payer() *Data {
-	if d.owner != nil {
+	switch {
+	case d.owner != nil:
 		return d.owner
+	case d.sharer != nil:
+		return d.sharer
 	}
 	return d
 }

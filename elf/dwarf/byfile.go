@@ -77,7 +77,7 @@ func (s *fileSearch) unit(u *Unit) error {
 		s.l.d.spend(uint64(len(targets)) * stepsPerOffer)
 		return nil
 	}
-	err := s.l.claims(u, targets, func(i int, c candidate) {
+	err := s.l.claims(u, true, targets, func(i int, c candidate) {
 		s.l.d.spend(uint64(len(s.claims[i])))
 		if loc := c.location(); !slices.Contains(s.claims[i], loc) {
 			s.claims[i] = append(s.claims[i], loc)
@@ -118,5 +118,5 @@ func (l *locator) open(target int, loc *Location) bool {
 func (l *locator) twin(target int, loc *Location) bool {
 	c, file := &l.found[target], path.Base(l.targets[target].File)
 	return c.ok && loc.Method != None && loc.Method != LineRow && file != "." &&
-		path.Base(c.entry.unit.Name()) != file && path.Base(loc.Unit) != file
+		path.Base(c.entry.home().Name()) != file && path.Base(loc.Unit) != file
 }

@@ -38,12 +38,18 @@ func (l *locator) locateByName(ctx context.Context, out []Location) error {
 	if len(s.lost)+len(s.foreign) == 0 {
 		return nil
 	}
-	for i := range l.d.units {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := s.unit(&l.d.units[i]); err != nil {
-			return err
+	units := [][]Unit{l.d.units}
+	if l.d.shared != nil {
+		units = append(units, l.d.shared.units)
+	}
+	for _, units := range units {
+		for i := range units {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := s.unit(&units[i]); err != nil {
+				return err
+			}
 		}
 	}
 	s.decide()
@@ -82,7 +88,7 @@ func (s *nameSearch) ownUnits(ctx context.Context) error {
 			_, lost := slices.BinarySearch(s.lost, i)
 			return !lost
 		})
-		if err := s.search(u, in, nil); err != nil {
+		if err := s.search(u, true, in, nil); err != nil {
 			return err
 		}
 		for _, i := range in {
@@ -102,7 +108,10 @@ func (s *nameSearch) ownUnits(ctx context.Context) error {
 
 // unit adds the claims of any unit.
 func (s *nameSearch) unit(u *Unit) error {
-	rows := s.rowsOf(u)
+	var rows []int
+	if !u.partial { // its line table is that of another unit
+		rows = s.rowsOf(u)
+	}
 	for _, i := range rows {
 		s.folded[i] = true
 	}
@@ -121,7 +130,7 @@ func (s *nameSearch) unit(u *Unit) error {
 			targets = append(targets[:len(targets):len(targets)], i)
 		}
 	}
-	return s.search(u, targets, rows)
+	return s.search(u, false, targets, rows)
 }
 
 // rowsOf returns the foreign functions that have a row of the unit at their address, sorted, if the
@@ -158,16 +167,20 @@ func (s *nameSearch) rowsOf(u *Unit) []int {
 	return found
 }
 
-// search adds a unit's claims on the targets. rows lists those that have a row of the unit.
-func (s *nameSearch) search(u *Unit, targets, rows []int) error {
+// search adds a unit's claims on the targets. rows lists those that have a row of the unit. imports
+// includes the partial units that the unit imports.
+func (s *nameSearch) search(u *Unit, imports bool, targets, rows []int) error {
 	if len(targets) == 0 {
 		return nil
 	}
 	whole := u.whole()
-	err := s.l.claims(whole, targets, func(i int, c candidate) {
+	err := s.l.claims(whole, imports, targets, func(i int, c candidate) {
 		loc := c.location()
 		if s.claim(i, &c.entry, rows) && !slices.Contains(s.claims[i], loc) {
 			s.claims[i] = append(s.claims[i], loc)
+			if whole.partial {
+				s.claims[i] = append(s.claims[i], loc) // several units import it
+			}
 		}
 	})
 	if err != nil && whole != u {

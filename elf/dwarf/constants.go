@@ -12,6 +12,8 @@ const (
 	tagSubprogram      = 0x2e
 	tagVariable        = 0x34
 	tagNamespace       = 0x39
+	tagPartialUnit     = 0x3c
+	tagImportedUnit    = 0x3d
 )
 
 // Attributes (section 7.5.4).
@@ -23,6 +25,7 @@ const (
 	atLowPC           = 0x11
 	atHighPC          = 0x12
 	atLanguage        = 0x13
+	atImport          = 0x18
 	atCompDir         = 0x1b
 	atInline          = 0x20
 	atProducer        = 0x25

@@ -32,6 +32,8 @@ type Data struct {
 	// set before Locate.
 	Splits *Splits
 	path   string     // of a file of split units
+	shared *Data      // what dwz moved to another file, nil if there is none
+	sharer *Data      // of a supplementary file: the object that is read
 	owner  *Data      // of the object whose split units are in this file, nil for an object
 	split  *splitFile // the .dwo file that is open
 	packed *splitFile // the .dwp file
@@ -43,17 +45,21 @@ type Data struct {
 
 // New reads the unit headers and unit entries of .debug_info. It returns nil without an error if
 // the object has no debugging information. Damage is an *elf.FormatError.
-func New(f *elf.File) (data *Data, err error) {
+func New(f *elf.File) (*Data, error) { return NewSharing(f, nil) }
+
+// NewSharing is New for an object that shares entries and strings with others. They are in a
+// supplementary file (section 7.3.6), which NewShared read; nil if it is not here. Attributes that
+// refer to it are then missing. The file must stay open as long as the Data is used, and belongs to
+// one Data.
+func NewSharing(f *elf.File, shared *Data) (data *Data, err error) {
 	defer catch(&err)
-	d := &Data{f: f, big: f.Big}
+	d := &Data{f: f, big: f.Big, shared: shared}
 	d.allow()
-	err = d.sections(map[string]**elf.Contents{
-		".debug_info": &d.info, ".debug_abbrev": &d.abbrev, ".debug_line": &d.line,
-		".debug_str": &d.str, ".debug_line_str": &d.lineStr,
-		".debug_str_offsets": &d.strOffsets, ".debug_addr": &d.addr,
-		".debug_rnglists": &d.rnglists, ".debug_ranges": &d.ranges,
-	})
-	if err != nil {
+	if shared != nil {
+		shared.sharer = d
+		d.limit += shared.limit
+	}
+	if err := d.readSections(); err != nil {
 		return nil, err
 	}
 	if len(d.info.Data) == 0 {
@@ -63,6 +69,26 @@ func New(f *elf.File) (data *Data, err error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+// NewShared reads the units of a supplementary file. Damage is an *elf.FormatError.
+func NewShared(f *elf.File) (data *Data, err error) {
+	defer catch(&err)
+	d := &Data{f: f, big: f.Big}
+	d.allow()
+	if err := d.readSections(); err != nil {
+		return nil, err
+	}
+	return d, d.readUnits()
+}
+
+func (d *Data) readSections() error {
+	return d.sections(map[string]**elf.Contents{
+		".debug_info": &d.info, ".debug_abbrev": &d.abbrev, ".debug_line": &d.line,
+		".debug_str": &d.str, ".debug_line_str": &d.lineStr,
+		".debug_str_offsets": &d.strOffsets, ".debug_addr": &d.addr,
+		".debug_rnglists": &d.rnglists, ".debug_ranges": &d.ranges,
+	})
 }
 
 // sections opens debug sections, in the order of their names.

@@ -10,8 +10,17 @@ type entry struct {
 	offset uint64  // of the attributes
 	abbrev *abbrev // valid until the unit is unloaded
 	tag    uint16
-	outer  bool // a child of the unit entry
+	outer  bool  // a child of the unit entry
+	into   *Unit // the unit that imports the partial unit of this entry, nil if it is in its own
 	vals   [slots]value
+}
+
+// home returns the unit that the entry belongs to.
+func (e *entry) home() *Unit {
+	if e.into != nil {
+		return e.into
+	}
+	return e.unit
 }
 
 // value is an attribute value, decoded when it is needed. The zero value is an absent attribute.
@@ -48,6 +57,7 @@ const (
 	slotDwoName
 	slotDwoID
 	slotRangesBase
+	slotImport
 	slots
 )
 
@@ -70,6 +80,7 @@ var slotOf = [...]uint8{
 	atCompDir:        slotCompDir,
 	atProducer:       slotProducer,
 	atLanguage:       slotLanguage,
+	atImport:         slotImport,
 	atStmtList:       slotStmtList,
 	atStrOffsetsBase: slotStrOffsetsBase,
 	atAddrBase:       slotAddrBase,
@@ -150,14 +161,11 @@ func (e *entry) origins() func(yield func(*entry) bool) {
 			if v.form == 0 {
 				v = at.vals[slotSpecification]
 			}
-			offset, ok := at.unit.ref(v)
-			if !ok {
-				return
-			}
-			u := at.unit.d.unitAt(offset)
+			u, offset := at.unit.target(v)
 			if u == nil {
 				return
 			}
+			var ok bool
 			if at, ok = u.entryAt(offset); !ok {
 				return
 			}

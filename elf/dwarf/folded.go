@@ -17,8 +17,8 @@ func (l *locator) unfold(u *Unit) {
 		}
 	}
 	folded := map[int][]candidate{}
-	// An error is impossible: the unit was walked to find these candidates.
-	_ = l.claims(u, targets, func(i int, c candidate) {
+	// The unit was walked to find these candidates; a damaged unit that it imports claims nothing.
+	_ = l.claims(u, true, targets, func(i int, c candidate) {
 		// An inlined function has an abstract instance too, with the same declaration.
 		same := func(o candidate) bool { return o.location() == c.location() }
 		l.d.check()
@@ -34,13 +34,16 @@ func (l *locator) unfold(u *Unit) {
 	}
 }
 
-// claims calls found for each folded entry of the unit and each of the targets with its name.
-func (l *locator) claims(u *Unit, targets []int, found func(target int, c candidate)) error {
+// claims calls found for each folded entry of the unit and each of the targets with its name. If
+// imports is set, so do the entries of partial units that the unit imports.
+func (l *locator) claims(
+	u *Unit, imports bool, targets []int, found func(target int, c candidate),
+) error {
 	if len(targets) == 0 {
 		return nil
 	}
 	variables := slices.ContainsFunc(targets, func(i int) bool { return l.targets[i].Data })
-	return u.walk(variables, false, func(e *entry) {
+	return u.walkAll(variables, imports, func(e *entry) {
 		if !e.folded() {
 			return
 		}

@@ -185,6 +185,8 @@ func (d *Data) lineEntries(r *reader, t *lineTable) []fileEntry {
 				e.name = d.stringAt(d.line, at, t.offsetSize, d.lineStr)
 			case f[0] == lnctPath && form == formStrp:
 				e.name = d.stringAt(d.line, at, t.offsetSize, d.str)
+			case f[0] == lnctPath && form == formStrpSup && d.shared != nil:
+				e.name = d.stringAt(d.line, at, t.offsetSize, d.shared.str)
 			case f[0] == lnctDirectory && form == formUdata:
 				e.dir = r.uleb()
 				continue

@@ -263,8 +263,9 @@ func (l *locator) offer(target int, c candidate) {
 
 // of reports whether the candidate is in a unit of a file.
 func (c *candidate) of(file string) bool {
-	c.entry.unit.d.spend(uint64(len(c.entry.unit.name) + len(file)))
-	return path.Base(c.entry.unit.Name()) == path.Base(file)
+	u := c.entry.home()
+	u.d.spend(uint64(len(u.name) + len(file)))
+	return path.Base(u.Name()) == path.Base(file)
 }
 
 // artificial is the name of the units that GCC's link-time optimization makes of its partitions.
@@ -273,7 +274,7 @@ const artificial = "<artificial>"
 // location reads the declaration of the candidate's entry. A definition may leave out a file or
 // line that its declaration has; then the entries that it completes give them.
 func (c *candidate) location() Location {
-	u := c.entry.unit
+	u := c.entry.home()
 	loc := Location{Method: c.method, Unit: u.Name(), CompDir: u.CompDir()}
 	for o := range c.entry.origins() {
 		if loc.File == "" {
@@ -287,7 +288,7 @@ func (c *candidate) location() Location {
 				loc.Line = int64(n)
 			}
 		}
-		if u.Name() == artificial {
+		if u.Name() == artificial && !o.unit.partial {
 			loc.Unit = o.unit.Name()
 		}
 		if loc.Owner == "" && !c.named && c.method == Subprogram {

@@ -33,6 +33,7 @@ type Unit struct {
 	id             uint64 // of a skeleton or split unit
 	firstChild     uint64
 	hasChildren    bool
+	partial        bool // its entries belong to the units that import it (section 3.1.1)
 
 	// Read when needed.
 	abbrevs         *abbrevs
@@ -160,6 +161,7 @@ func (u *Unit) readEntry(table *abbrevs) error {
 	}
 	d.spend(r.at - u.die)
 	u.firstChild, u.hasChildren = r.at, a.children
+	u.partial = a.tag == tagPartialUnit
 	// The bases come first: other attributes may be read through them (section 3.1.1).
 	u.readBases(&e)
 	u.dwoName = e.vals[slotDwoName]

@@ -112,6 +112,10 @@ func (u *Unit) str(v value) []byte {
 		return d.stringAt(d.info, v.at, u.offsetSize, d.str)
 	case formLineStrp:
 		return d.stringAt(d.info, v.at, u.offsetSize, d.lineStr)
+	case formStrpSup, formGNUStrpAlt:
+		if d.shared != nil {
+			return d.stringAt(d.info, v.at, u.offsetSize, d.shared.str)
+		}
 	case formStrx, formGNUStrIndex, formStrx1, formStrx2, formStrx3, formStrx4:
 		r := d.reader(d.info, v.at)
 		var i uint64
@@ -144,6 +148,25 @@ func (d *Data) cstring(r *reader) []byte {
 	s := r.cstring()
 	d.spend(uint64(len(s)) + 1)
 	return s
+}
+
+// target returns the unit and the offset in its .debug_info that a reference is to, nil if there is
+// none. It may be in the supplementary file.
+func (u *Unit) target(v value) (*Unit, uint64) {
+	d := u.d
+	switch v.form {
+	case formRefSup4, formRefSup8, formGNURefAlt:
+		offset, ok := d.field(d.info, v.at, u.fixedSize(v.form))
+		if d.shared == nil || !ok {
+			return nil, 0
+		}
+		return d.shared.unitAt(offset), offset
+	}
+	offset, ok := u.ref(v)
+	if !ok {
+		return nil, 0
+	}
+	return d.unitAt(offset), offset
 }
 
 // ref returns the offset in .debug_info that a reference is to.

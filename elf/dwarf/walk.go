@@ -1,8 +1,39 @@
 package dwarf
 
+import "slices"
+
+// walkAll is walk for entries with and without an address. If imports is set, it also visits those
+// of the partial units that the unit imports (section 3.2.5), directly or not.
+func (u *Unit) walkAll(variables, imports bool, visit func(*entry)) error {
+	units := []*Unit{u}
+	for i := 0; i < len(units); i++ {
+		err := units[i].walk(variables, false, func(e *entry) {
+			if i > 0 {
+				e.into = u
+			}
+			if e.tag != tagImportedUnit {
+				visit(e)
+				return
+			}
+			u.d.spend(uint64(len(units)))
+			to, _ := e.unit.target(e.vals[slotImport])
+			if imports && to != nil && to.partial && !slices.Contains(units, to) {
+				units = append(units, to)
+			}
+		})
+		if i > 0 {
+			units[i].unload()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // walk calls visit for each subprogram of the unit and, if variables is set, each variable. If
-// addressed is set, it visits only entries that have an address. visit may copy the entry but must
-// not keep the pointer.
+// addressed is set, it visits only entries that have an address; else also entries that import a
+// unit. visit may copy the entry but must not keep the pointer.
 func (u *Unit) walk(variables, addressed bool, visit func(*entry)) error {
 	if err := u.load(); err != nil {
 		return err
@@ -28,7 +59,7 @@ func (u *Unit) walk(variables, addressed bool, visit func(*entry)) error {
 			return u.d.damaged(".debug_info", at, "abbreviation code")
 		}
 		u.d.check()
-		wanted := a.kind == subprogram || a.kind == variable && variables
+		wanted := a.kind == subprogram || a.kind == variable && variables || a.kind == imported
 		if wanted && (a.addressed || !addressed) {
 			u.decode(&r, a, &e)
 			e.outer = depth == 1
