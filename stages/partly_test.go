@@ -1,11 +1,13 @@
 package stages
 
 import (
+	"debug/elf"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -65,6 +67,27 @@ func TestPartlyKnown(t *testing.T) {
 				"part_var a/one.c:1 variable", "part_var b/two.c:1 variable",
 			},
 		}, {
+			"lld, no debugging information: assembly has a name of two.c, and one without a type",
+			"clang-19 -O2 -fno-pic -c a/one.c -o one.o; clang-19 -O2 -fno-pic -c b/two.c -o two.o;" +
+				"clang-19 -c c/three.S -o three.o; clang-19 -c c/four.S -o four.o;" +
+				"ld.lld-19 -r one.o two.o three.o four.o -o m.ko",
+			[]string{
+				"part_show one.c:0 file symbol", "part_show two.c:0 file symbol",
+				"part_show :0  no debugging information", "part_untyped :0  no debugging information",
+				"part_untyped :0  no debugging information",
+				"part_var one.c:0 file symbol", "part_var two.c:0 file symbol",
+			},
+		}, {
+			"lld, no debugging information: assembly is below the sections of one.c",
+			"clang-19 -O2 -fno-pic -c a/one.c -o one.o; clang-19 -O2 -fno-pic -c b/two.c -o two.o;" +
+				"clang-19 -c c/five.S -o five.o; cp five.o six.o;" +
+				"ld.lld-19 -r one.o five.o six.o two.o -o m.ko",
+			[]string{
+				"part_show one.c:0 file symbol", "part_show two.c:0 file symbol",
+				"part_typed :0  no debugging information", "part_typed :0  no debugging information",
+				"part_var one.c:0 file symbol", "part_var two.c:0 file symbol",
+			},
+		}, {
 			"ld gives assembly a file symbol of its own",
 			"gcc -O2 -g -fno-pic -c a/one.c -o one.o; gcc -O2 -g -fno-pic -c b/two.c -o two.o;" +
 				"gcc -c c/three.S -o three.o; ld -r one.o two.o three.o -o m.ko",
@@ -87,7 +110,9 @@ func TestPartlyKnown(t *testing.T) {
 		for name, text := range map[string]string{
 			"a/one.c":   partFunction + "int one(int x) { return part_show(x); }\n",
 			"b/two.c":   partFunction + "int two(int x) { return part_show(x); }\n",
-			"c/three.S": partAssembly,
+			"c/three.S": partAssembly + "part_untyped: nop\n",
+			"c/four.S":  ".text\npart_untyped: nop\n",
+			"c/five.S":  strings.ReplaceAll(partAssembly, "show", "typed"),
 		} {
 			if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o777); err != nil {
 				t.Fatal(err)
@@ -118,5 +143,56 @@ func TestPartlyKnown(t *testing.T) {
 		if diff := cmp.Diff(c.want, got); diff != "" || len(errs) > 0 {
 			t.Errorf("%s: errors %q (-want +got):\n%s", c.name, errs, diff)
 		}
+	}
+}
+
+// TestSameTables: without debugging information, nothing tells a function of assembly that LLD put
+// below the file symbol of two.c from one that an asm statement of two.c defines. Both get two.c.
+func TestSameTables(t *testing.T) {
+	need.Tools(t, "clang-19", "ld.lld-19")
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"one.c":     "static int var = 3;\nint one(void) { return var++; }\n",
+		"two.c":     "int two(int x) { return x; }\n",
+		"asm/two.c": "int two(int x) { return x; }\n__asm__(" + strconv.Quote(partAssembly) + ");\n",
+		"three.S":   partAssembly,
+	} {
+		if err := os.MkdirAll(filepath.Join(dir, "asm"), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sh(t, dir, "for f in one.c two.c three.S asm/two.c; do"+
+		" clang-19 -O2 -fno-pic -c $f -o ${f%.*}.o; done;"+
+		" ld.lld-19 -r one.o two.o three.o -o assembly.ko; ld.lld-19 -r one.o asm/two.o -o asm.ko")
+	var tables [2][]string
+	for i, name := range []string{"assembly.ko", "asm.ko"} {
+		f, err := elf.Open(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		symbols, err := f.Symbols()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range symbols {
+			tables[i] = append(tables[i], fmt.Sprint(s.Name, s.Info, s.Section, s.Size))
+		}
+		b := files(t)
+		b.objects = []pipeline.Object{{Name: name, Path: filepath.Join(dir, name)}}
+		b.run(t, Read, see(func(b *pipeline.Build) {
+			o := &b.Objects[0]
+			for _, s := range o.Symbols {
+				if s.Name == "part_show" && o.Files[s.File] != "two.c" {
+					t.Errorf("%s: part_show of %q", name, o.Files[s.File])
+				}
+			}
+		}))
+	}
+	if diff := cmp.Diff(tables[0], tables[1]); diff != "" {
+		t.Errorf("the tables differ (-assembly +asm):\n%s", diff)
 	}
 }

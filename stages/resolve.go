@@ -130,23 +130,36 @@ func locate(ctx context.Context, b *pipeline.Build) error {
 	}
 	for i := range b.Objects {
 		o := &b.Objects[i]
-		reason := unlocated(o)
-		if found[o] != nil && found[o].Split.Units > 0 {
-			reason = "no split debugging information"
-		}
-		for _, d := range chosen(o) {
-			if d.Location.File == "" && (o.NoDebug || found[o].trusts(o, d)) {
-				d.Location = fileSymbol(o, d)
-			}
-			if d.Location.File == "" && !d.SuffixFree {
-				d.Reason = reason
-			}
-		}
+		fallBack(o, found[o])
 	}
 	// An object with an error has no file symbols to trust, so these come last.
 	reportSplits(ctx, b, needed, found)
 	reportShared(ctx, b, needed, found)
 	return nil
+}
+
+// fallBack gives the duplicates of an object without a declaration the location that their file
+// symbol names, or the reason why they have none.
+func fallBack(o *pipeline.Object, found *declarations) {
+	reason := unlocated(o)
+	if found != nil && found.Split.Units > 0 {
+		reason = "no split debugging information"
+	}
+	var strays map[int32]bool
+	for _, d := range chosen(o) {
+		if d.Location.File != "" {
+			continue
+		}
+		if strays == nil {
+			strays = straysOf(o)
+		}
+		if !strays[d.Symbol] && (o.NoDebug || found.trusts(o, d)) {
+			d.Location = fileSymbol(o, d)
+		}
+		if d.Location.File == "" && !d.SuffixFree {
+			d.Reason = reason
+		}
+	}
 }
 
 // chosen returns the duplicates of an object that get an alias, as far as is known.
@@ -324,6 +337,29 @@ var methodNames = map[dwarf.Method]string{
 	dwarf.LineRow:    "line",
 	dwarf.ByName:     "name",
 	dwarf.ByFile:     "file",
+}
+
+// straysOf returns the duplicates of an object that are below the file symbol of another file: one
+// with their name is below it, too, and one file has only one symbol of a name. A file's own
+// symbols come first; what LLD puts after them is assembly.
+func straysOf(o *pipeline.Object) map[int32]bool {
+	type place struct {
+		name string
+		file int32
+	}
+	first := map[place]bool{}
+	strays := map[int32]bool{}
+	for i := range o.Duplicates {
+		d := &o.Duplicates[i]
+		s := &o.Symbols[d.Symbol]
+		if s.File == 0 {
+			continue
+		}
+		at := place{s.Name, s.File}
+		strays[d.Symbol] = first[at]
+		first[at] = true
+	}
+	return strays
 }
 
 // fileSymbol returns the location of a local symbol that the debugging information does not have:

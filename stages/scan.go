@@ -120,8 +120,7 @@ func visibleSymbols(
 	f *elf.File, syms *elf.Symtab, kallsyms *shown,
 ) ([]pipeline.Symbol, []string, error) {
 	var names strings.Builder
-	files := []string{""}
-	file := int32(0)
+	sources := fileScope{names: []string{""}}
 	most := min(syms.Len(), mostPrepared)
 	if f.KeepsLabels() {
 		// Nineteen of twenty symbols are labels, and memory for them would be most of the run's.
@@ -135,18 +134,7 @@ func visibleSymbols(
 		if err != nil {
 			return nil, nil, err
 		}
-		if s.SourceFile() {
-			// Local symbols belong to the file symbol before them, if it has a name (gABI, "Symbol
-			// Table").
-			if file = 0; len(s.Name) > 0 {
-				file = int32(len(files))
-				files = append(files, string(s.Name))
-			}
-			continue
-		}
-		if id == syms.Locals {
-			file = 0
-		}
+		sources.enter(&s, id, syms.Locals)
 		if !kallsyms.shows(&s) {
 			continue
 		}
@@ -161,8 +149,9 @@ func visibleSymbols(
 		names.Write(s.Name)
 		ends = append(ends, names.Len())
 		symbols = append(symbols, pipeline.Symbol{
-			Value: f.CodeAddress(&s), Size: s.Size, ID: id, Section: s.Section, File: file,
-			Letter: f.NMType(&s), Local: id < syms.Locals, Code: kallsyms.code(&s),
+			Value: f.CodeAddress(&s), Size: s.Size, ID: id, Section: s.Section,
+			File: sources.of(&s), Letter: f.NMType(&s), Local: id < syms.Locals,
+			Code: kallsyms.code(&s),
 		})
 	}
 	// One string for all names saves an allocation per symbol.
@@ -170,7 +159,41 @@ func visibleSymbols(
 	for i, end := range ends {
 		symbols[i].Name, start = all[start:end], end
 	}
-	return symbols, files, nil
+	return symbols, sources.names, nil
+}
+
+// fileScope knows which file symbol the symbols of a table belong to.
+type fileScope struct {
+	names   []string // of the file symbols; the first is "", for symbols without one
+	current int32
+	lld     bool
+}
+
+// enter is called with each symbol of the table. locals is the index of the first global symbol.
+//
+// Local symbols belong to the file symbol before them, if it has a name (gABI, "Symbol Table"). The
+// table of LLD begins with a file symbol, and there the symbols of assembly are below that of
+// another object. The sections that an object is the first to have come after its own symbols.
+func (f *fileScope) enter(s *elf.Symbol, id, locals elf.SymID) {
+	switch {
+	case s.SourceFile():
+		f.lld = f.lld || id == 1
+		if f.current = 0; len(s.Name) > 0 {
+			f.current = int32(len(f.names))
+			f.names = append(f.names, string(s.Name))
+		}
+	case id == locals || f.lld && s.Marker():
+		f.current = 0
+	}
+}
+
+// of returns the index in names of the file of the symbol that was entered last. Compilers give
+// each symbol a type, so one without is not of the file that LLD puts it below.
+func (f *fileScope) of(s *elf.Symbol) int32 {
+	if f.lld && s.Untyped() {
+		return 0
+	}
+	return f.current
 }
 
 // canUnload reports whether the kernel of a module keeps its .exit sections, because it can unload
