@@ -20,7 +20,7 @@ PACKAGES := gcc make patch gdb linux-perf libc6-dev binutils elfutils dwz codesp
 CORPORA := cloud-amd64 cloud-amd64-old cloud-amd64-6.12 cloud-arm64 s390x amd64 686 mips64r2el \
 	next-cloud-amd64 next-cloud-arm64 next-riscv64 next-loong64
 
-.PHONY: all build demo test check lint spell shuffle kernel-test kernel-table mutants lab bench compare fuzz tools
+.PHONY: all build demo test check lint spell shuffle verify-test kernel-test kernel-table mutants lab bench compare fuzz tools
 .PHONY: $(CORPORA:%=corpus-%) corpus-headers fixtures clean
 
 all: build
@@ -66,6 +66,12 @@ mutants: tools
 # built against its headers. It takes minutes, and downloads 570 MB the first time.
 kernel-test: tools corpus-cloud-amd64 corpus-cloud-amd64-old corpus-headers
 	$(GO) test -tags kernel -run Kernel -count 1 -timeout 30m -v ./cmd/kas ./probe
+
+# Changes the output of runs 1,000 times and wants kas verify to notice it each time, and damages
+# objects before 500 runs. It takes minutes. N=5000 changes more.
+verify-test:
+	$(GO) test ./cmd/kas -run 'TestMutations|TestVerifyAgrees' -count 1 -timeout 1h -v \
+		-mutations $(or $(N),1000)
 
 # Runs and verifies each kernel of the cache, has other code judge every alias, and writes the table
 # into docs/kernels.md. It takes half an hour. ONLY=s390x,686 picks kernels and only prints their rows.

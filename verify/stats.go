@@ -304,7 +304,8 @@ func (b *build) readErrors() {
 
 // CheckFolder looks for what a run of these builds did not write in its output folder. The folder
 // of another build and what is left of a run that did not end are problems. Any other file is a
-// note: it may be somebody's, and nothing reads it. It does not look into the folders of the builds.
+// note: it may be somebody's, and nothing reads it. CheckFolder does not look into the folders of
+// the builds.
 func CheckFolder(out string, own, builds []string) (problems, notes []string, err error) {
 	entries, err := os.ReadDir(out)
 	if err != nil {

@@ -26,11 +26,11 @@ func newVerify() *cobra.Command {
 		Use:   "verify OUT",
 		Short: "Prove the output of a run, with code of its own",
 		Long: `Prove what a run wrote to OUT. Verify reads the inputs and the output again,
-with a reader that shares no code with the run. It checks every alias, symbol,
-section and relocation of every copy, the symbol list of vmlinux, the tables and
-the registry. It prints each problem and a line for each build. An object that
-the run could not read is a problem, since its names are not counted;
---allow-incomplete accepts it.`,
+with a reader that shares no code with the run. It checks every byte of every
+copy and of the symbol list of vmlinux, the tables, the registry, the counts and
+that no file is missing or added. It prints each problem and a line for each
+build. An object that the run could not read is a problem, since its names are
+not counted; --allow-incomplete accepts it.`,
 		Args: argCount(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if jobs < 0 {
