@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -57,18 +56,16 @@ func (b *build) object(o *object) {
 	o.identify(m)
 	m.readKernel(o.emitted == "")
 	o.learn(m)
-	taken := make([]int32, len(m.symbols))
-	matchRows(&o.problems, "unaliased.tsv", m, b.unaliased, o.unaliased, taken)
-	unaliased := slices.Clone(taken)
-	clear(taken)
-	matchRows(&o.problems, "aliases.tsv", m, b.aliases, o.aliases, taken)
-	b.gather(o, m, taken, unaliased)
+	aliased, unaliased := make([]int32, len(m.symbols)), make([]int32, len(m.symbols))
+	matchRows(&o.problems, "unaliased.tsv", m, b.unaliased, o.unaliased, unaliased)
+	matchRows(&o.problems, "aliases.tsv", m, b.aliases, o.aliases, aliased)
+	b.gather(o, m, aliased, unaliased)
 	o.countCopy()
 	aliasOf := func(i int) string {
-		if taken[i] == 0 {
+		if aliased[i] == 0 {
 			return ""
 		}
-		return b.aliases[taken[i]-1].alias
+		return b.aliases[aliased[i]-1].alias
 	}
 	switch {
 	case o.emitted == "":

@@ -48,45 +48,10 @@ not counted; --allow-incomplete accepts it.`,
 func verifyOut(
 	ctx context.Context, out string, jobs int, allowIncomplete bool, stdout io.Writer,
 ) error {
-	stats, err := os.ReadFile(filepath.Join(out, statsFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s is not the output of a finished run: it has no %s", out, statsFile)
-	}
+	summary, plan, clean, err := verifyRun(out, stdout)
 	if err != nil {
 		return err
 	}
-	summary, problems, err := verify.ReadStats(stats)
-	if err != nil {
-		return err
-	}
-	effective := filepath.Join(out, effectiveConfig)
-	config, err := os.ReadFile(effective)
-	if err != nil {
-		return err
-	}
-	if changed := summary.CheckConfig(effectiveConfig, config); changed != "" {
-		problems = append(problems, changed)
-	}
-	plan, err := configs.Load(effective)
-	if err != nil {
-		return err
-	}
-	if err := checkStages(plan); err != nil {
-		return err
-	}
-	if changed := checkBuilds(plan, summary); changed != "" {
-		problems = append(problems, changed)
-	}
-	own := []string{statsFile, effectiveConfig}
-	foreign, notes, err := verify.CheckFolder(out, own, buildNames(plan))
-	if err != nil {
-		return failure{err}
-	}
-	problems = append(problems, foreign...)
-	for _, line := range slices.Concat(problems, notes) {
-		fmt.Fprintln(stdout, line)
-	}
-	clean := len(problems) == 0
 	for i := range plan.Builds {
 		b := &plan.Builds[i]
 		t, err := target(b, filepath.Join(out, b.Name))
@@ -107,6 +72,54 @@ func verifyOut(
 		return errReported
 	}
 	return nil
+}
+
+// verifyRun checks what belongs to a run as a whole, and prints the problems. It returns what the
+// two files of the run say, and whether there was no problem.
+func verifyRun(
+	out string, stdout io.Writer,
+) (summary *verify.Stats, plan *configs.Plan, clean bool, err error) {
+	var problems, notes []string
+	defer func() {
+		for _, line := range slices.Concat(problems, notes) {
+			fmt.Fprintln(stdout, line)
+		}
+		clean = len(problems) == 0
+	}()
+	stats, err := os.ReadFile(filepath.Join(out, statsFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%s is not the output of a finished run: it has no %s", out, statsFile)
+	}
+	if err != nil {
+		return nil, nil, false, err
+	}
+	if summary, problems, err = verify.ReadStats(stats); err != nil {
+		return nil, nil, false, failure{err}
+	}
+	effective := filepath.Join(out, effectiveConfig)
+	config, err := os.ReadFile(effective)
+	if err != nil {
+		return nil, nil, false, failure{err}
+	}
+	if changed := summary.CheckConfig(effectiveConfig, config); changed != "" {
+		problems = append(problems, changed)
+	}
+	if plan, err = configs.Load(effective); err != nil {
+		return nil, nil, false, failure{err}
+	}
+	if err := checkStages(plan); err != nil {
+		return nil, nil, false, err
+	}
+	if changed := checkBuilds(plan, summary); changed != "" {
+		problems = append(problems, changed)
+	}
+	own := []string{statsFile, effectiveConfig}
+	var foreign []string
+	if foreign, notes, err = verify.CheckFolder(out, own, buildNames(plan)); err != nil {
+		return nil, nil, false, failure{err}
+	}
+	problems = append(problems, foreign...)
+	return summary, plan, true, nil
 }
 
 // checkStages refuses a run that did not write everything that verify reads.
