@@ -8,27 +8,29 @@ import (
 	"strings"
 )
 
-// Survey is what one pass over all lines of a registry finds.
+// Survey is what one pass over all lines of a registry finds. It refers to nothing in the registry.
 type Survey struct {
 	Functions int      // symbols that are code, without the padding before functions
 	Repeated  int      // functions that share their exact name with another symbol of the build
 	Renamed   int      // functions with an identity suffix in their name: LTO renamed them
 	Aliased   []Record // symbols that have an alias, in the order of the file
 
+	text  []byte       // the names
 	names []sourceName // sorted, no name twice
 }
 
 // sourceName is a name up to its first dot, and the symbols that have it. It joins a function with
 // its clones and parts, and with the names that LTO gave it.
 type sourceName struct {
-	name    []byte // in the file
-	symbols int32  // of any type, without clones and parts
-	aliased int32  // of symbols, those that have an alias
-	code    int32  // of symbols, the functions
-	clones  int32  // of functions, and their parts: .cold, .isra.0
+	at      int   // offset of the name in Survey.text
+	size    int32 // of the name, in bytes
+	symbols int32 // of any type, without clones and parts
+	aliased int32 // of symbols, those that have an alias
+	code    int32 // of symbols, the functions
+	clones  int32 // of functions, and their parts: .cold, .isra.0
 }
 
-// Survey reads all lines of the registry. The result is valid until the registry is closed.
+// Survey reads all lines of the registry.
 func (f *File) Survey() *Survey {
 	s := &Survey{names: make([]sourceName, 0, f.lineCount())}
 	aliases, separator := map[string]bool{}, []byte(f.Separator())
@@ -51,8 +53,10 @@ func (f *File) Survey() *Survey {
 		}
 	}
 	// All but sorted: few bytes sort between the end of a name and a dot.
-	slices.SortFunc(s.names, func(a, b sourceName) int { return bytes.Compare(a.name, b.name) })
-	s.names = join(s.names)
+	slices.SortFunc(s.names, func(a, b sourceName) int {
+		return bytes.Compare(s.name(&a), s.name(&b))
+	})
+	s.join()
 	return s
 }
 
@@ -62,6 +66,14 @@ type columns struct {
 }
 
 func surveyColumns(line []byte) (c columns) {
+	// Of most symbols a registry knows nothing after the position.
+	if rest, ok := bytes.CutSuffix(line, []byte("\t\t\t\t\t\t")); ok {
+		c.name, _, _ = bytes.Cut(line, []byte{'\t'})
+		rest, _ = cutLast(rest)
+		rest, c.count = cutLast(rest)
+		_, c.letter = cutLast(rest)
+		return c
+	}
 	var all [10][]byte
 	rest := line
 	for i := range all {
@@ -71,7 +83,16 @@ func surveyColumns(line []byte) (c columns) {
 		}
 		all[i], rest = rest[:n], rest[n+1:]
 	}
-	return columns{all[0], all[5], all[6], all[8], all[9], line[bytes.LastIndexByte(line, '\t')+1:]}
+	_, source := cutLast(line)
+	return columns{
+		name: all[0], letter: all[5], count: all[6], base: all[8], alias: all[9], source: source,
+	}
+}
+
+// cutLast cuts at the last tab.
+func cutLast(b []byte) (before, after []byte) {
+	at := bytes.LastIndexByte(b, '\t')
+	return b[:max(at, 0)], b[at+1:]
 }
 
 // add counts a symbol.
@@ -90,12 +111,13 @@ func (s *Survey) add(c *columns) {
 			s.Renamed++
 		}
 	}
-	n := sourceName{name: c.name}
-	if dot := bytes.IndexByte(c.name, '.'); dot > 0 {
-		n.name = c.name[:dot]
+	name := c.name
+	if dot := bytes.IndexByte(name, '.'); dot > 0 {
+		name = name[:dot]
 	}
+	n := sourceName{at: len(s.text), size: int32(len(name))}
 	switch {
-	case len(base) == len(n.name):
+	case len(base) == len(name):
 		n.symbols = 1
 		if len(c.alias) > 0 {
 			n.aliased = 1
@@ -106,10 +128,11 @@ func (s *Survey) add(c *columns) {
 	case function:
 		n.clones = 1
 	}
-	if last := len(s.names) - 1; last >= 0 && bytes.Equal(s.names[last].name, n.name) {
+	if last := len(s.names) - 1; last >= 0 && bytes.Equal(s.name(&s.names[last]), name) {
 		s.names[last].join(&n)
 		return
 	}
+	s.text = append(s.text, name...)
 	s.names = append(s.names, n)
 }
 
@@ -121,17 +144,20 @@ func (n *sourceName) join(o *sourceName) {
 }
 
 // join adds up equal names, which must be neighbours.
-func join(names []sourceName) []sourceName {
-	joined := names[:0]
-	for i := range names {
-		if n := len(joined); n > 0 && bytes.Equal(joined[n-1].name, names[i].name) {
-			joined[n-1].join(&names[i])
+func (s *Survey) join() {
+	joined := s.names[:0]
+	for i := range s.names {
+		n := &s.names[i]
+		if last := len(joined) - 1; last >= 0 && bytes.Equal(s.name(&joined[last]), s.name(n)) {
+			joined[last].join(n)
 			continue
 		}
-		joined = append(joined, names[i])
+		joined = append(joined, *n)
 	}
-	return joined
+	s.names = joined
 }
+
+func (s *Survey) name(n *sourceName) []byte { return s.text[n.at:][:n.size] }
 
 // Change says how the functions of one build differ from those of another, by their names up to the
 // first dot.
@@ -152,7 +178,7 @@ func (s *Survey) Against(a *Survey) (c Change) {
 		case len(now) == 0:
 			order = -1
 		default:
-			order = bytes.Compare(old[0].name, now[0].name)
+			order = bytes.Compare(a.name(&old[0]), s.name(&now[0]))
 		}
 		var x, y sourceName
 		if order <= 0 {
@@ -240,7 +266,7 @@ func (s *Survey) presence(base string) Presence {
 		return Absent // clones are counted by the name of their function
 	}
 	i, found := slices.BinarySearchFunc(s.names, name, func(n sourceName, name string) int {
-		return cmp.Compare(string(n.name), name)
+		return strings.Compare(string(s.name(&n)), name)
 	})
 	switch {
 	case !found || s.names[i].symbols == s.names[i].aliased:

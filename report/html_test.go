@@ -78,7 +78,6 @@ func read(t testing.TB, outs ...string) *Outputs {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(o.Close)
 	return o
 }
 
@@ -387,6 +386,5 @@ func BenchmarkPage(b *testing.B) {
 		if err := o.HTML(new(bytes.Buffer), dir); err != nil {
 			b.Fatal(err)
 		}
-		o.Close()
 	}
 }

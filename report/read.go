@@ -33,16 +33,15 @@ type output struct {
 	problems []string // a text for each
 	damage   string   // why there is no registry: the last of problems, "" if there is one
 
-	file   *registry.File // nil if there is no readable registry
-	survey *registry.Survey
+	file   *registry.File   // closed; nil if there is no readable registry
+	survey *registry.Survey // nil if there is none
 	cost   Cost
 
 	seconds map[string]float64 // by stage, of the run that writes the report
 }
 
 // Read reads output folders. The builds of a folder without a finished run, and builds whose
-// registry is damaged, are there with their problems. An error means that a folder is missing. The
-// caller closes the outputs.
+// registry is damaged, are there with their problems. An error means that a folder is missing.
 func Read(outs []string) (*Outputs, error) {
 	o := &Outputs{}
 	for _, out := range outs {
@@ -143,6 +142,7 @@ func (b *output) read() {
 		b.damaged(registry.FileName + ": " + err.Error())
 		return
 	}
+	defer f.Close()
 	b.file, b.survey = f, f.Survey()
 	for i := range b.survey.Aliased {
 		if r := &b.survey.Aliased[i]; !r.Late() {
@@ -171,15 +171,6 @@ func (o *Outputs) failuresFirst() {
 		}
 		return 1
 	})
-}
-
-// Close closes the registries.
-func (o *Outputs) Close() {
-	for _, b := range o.builds {
-		if b.file != nil {
-			b.file.Close()
-		}
-	}
 }
 
 // Damaged returns a message for each folder without a finished run and each registry that is not

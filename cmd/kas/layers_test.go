@@ -26,9 +26,10 @@ var arrows = map[string]struct {
 		"the command line ties everything together",
 	},
 	"report": {
-		[]string{"pipeline", "registry"},
+		[]string{"pipeline", "registry", "report/sqlite"},
 		"it reports the result of a run and what the run wrote, whatever its stages did",
 	},
+	"report/sqlite": {nil, "it writes a file format"},
 	"stages": {
 		[]string{"pipeline", "elf", "elf/dwarf", "registry", "configs"},
 		"it has what is done to a build; others run it, read files and report",

@@ -20,7 +20,7 @@ file that holds it. The page needs no other file and no network.
 For FILE, - is standard output.`
 
 type reportFlags struct {
-	html, junit, prometheus, csv string
+	html, junit, prometheus, csv, sqlite string
 
 	history string
 }
@@ -42,6 +42,8 @@ func newReport() *cobra.Command {
 	cmd.Flags().StringVar(&f.prometheus, "prometheus", "",
 		"write the counts of each build to `FILE`, as metrics (text format)")
 	cmd.Flags().StringVar(&f.csv, "csv", "", "write a row of counts for each build to `FILE`")
+	cmd.Flags().StringVar(&f.sqlite, "sqlite", "",
+		"write a database of all symbols of all builds to `FILE`")
 	cmd.Flags().StringVar(&f.history, "history", "",
 		"show the trend over the stats.json of earlier runs, which `DIR` has as *.json,\n"+
 			"in the order of their names")
@@ -60,6 +62,7 @@ func (f *reportFlags) outputs(o *report.Outputs) []reportOutput {
 		{"--junit", f.junit, anywhere(o.JUnit)},
 		{"--prometheus", f.prometheus, anywhere(o.Prometheus)},
 		{"--csv", f.csv, anywhere(o.CSV)},
+		{"--sqlite", f.sqlite, anywhere(o.SQLite)},
 	}
 }
 
@@ -72,11 +75,11 @@ func writeReport(outs []string, f reportFlags, stdout, stderr io.Writer) error {
 	if err := f.check(); err != nil {
 		return err
 	}
+	collectLess()
 	o, err := report.Read(outs)
 	if err != nil {
 		return err
 	}
-	defer o.Close()
 	if f.history != "" {
 		if err := o.ReadHistory(f.history); err != nil {
 			return err
@@ -111,7 +114,8 @@ func (f *reportFlags) check() error {
 		}
 	}
 	if !some {
-		return errors.New("nothing to write: name a file with -o, --junit, --prometheus or --csv")
+		return errors.New("nothing to write: name a file with -o, --junit, " +
+			"--prometheus, --csv or --sqlite")
 	}
 	return nil
 }

@@ -64,6 +64,71 @@ func TestReportOfDemo(t *testing.T) {
 	}
 }
 
+// TestReportDatabase runs the queries of docs/report.md on the demo's database with SQLite's own
+// program, and compares its tables with what awk finds in the registries and tables.
+func TestReportDatabase(t *testing.T) {
+	need.Tools(t, "sqlite3", "awk", "bash")
+	dir := runDemoIn(t)
+	out, db := filepath.Join(dir, "out"), filepath.Join(dir, "kas.db")
+	runKas(t, "report", out, "--sqlite", db)
+	query := func(sql string) string {
+		t.Helper()
+		c := exec.Command("sqlite3", "-batch", "-bail", "-separator", "\t", db, sql)
+		text, err := c.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", sql, err, text)
+		}
+		return string(text)
+	}
+	if got := query("PRAGMA integrity_check; PRAGMA foreign_key_check;"); got != "ok\n" {
+		t.Errorf("%.2000s", got)
+	}
+	const sorted = " | LC_ALL=C sort"
+	for sql, script := range map[string]string{
+		`SELECT s.name, o.name, section, printf('%x', address), size, type, s.count, position,
+			coalesce(alias, ''), coalesce(file, ''), coalesce(line, ''), coalesce(unit, '')
+			FROM symbols s JOIN objects o ON o.id = s.object LEFT JOIN aliases a ON a.symbol = s.id
+			LEFT JOIN places p ON p.id = a.place`: `awk -F'\t' -v OFS='\t' '!/^#/ {
+			print $1, $2, $3, $4, $5, $6, $7, $8, $10, $11, $12, $13 }' */symbols.kas`,
+		`SELECT b.name, reason, sum(r.symbols) FROM reasons r JOIN builds b ON b.id = r.build
+			GROUP BY b.id, reason`: `for b in */; do awk -F'\t' -v b="${b%/}" -v OFS='\t' '
+			FNR > 1 { n[$6]++ } END { for (r in n) print b, r, n[r] }' "$b/unaliased.tsv"; done`,
+		`SELECT b.name, symbol, alias, source FROM (SELECT a.build, s.name AS symbol, alias, source
+			FROM aliases a JOIN symbols s ON s.id = a.symbol) x JOIN builds b ON b.id = x.build`: `
+			for b in */; do awk -F'\t' -v b="${b%/}" -v OFS='\t' '
+			FNR > 1 { print b, $2, $1, $10 }' "$b/aliases.tsv"; done`,
+	} {
+		c := exec.Command("bash", "-c", "set -o pipefail; { "+script+"\n}"+sorted)
+		c.Dir = out
+		want, err := c.Output()
+		if err != nil {
+			t.Fatal(script, err)
+		}
+		c = exec.Command("bash", "-c", "LC_ALL=C sort")
+		c.Stdin = strings.NewReader(query(sql))
+		got, err := c.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), string(got)); diff != "" {
+			t.Errorf("%s (-tools +database):\n%.3000s", sql, diff)
+		}
+	}
+	docs, err := os.ReadFile("../../docs/report.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	queries := regexp.MustCompile("(?s)```sql\n(.*?)```").FindAllStringSubmatch(string(docs), -1)
+	if len(queries) < 7 {
+		t.Errorf("%d queries in docs/report.md", len(queries))
+	}
+	for _, m := range queries {
+		if got := query(m[1]); got == "" {
+			t.Errorf("%s finds nothing", m[1])
+		}
+	}
+}
+
 // functionNames is an awk program that prints, of each function in a registry, its name up to the
 // first dot. Padding before functions is none.
 const functionNames = `!/^#/ && $6 ~ /[tTwW]/ && $14 !~ /not code/ && $1 !~ /^__(pfx|cfi)_/ {
