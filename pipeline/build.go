@@ -352,6 +352,8 @@ type Stats struct {
 	Unaliased  map[string]int `json:"unaliased,omitempty"` // by reason
 	Emitted    int            `json:"modules_emitted"`
 	BytesOut   int64          `json:"bytes_emitted"`
+	Signed     int            `json:"signed_modules_emitted,omitempty"` // without their signature
+	NoDebug    int            `json:"objects_without_debug,omitempty"`
 	LeftOut    []LeftOut      `json:"modules_left_out,omitempty"`
 }
 

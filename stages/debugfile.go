@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -230,9 +231,9 @@ func settleDebug(ctx context.Context, b *pipeline.Build) {
 		return
 	}
 	o := lacking[0]
-	b.FailAll(ctx, lacking, formatErrorf(o.Headers, "no debugging information among %d sections, "+
-		"and no debug file beside the object or below %s%s; %s", len(o.Sections),
-		strings.Join(debugRoots(b), ", "), andMore(len(lacking)), debugSource(b)))
+	b.FailAll(ctx, lacking, formatErrorf(o.Headers,
+		"no debugging information among %d sections%s, %s", len(o.Sections),
+		andMore(len(lacking)), NoDebug(b)))
 }
 
 // andMore returns what is said when n objects have the same problem.
@@ -243,12 +244,11 @@ func andMore(n int) string {
 	return fmt.Sprintf(" (the same for %d more objects of the build)", n-1)
 }
 
-// debugSource returns where the debugging information of a build comes from, for a message.
-func debugSource(b *pipeline.Build) string {
-	release := b.Release
-	if release == "" {
-		release = "RELEASE"
-	}
-	return fmt.Sprintf("Debian has it in linux-image-%s-dbg, Fedora in kernel-debuginfo, "+
-		"a build of your own with CONFIG_DEBUG_INFO; `debug:` names the folder", release)
+// NoDebug returns where a run looked for debug files, and where the debugging information of a
+// build comes from, as the end of a message.
+func NoDebug(b *pipeline.Build) string {
+	release := cmp.Or(b.Release, "RELEASE")
+	return fmt.Sprintf("and no debug file is beside an object or below %s: Debian has it in "+
+		"linux-image-%s-dbg, Fedora in kernel-debuginfo, a build of your own with "+
+		"CONFIG_DEBUG_INFO; `debug:` names the folder", strings.Join(debugRoots(b), ", "), release)
 }

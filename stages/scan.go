@@ -3,6 +3,7 @@ package stages
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -48,6 +49,9 @@ func Read(ctx context.Context, b *pipeline.Build) error {
 
 func scanObject(b *pipeline.Build, o *pipeline.Object) error {
 	f, err := o.ScanTables()
+	if errors.As(err, new(*elf.FormatError)) && o.Vmlinux {
+		return notBootImage(o, err)
+	}
 	if err != nil {
 		return err
 	}

@@ -124,7 +124,7 @@ func reportShared(
 		}
 	}
 	if len(sharing) > 0 {
-		b.FailAll(ctx, sharing, fmt.Errorf("debugging information that dwz moved to %s%s",
+		b.Fail(ctx, sharing[0], fmt.Errorf("debugging information that dwz moved to %s%s",
 			found[sharing[0]].Shared, andMore(len(sharing))))
 	}
 }

@@ -100,12 +100,18 @@ func count(b *pipeline.Build) {
 		} else {
 			s.Unreadable++
 		}
+		if o.NoDebug && o.Readable() {
+			s.NoDebug++
+		}
 		if o.Failed() {
 			s.Failed++
 		}
 		if o.Emitted > 0 && !o.Vmlinux {
 			s.Emitted++
 			s.BytesOut += o.Emitted
+			if o.Signed && hasCopy(b, o) {
+				s.Signed++
+			}
 		}
 		s.Symbols += len(o.Symbols)
 		s.Duplicates += len(o.Duplicates)

@@ -15,6 +15,7 @@ type facts struct {
 	hints         ltoHints
 	unloads       bool // the kernel can unload the module, so it keeps .exit sections
 	debug         bool // there is debugging information
+	signed        bool // a signature follows
 	size          int64
 	files         []string // names of STT_FILE symbols, after "" for none
 	counts        BuildStats
@@ -24,6 +25,7 @@ type facts struct {
 func (o *object) learn(m *image) {
 	o.arch, o.release, o.size = m.archName(), m.kernel.release, int64(len(m.data))
 	o.compiler = m.compiler()
+	o.signed = signed(m.data)
 	magic := strings.Fields(m.modinfo("vermagic"))
 	o.unloads = len(magic) == 0 || slices.Contains(magic, "mod_unload")
 	for i := range m.sections {

@@ -49,6 +49,8 @@ type BuildStats struct {
 	Unaliased  map[string]int `json:"unaliased,omitempty"`
 	Emitted    int            `json:"modules_emitted"`
 	BytesOut   int64          `json:"bytes_emitted"`
+	Signed     int            `json:"signed_modules_emitted,omitempty"`
+	NoDebug    int            `json:"objects_without_debug,omitempty"`
 	LeftOut    []LeftOut      `json:"modules_left_out,omitempty"`
 
 	UnreadableObjects []string `json:"unreadable_objects,omitempty"`
@@ -120,6 +122,9 @@ func (b *build) checkStats() {
 	if lack := b.lackDebug(want.Failed > 0); want.Failed < b.Stats.Failed {
 		want.Failed = min(b.Stats.Failed, want.Failed+lack)
 	}
+	if b.Stats.NoDebug < want.NoDebug {
+		want.NoDebug = b.Stats.NoDebug // the others have a debug file
+	}
 	have := fields(b.Stats)
 	for i, f := range fields(want) {
 		if have[i] != f {
@@ -179,6 +184,7 @@ func fields(s *BuildStats) []field {
 		{"aliases_with_unit", s.ByUnit}, {"aliases_with_ordinal", s.ByOrdinal},
 		{"aliases_shortened", s.Shortened}, {"aliases_suffix_free", s.SuffixFree},
 		{"suffixes_cut", s.Cut}, {"modules_emitted", s.Emitted}, {"bytes_emitted", s.BytesOut},
+		{"signed_modules_emitted", s.Signed}, {"objects_without_debug", s.NoDebug},
 	}
 }
 
@@ -221,6 +227,9 @@ func (b *build) count() *BuildStats {
 				bases[v.base] = true
 			}
 		}
+		if !o.skipped && !o.debug {
+			s.NoDebug++
+		}
 		s.add(&o.counts)
 		if len(o.aliases) > 0 && o.emitted != "" && o.counts.Emitted == 0 {
 			b.lacksCopies = true
@@ -228,7 +237,8 @@ func (b *build) count() *BuildStats {
 	}
 	s.Groups = len(bases)
 	if b.Stats != nil && b.lacksCopies {
-		s.Emitted, s.BytesOut = b.Stats.Emitted, b.Stats.BytesOut // that is reported already
+		// That is reported already.
+		s.Emitted, s.BytesOut, s.Signed = b.Stats.Emitted, b.Stats.BytesOut, b.Stats.Signed
 	}
 	for i := range b.unaliased {
 		s.Unaliased[b.unaliased[i].reason]++
@@ -246,6 +256,7 @@ func (s *BuildStats) add(o *BuildStats) {
 	s.SuffixFree += o.SuffixFree
 	s.Emitted += o.Emitted
 	s.BytesOut += o.BytesOut
+	s.Signed += o.Signed
 }
 
 // countCopy counts the copy of a module. A link is none.
@@ -256,6 +267,9 @@ func (o *object) countCopy() {
 	if info, err := os.Lstat(o.emitted); err == nil && info.Mode().IsRegular() {
 		o.counts.Emitted++
 		o.counts.BytesOut += info.Size()
+		if o.signed && len(o.aliases) > 0 {
+			o.counts.Signed++
+		}
 	}
 }
 

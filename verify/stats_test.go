@@ -60,7 +60,7 @@ func stats(e *emission, t *testing.T) *BuildStats {
 		Repeated: 4, Groups: 4, Duplicates: 11, Aliases: 7, InVmlinux: 2, InModules: 5, ByUnit: 1,
 		Cut: 4, Unaliased: map[string]int{
 			"variable of a macro": 3, "not in the debugging information": 1,
-		}, Emitted: 2,
+		}, Emitted: 2, Signed: 2,
 	}
 	for _, name := range []string{"drivers/a.ko", "drivers/b.ko"} {
 		info, err := os.Stat(filepath.Join(e.Dir, "modules", name+".kas"))
@@ -98,7 +98,7 @@ func TestCheckStats(t *testing.T) {
 	numbers := func(s *BuildStats) []*int {
 		return []*int{&s.Objects, &s.Modules, &s.Unreadable, &s.Failed, &s.Symbols, &s.Names,
 			&s.Repeated, &s.Groups, &s.Duplicates, &s.Aliases, &s.InVmlinux, &s.InModules,
-			&s.ByUnit, &s.ByOrdinal, &s.Shortened, &s.SuffixFree, &s.Cut, &s.Emitted}
+			&s.ByUnit, &s.ByOrdinal, &s.Shortened, &s.SuffixFree, &s.Cut, &s.Emitted, &s.Signed}
 	}
 	for i := range numbers(&BuildStats{}) {
 		check("test: stats.json: ", func(s *BuildStats) { *numbers(s)[i]++ })
@@ -121,6 +121,8 @@ func TestCheckStats(t *testing.T) {
 	check("", func(s *BuildStats) {
 		s.Failed, s.Errors = 1, []string{"test: resolve: drivers/a.ko: damaged: part: 1"}
 	})
+	check("", func(s *BuildStats) { s.NoDebug = 1 }) // the others may have debug files
+	check("objects_without_debug is 9, ", func(s *BuildStats) { s.NoDebug = 9 })
 	one := []string{"test: scan: drivers/a.ko: no debugging information in 4 objects"}
 	check("", func(s *BuildStats) { s.Failed, s.Errors = 4, one })
 	check("failed is 5, 4 expected", func(s *BuildStats) { s.Failed, s.Errors = 5, one })

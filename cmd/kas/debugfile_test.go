@@ -190,6 +190,7 @@ func TestDebugFileForms(t *testing.T) {
 		"full":       "cp $F $D" + link,
 		"objcopy":    "objcopy --only-keep-debug $F $D" + link,
 		"llvm":       "llvm-objcopy-19 --only-keep-debug $F $D" + link,
+		"numbers":    "objcopy --only-keep-debug -R .note.gnu.build-id $F $D" + link,
 		"zlib":       "objcopy --only-keep-debug --compress-debug-sections=zlib $F $D" + link,
 		"zdebug":     "objcopy --compress-debug-sections=zlib-gnu $F $D" + link,
 		"eu-strip":   "eu-strip -f $D -o $O $F",
@@ -200,7 +201,12 @@ func TestDebugFileForms(t *testing.T) {
 			"mv $D.new $D && objcopy -R .gnu_debuglink --add-gnu-debuglink=$D $O; fi",
 	} {
 		all.in(t, name, func(k *twoFiles) {
-			k.strip(command, k.buildID)
+			place := k.buildID
+			if name == "numbers" { // without its first section, and so proved by its checksum
+				place = func(object string) string { return "k/" + object + ".debug" }
+				k.sh("mkdir root", "vmlinux", "")
+			}
+			k.strip(command, place)
 			k.equal(", debug: root")
 		})
 	}
@@ -333,7 +339,8 @@ func TestDebugFileRefused(t *testing.T) {
 		}
 	}
 	k.refused("lm75.ko", "no debugging information among",
-		"(the same for 1 more objects of the build)", "linux-image-6.12.0-dbg", "root, root/usr/lib/debug")
+		"(the same for 1 more objects of the build)", "linux-image-6.12.0-dbg",
+		"below root, root/usr/lib/debug: ")
 	write("modules/kernel/drivers/hwmon/coretemp.ko", other)
 	write(module, good)
 	(&again{t: k.t}).settle()
@@ -348,6 +355,7 @@ func TestDebugFileRefused(t *testing.T) {
 	for _, skipped := range []bool{false, true} {
 		code, out, got := k.run("k", ", debug: root")
 		if code != 0 || strings.Contains(got["aliases.tsv"], "subprogram") ||
+			strings.Count(out, "kas: b: no object has debugging information, ") != 1 ||
 			strings.Contains(out, "dedupe") == skipped {
 			t.Errorf("without debug files: code %d\n%s%s", code, out, got["aliases.tsv"])
 		}
@@ -365,6 +373,23 @@ func TestDebugFileRefused(t *testing.T) {
 	k.refused("vmlinux", "k/vmlinux.debug: of another build: CRC ")
 	k.sh("objcopy -R .gnu_debuglink $O", "vmlinux", "")
 	k.refused("vmlinux", "k/vmlinux.debug: nothing proves that it belongs to the object")
+}
+
+// TestSigned: modules with a signature, as the kernel's build appends it, also compressed ones.
+func TestSigned(t *testing.T) {
+	k := newTwoFiles(t)
+	k.strip("objcopy --only-keep-debug $F $D; objcopy --strip-debug $F $O; "+
+		"if [ ${F##*/} != vmlinux ]; then printf 'PKCS#7~Module signature appended~\\n' >> $O; "+
+		"else objcopy --add-gnu-debuglink=$D $O; fi",
+		k.buildID)
+	k.equal(", debug: root")
+	const says = "kas: b: 9 copies are of signed modules and have no signature: sign them again"
+	if _, out, _ := k.run("k", ", debug: root"); strings.Count(out, says) != 1 {
+		t.Errorf("not one %q in\n%s", says, out)
+	}
+	if _, out, _ := k.run("full", ""); strings.Contains(out, "signed") {
+		t.Error(out)
+	}
 }
 
 // TestDwz: parts of the debugging information of vmlinux are in partial units, or in a file that

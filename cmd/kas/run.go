@@ -204,6 +204,11 @@ func runPlan(
 	noteMissingModules(stderr, result)
 	for _, b := range result.Builds {
 		noteLeftOut(stderr, b.Config.Name, b.Stats.LeftOut)
+		noteDebug(stderr, b, result.Errors)
+		if n := b.Stats.Signed; n > 0 {
+			fmt.Fprintf(stderr, "kas: %s: %d copies are of signed modules and have no signature: "+
+				"sign them again (scripts/sign-file)\n", b.Config.Name, n)
+		}
 	}
 	if slices.ContainsFunc(result.Errors, func(e *pipeline.Error) bool { return e.Object == "" }) {
 		return nil, 0, errReported // a build did not end, so there must be no stats.json
@@ -251,6 +256,17 @@ func noteLeftOut(stderr io.Writer, build string, modules []pipeline.LeftOut) {
 	for i := range modules {
 		fmt.Fprintf(stderr, "kas: %s: %s\n", build, &modules[i])
 	}
+}
+
+// noteDebug says that no object of a build has debugging information, unless an error says more.
+func noteDebug(stderr io.Writer, b *pipeline.Build, errs []*pipeline.Error) {
+	failed := func(e *pipeline.Error) bool { return e.Build == b.Config.Name }
+	n := b.Stats.NoDebug
+	if n == 0 || n < b.Stats.Objects-b.Stats.Unreadable || slices.ContainsFunc(errs, failed) {
+		return
+	}
+	fmt.Fprintf(stderr, "kas: %s: no object has debugging information, %s\n", b.Config.Name,
+		stages.NoDebug(b))
 }
 
 // writeRun writes what belongs to the run as a whole. stats.json comes last: it marks a finished
