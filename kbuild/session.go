@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"kas/configs"
+	"kas/elf"
 	"kas/pipeline"
 )
 
@@ -40,7 +41,9 @@ func (h *Hook) session() *session {
 }
 
 // warn prints a message that does not fail the call.
-func warn(format string, args ...any) { fmt.Fprintf(os.Stderr, "kas: "+format+"\n", args...) }
+func warn(format string, args ...any) {
+	fmt.Fprintln(os.Stderr, "kas:", elf.Escape(fmt.Sprintf(format, args...)))
+}
 
 // beside is where the hooks write copies: beside the objects of the modules that have aliases.
 var beside = configs.Emit{Beside: true, Unaliased: "skip"}

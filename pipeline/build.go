@@ -313,8 +313,9 @@ type LeftOut struct {
 }
 
 func (l *LeftOut) String() string {
-	return fmt.Sprintf("%s and %s are both module %s: %[2]s counts, the other is left out",
-		l.Object, l.Counts, l.Module)
+	return elf.Escape(fmt.Sprintf(
+		"%s and %s are both module %s: %[2]s counts, the other is left out",
+		l.Object, l.Counts, l.Module))
 }
 
 // Missing returns the names of the objects whose symbols are unknown.

@@ -2,13 +2,17 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/sourcegraph/conc/panics"
+
 	"kas/configs"
+	"kas/elf"
 )
 
 // Stage is a step of the pipeline.
@@ -62,12 +66,18 @@ type Error struct {
 	Err                  error
 }
 
+// Error returns one line, because names in it may come from a hostile object. Only a bug has lines
+// for its stack.
 func (e *Error) Error() string {
 	parts := []string{e.Build, e.Stage}
 	if e.Object != "" {
 		parts = append(parts, e.Object)
 	}
-	return strings.Join(parts, ": ") + ": " + e.Err.Error()
+	where := elf.Escape(strings.Join(parts, ": ")) + ": "
+	if bug := new(panics.ErrRecovered); errors.As(e.Err, &bug) {
+		return where + e.Err.Error()
+	}
+	return where + elf.Escape(e.Err.Error())
 }
 
 func (e *Error) Unwrap() error { return e.Err }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"kas/pipeline"
 )
@@ -90,9 +92,23 @@ func statsOf(r *pipeline.Result) []buildStats {
 }
 
 // WriteJSON writes a value in the format of all commands: indented, and without escapes for HTML.
+// All control characters are escaped, also those that JSON allows in a string.
 func WriteJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	out := make([]byte, 0, text.Len())
+	for _, r := range text.String() {
+		if r != '\n' && unicode.IsControl(r) {
+			out = fmt.Appendf(out, "\\u%04x", r)
+		} else {
+			out = utf8.AppendRune(out, r)
+		}
+	}
+	_, err := w.Write(out)
+	return err
 }

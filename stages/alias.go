@@ -107,6 +107,8 @@ func (n *namer) restoreNames() {
 			switch {
 			case n.isRestored(int32(i), d):
 				d.Reason, d.Has = hasAlready, base
+			case len(base) > n.limit:
+				d.Reason = tooLong
 			case !n.b.Scope.Takes(base):
 				d.Location.Method = cmp.Or(d.Location.Method, "suffix")
 				n.give(spelling{int32(i), d}, base)

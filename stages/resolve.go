@@ -241,6 +241,9 @@ func readDeclarations(
 	locations, err := info.Locate(ctx, targets)
 	found.noteSplits(o, info.Splits)
 	if err == nil {
+		err = checkLocations(f, locations)
+	}
+	if err == nil {
 		found.Doubtful, err = doubtful(f, info, targets, locations)
 	}
 	if err != nil {
@@ -259,6 +262,19 @@ func named(o *pipeline.Object, err error) error {
 		return err
 	}
 	return fmt.Errorf("%s: %w", o.Debug.Path, err)
+}
+
+// checkLocations checks the names in locations: tables contain them.
+func checkLocations(f *elf.File, locations []dwarf.Location) error {
+	for i := range locations {
+		l := &locations[i]
+		for _, name := range [...]string{l.File, l.Unit, l.Owner} {
+			if elf.Control(name) || len(name) > longestName {
+				return badName(f.HeadersOffset(), "a declaration", name)
+			}
+		}
+	}
+	return nil
 }
 
 // doubtful returns the last names of the files that Doubtful lists. An assembler writes no file

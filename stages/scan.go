@@ -1,7 +1,6 @@
 package stages
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -48,6 +47,9 @@ func Read(ctx context.Context, b *pipeline.Build) error {
 }
 
 func scanObject(b *pipeline.Build, o *pipeline.Object) error {
+	if elf.Control(o.Name) {
+		return badName(0, "the file", o.Name)
+	}
 	f, err := o.ScanTables()
 	if errors.As(err, new(*elf.FormatError)) && o.Vmlinux {
 		return notBootImage(o, err)
@@ -71,6 +73,9 @@ func scanObject(b *pipeline.Build, o *pipeline.Object) error {
 	if f.SlimLTO(syms) {
 		return formatErrorf(f.HeadersOffset(),
 			"intermediate code of link-time optimization (GCC, -flto), no machine code")
+	}
+	if err := checkNames(f, release); err != nil {
+		return err
 	}
 	symbols, files, err := visibleSymbols(f, syms, newShown(f, o.Vmlinux, release, text))
 	if err != nil {
@@ -107,6 +112,37 @@ func scanObject(b *pipeline.Build, o *pipeline.Object) error {
 	return nil
 }
 
+// longestName is the length of the longest name that is read, in bytes. The kernel's limit is 511,
+// and that of a path 4,095.
+const longestName = 4095
+
+// badName returns an error about a name that no table may contain.
+func badName[T string | []byte](offset uint64, what string, name T) error {
+	if len(name) > longestName {
+		return formatErrorf(offset, "%s has a name of %d bytes, more than %d", what, len(name),
+			longestName)
+	}
+	return formatErrorf(offset, "%s has the name %q, which a table cannot contain", what,
+		string(name))
+}
+
+// checkNames checks the names that an object has besides those of its symbols: they come from
+// outside, and tables and headers contain them.
+func checkNames(f *elf.File, release string) error {
+	for i := range f.Sections {
+		if name := f.Sections[i].Name; elf.Control(name) || len(name) > longestName {
+			return badName(f.HeadersOffset(), fmt.Sprintf("section %d", i), name)
+		}
+	}
+	if elf.Control(release) || len(release) > longestName {
+		return badName(f.HeadersOffset(), "the release of the kernel", release)
+	}
+	if module := f.ModuleName(); elf.Control(module) || len(module) > longestName {
+		return badName(f.HeadersOffset(), "the module", module)
+	}
+	return nil
+}
+
 // A compressed file can hold a million equal symbols in a few bytes.
 const (
 	// freeSymbols is how many symbols every object may have.
@@ -138,13 +174,15 @@ func visibleSymbols(
 		if err != nil {
 			return nil, nil, err
 		}
+		if s.SourceFile() && (elf.Control(s.Name) || len(s.Name) > longestName) {
+			return nil, nil, badName(f.HeadersOffset(), fmt.Sprintf("symbol %d", id), s.Name)
+		}
 		sources.enter(&s, id, syms.Locals)
 		if !kallsyms.shows(&s) {
 			continue
 		}
-		if bytes.ContainsAny(s.Name, "\t\n") || s.Name[0] == '#' {
-			return nil, nil, formatErrorf(f.HeadersOffset(),
-				"symbol %d has the name %q, which a table cannot contain", id, s.Name)
+		if elf.Control(s.Name) || s.Name[0] == '#' || len(s.Name) > longestName {
+			return nil, nil, badName(f.HeadersOffset(), fmt.Sprintf("symbol %d", id), s.Name)
 		}
 		if uint64(len(symbols)) >= limit {
 			return nil, nil, formatErrorf(f.HeadersOffset(),

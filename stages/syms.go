@@ -98,6 +98,9 @@ func nmList(f *elf.File) ([]nmSymbol, error) {
 		if !f.NMListed(&s) {
 			continue
 		}
+		if elf.Control(s.Name) {
+			return nil, badName(f.HeadersOffset(), fmt.Sprintf("symbol %d", id), s.Name)
+		}
 		undefined := s.Section == elf.Undef
 		list = append(list, nmSymbol{s.Name, f.NMValue(&s), id, f.NMType(&s), undefined})
 	}

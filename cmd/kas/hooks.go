@@ -17,7 +17,7 @@ var hooks = map[string]func(kbuild.Hook) (int, error){"nm": kbuild.NM, "ld": kbu
 func runHook(name string, args []string) int {
 	status, err := hooks[name](kbuild.Hook{Args: args, Getenv: os.Getenv, Kas: programID})
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "kas: %s: %v\n", name, err)
+		fmt.Fprintf(screened(os.Stderr, true), "kas: %s: %v\n", name, err)
 		return exitFailed
 	}
 	return status

@@ -49,6 +49,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		time.AfterFunc(5*time.Second, func() { os.Exit(exitInterrupted) })
 	})
 	defer disarm() // must run before stop, which also cancels ctx
+	stdout, stderr = screened(stdout, false), screened(stderr, true)
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetOut(stdout)

@@ -26,6 +26,7 @@ const (
 	stepsPerSpan   = 32
 	stepsPerEntry  = 16
 	stepsPerOffer  = 32 // of an entry to a target
+	stepsPerClaim  = 4  // of an entry without an address on a target
 	stepsPerOpen   = 16 << 10
 )
 

@@ -44,6 +44,7 @@ func (l *locator) locateByName(ctx context.Context, out []Location) error {
 	}
 	for _, units := range units {
 		for i := range units {
+			l.d.check()
 			if err := ctx.Err(); err != nil {
 				return err
 			}
@@ -80,6 +81,7 @@ func (s *nameSearch) ownUnits(ctx context.Context) error {
 		return nil
 	}
 	for i := range s.l.d.units {
+		s.l.d.check()
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -139,6 +141,7 @@ func (s *nameSearch) rowsOf(u *Unit) []int {
 	if s.l.d.f.Type == elf.Relocatable {
 		return nil
 	}
+	s.l.d.spend(uint64(len(s.foreign)) * stepsPerOffer)
 	wanted := map[uint64][]int{}
 	var addresses []uint64
 	for _, i := range s.foreign {
@@ -156,6 +159,7 @@ func (s *nameSearch) rowsOf(u *Unit) []int {
 			delete(wanted, r.address)
 		}
 		for ; n < len(addresses); n++ {
+			s.l.d.spend(1)
 			if wanted[addresses[n]] != nil {
 				return addresses[n], true
 			}
@@ -176,6 +180,7 @@ func (s *nameSearch) search(u *Unit, imports bool, targets, rows []int) error {
 	whole := u.whole()
 	err := s.l.claims(whole, imports, targets, func(i int, c candidate) {
 		loc := c.location()
+		s.l.d.spend(uint64(len(s.claims[i])))
 		if s.claim(i, &c.entry, rows) && !slices.Contains(s.claims[i], loc) {
 			s.claims[i] = append(s.claims[i], loc)
 			if whole.partial {

@@ -53,7 +53,7 @@ func (l *locator) claims(
 				found(i, candidate{entry: *e, method: ByName, named: true, ok: true})
 			}
 		}
-		l.d.spend(uint64(len(targets)))
+		l.d.spend(uint64(len(targets)) * stepsPerClaim)
 	})
 }
 
