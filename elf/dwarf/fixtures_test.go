@@ -70,7 +70,8 @@ func symbolTargets(f *elf.File) ([]dwarf.Target, []elf.Symbol, error) {
 		symbols = append(symbols, s)
 		targets = append(targets, dwarf.Target{
 			Name: string(s.Name), Address: f.Address(s.Section, f.CodeAddress(&s)), Size: s.Size,
-			Data: !f.Sections[s.Section].Exec(), Global: s.Bind() != 0, File: file,
+			Data:   s.Type() == 1 || !f.Sections[s.Section].Exec(), // STT_OBJECT
+			Global: s.Bind() != 0, File: file,
 		})
 	}
 	return targets, symbols, nil
