@@ -9,8 +9,8 @@ import (
 	"kas/pipeline"
 )
 
-// TestRefusedObjects: an object of a machine that kas does not know, or without machine code, is one
-// error that says so. The machines are those that readelf -h shows.
+// TestRefusedObjects: an object of a machine that kas does not know, or without machine code, is
+// one error that says so. The machines are those that readelf -h shows.
 func TestRefusedObjects(t *testing.T) {
 	want := map[string]string{
 		"refused/clang-riscv32.o":     "machine 243 (riscv, 32-bit) is not supported",

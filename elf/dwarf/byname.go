@@ -128,7 +128,9 @@ func (s *nameSearch) unit(u *Unit) error {
 	for _, i := range s.foreign {
 		// In another unit, the name of a local symbol means another one; see ownUnits.
 		_, here := slices.BinarySearch(rows, i)
-		if here || s.l.targets[i].Global || s.l.found[i].entry.unit.Name() == artificial {
+		owner := s.l.found[i].entry.unit
+		here = here || owner.inObject() == u
+		if here || s.l.targets[i].Global || owner.Name() == artificial {
 			targets = append(targets[:len(targets):len(targets)], i)
 		}
 	}
@@ -145,7 +147,7 @@ func (s *nameSearch) rowsOf(u *Unit) []int {
 	wanted := map[uint64][]int{}
 	var addresses []uint64
 	for _, i := range s.foreign {
-		if t := &s.l.targets[i]; !t.Data && s.l.found[i].entry.unit.offset != u.offset {
+		if t := &s.l.targets[i]; !t.Data && s.l.found[i].entry.unit.inObject() != u {
 			addresses = append(addresses, t.Address)
 			wanted[t.Address] = append(wanted[t.Address], i)
 		}
@@ -169,6 +171,14 @@ func (s *nameSearch) rowsOf(u *Unit) []int {
 	u.lines = nil
 	slices.Sort(found)
 	return found
+}
+
+// inObject returns the unit in the object: of a split unit its skeleton.
+func (u *Unit) inObject() *Unit {
+	if u.from != nil {
+		return u.from
+	}
+	return u
 }
 
 // search adds a unit's claims on the targets. rows lists those that have a row of the unit. imports

@@ -94,6 +94,12 @@ func TestSecondNames(t *testing.T) {
 // weak function that was dropped or is not in use has one, and a function that is inlined.
 func TestNotFolded(t *testing.T) {
 	tools := need.Tools(t, "gcc", "ld.lld-19")
+	for _, debug := range []string{"-gno-split-dwarf", "-gsplit-dwarf"} {
+		t.Run(debug, func(t *testing.T) { notFolded(t, debug, tools[0], tools[1]) })
+	}
+}
+
+func notFolded(t *testing.T, debug, gcc, lld string) {
 	dir := t.TempDir()
 	write := func(name, text string) {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
@@ -137,14 +143,17 @@ assembled:
 		}
 	}
 	for _, c := range strings.Fields("weak.c strong.c") {
-		build(tools[0], "-O2", "-g", "-fno-pic", "-ffreestanding", "-ffunction-sections", "-c", c)
+		build(gcc, "-O2", "-g", debug, "-fno-pic", "-ffreestanding", "-ffunction-sections", "-c", c)
 	}
-	build(tools[0], "-c", "code.S")
-	build(tools[1], "--gc-sections", "--icf=all", "-o", "linked", "strong.o", "code.o", "weak.o")
+	build(gcc, "-c", "code.S")
+	build(lld, "--gc-sections", "--icf=all", "-o", "linked", "weak.o", "strong.o", "code.o")
 	f, d := open(t, filepath.Join(dir, "linked"))
 	if f.Type == elf.Relocatable {
 		t.Fatal("not linked")
 	}
+	d.Splits = &dwarf.Splits{Paths: func(name, _ string) []string {
+		return []string{filepath.Join(dir, name)}
+	}}
 	targets, _, err := symbolTargets(f)
 	if err != nil {
 		t.Fatal(err)
