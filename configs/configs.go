@@ -21,6 +21,7 @@ type Plan struct {
 	Out     string   // resolved output folder
 	Jobs    int      // number of workers; 0 means all cores
 	OnError string   // continue or stop
+	Report  Report   // what a run writes besides its output
 	Builds  []Build  // never empty after Load
 	Skipped []string // names of the optional builds that have no file on this machine
 
@@ -132,6 +133,7 @@ type loader struct {
 	base       Build // what holds for all builds
 
 	top      map[string]pair // the keys of the file
+	report   map[string]pair // the keys of report
 	entries  []pathEntry     // of the build being decoded
 	folders  []pathEntry     // of the build being decoded
 	common   []pathEntry     // folders for all builds

@@ -138,6 +138,7 @@ matrix:
     lto: [thin, full]
     exclude: [{arch: i386, lto: full}]
     build: {name: "m-{arch}-{lto}", modules: "trees/{arch}-{lto}", source: "{lto}"}
+report: {html: "${KAS_TEST_OUT:-pages}/a.html", sqlite: $ABS/../a.db, history: a}
 `
 
 func fullTree(t *testing.T) string {
@@ -178,6 +179,7 @@ func TestLoad(t *testing.T) {
 	}
 	same(t, &Plan{
 		File: "conf/kas.yaml", Out: "conf/result/x", Jobs: 3, OnError: "stop",
+		Report:  Report{HTML: "conf/pages/a.html", SQLite: dir + "/a.db", History: "conf/a"},
 		Skipped: []string{"absent"},
 		Builds: []Build{
 			with(func(b *Build) {
@@ -217,7 +219,8 @@ func TestEffective(t *testing.T) {
 	}
 	for _, want := range []string{
 		"# The effective configuration", "\nout: .\n", "vmlinux: ../../boot/vmlinux-1\n",
-		"- ../../a/**/*.ko\n", "- ../../../de[b]ug\n", "- /usr\n", "- ../../a\n", "vmlinux: " + dir + "/conf/boot/vmlinux-1\n",
+		"- ../../a/**/*.ko\n", "- ../../../de[b]ug\n", "- /usr\n", "- ../../a\n",
+		"report:\n  html: ../../pages/a.html\n  sqlite: " + dir + "/a.db\n  history: ../../a\n", "vmlinux: " + dir + "/conf/boot/vmlinux-1\n",
 	} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("%q is missing in:\n%s", want, text)

@@ -114,6 +114,8 @@ func (l *loader) decode(n *yaml.Node, v any, name, enum string) {
 		} else if v.Globs = l.list(n, name); n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
 			l.errorf(n, "names: the list is empty; write duplicates, all or globs")
 		}
+	case *Report:
+		l.report = l.mapping(n, v, name)
 	case *Never:
 		var never struct{ Add, Replace []string }
 		set := l.mapping(n, &never, name)
@@ -149,6 +151,8 @@ func (l *loader) text(n *yaml.Node, name, enum string) (string, bool) {
 		l.choice(n, name, enum)
 	case name == "out":
 		s = l.expandEnv(n, name, func(value string) string { return value })
+	case slices.ContainsFunc(new(Report).keys(), func(k reportKey) bool { return k.name == name }):
+		s = l.reportPath(n, name)
 	case name == "debug":
 		s = l.folder(n, name)
 	case name == "vmlinux" || name == "modules":

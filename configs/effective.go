@@ -42,6 +42,14 @@ func (p *Plan) Effective(dir string) ([]byte, error) {
 	if out != "." && !p.isRelative(p.Out) {
 		out = p.Out
 	}
+	report := p.Report
+	for _, k := range report.keys() {
+		if *k.value != "" {
+			if *k.value, err = p.rebase(dir, *k.value, *k.value, ""); err != nil {
+				return nil, err
+			}
+		}
+	}
 	builds := make([]Build, len(p.Builds))
 	shared := true
 	for i, b := range p.Builds {
@@ -83,8 +91,9 @@ func (p *Plan) Effective(dir string) ([]byte, error) {
 		Alias   Alias    `yaml:",omitempty"`
 		Stages  []string `yaml:",omitempty,flow"`
 		Emit    Emit     `yaml:",omitempty"`
+		Report  Report   `yaml:",omitempty"`
 		Builds  []Build
-	}{1, out, p.Jobs, p.OnError, common.Alias, common.Stages, common.Emit, builds})
+	}{1, out, p.Jobs, p.OnError, common.Alias, common.Stages, common.Emit, report, builds})
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,7 @@ func (l *loader) parse(data []byte) *Plan {
 		Stages         []string `enum:"stages"`
 		Emit           Emit
 		Debug          []string
+		Report         Report
 		Builds, Matrix []*yaml.Node
 	}{
 		Version: 1, Out: "out", OnError: "continue",
@@ -49,7 +50,8 @@ func (l *loader) parse(data []byte) *Plan {
 		l.errorf(root, "nothing to do: builds or matrix is missing")
 	}
 	p.Jobs, p.OnError = file.Jobs, file.OnError
-	p.Out = l.out(file.Out)
+	p.Out, p.Report = l.out(file.Out), file.Report
+	l.checkReport(p, l.report)
 	base.Alias, base.Stages, base.Emit = file.Alias, file.Stages, file.Emit
 	base.Debug, l.common = file.Debug, l.folders
 	if l.base = base; l.policyOnly {

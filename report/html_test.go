@@ -374,6 +374,30 @@ func TestTimes(t *testing.T) {
 	}
 }
 
+// TestRunThatDidNotEnd wants a report of each build, although the folder has no counts.
+func TestRunThatDidNotEnd(t *testing.T) {
+	dir := t.TempDir()
+	o := read(t, dir)
+	o.AddRun(sample())
+	var got []string
+	for _, b := range o.builds {
+		got = append(got, fmt.Sprintf("%s %q", b.label, b.problems))
+	}
+	const other = `["another build of the run did not end: ` +
+		`the folder has no finished run: there is no stats.json"]`
+	want := []string{
+		`x86_64-gcc ["x86_64-gcc: scan: fs/fat/fat.ko: empty file (offset 0x0)" ` +
+			`"x86_64-gcc: emit: lib/a.ko: no \"space\" left <here>"]`,
+		"arm64 " + other, "s390x-clang " + other, `failed ["failed: scan: folder is gone"]`,
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if page := pageOf(t, o, dir); !strings.Contains(page, "4 with problems") {
+		t.Error("the page does not say that all failed")
+	}
+}
+
 // BenchmarkPage is the time of a report about twenty builds.
 func BenchmarkPage(b *testing.B) {
 	dir := b.TempDir()

@@ -190,7 +190,7 @@ func (o *Outputs) Damaged() []string {
 }
 
 // AddRun adds what only the run itself knows: the times of its stages and, if a build did not end,
-// its errors.
+// the builds and their errors.
 func (o *Outputs) AddRun(r *pipeline.Result) {
 	o.stages = stageNames(r)
 	for _, b := range r.Builds {
@@ -203,13 +203,34 @@ func (o *Outputs) AddRun(r *pipeline.Result) {
 			}
 		}
 	}
-	for _, to := range o.builds {
-		if !to.finished {
-			for _, e := range r.Errors {
+	if len(o.builds) == 1 && !o.builds[0].finished {
+		o.builds = failedBuilds(o.builds[0], r)
+		o.failuresFirst()
+	}
+}
+
+// failedBuilds returns the builds of a run that did not end, for the folder that has no stats.json.
+func failedBuilds(folder *output, r *pipeline.Result) []*output {
+	var all []*output
+	for _, b := range r.Builds {
+		to := &output{
+			buildStats: buildStats{
+				Name: b.Config.Name, Arch: b.Arch, Toolchain: b.Toolchain, LTO: b.LTO,
+				Release: b.Release,
+			},
+			label: b.Config.Name, out: folder.out,
+		}
+		for _, e := range r.Errors {
+			if e.Build == to.Name {
 				to.problems = append(to.problems, e.Error())
 			}
 		}
+		if len(to.problems) == 0 {
+			to.problems = []string{"another build of the run did not end: " + folder.problems[0]}
+		}
+		all = append(all, to)
 	}
+	return all
 }
 
 // snapshot is the stats.json of an earlier run.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kas/configs"
 	"kas/pipeline"
 	"kas/report"
 )
@@ -116,6 +117,30 @@ func (f *reportFlags) check() error {
 	if !some {
 		return errors.New("nothing to write: name a file with -o, --junit, " +
 			"--prometheus, --csv or --sqlite")
+	}
+	return nil
+}
+
+// writeRunReport writes the report of a run that is described in its configuration.
+func writeRunReport(plan *configs.Plan, result *pipeline.Result) error {
+	o, err := report.Read([]string{plan.Out})
+	if err != nil {
+		return err
+	}
+	o.AddRun(result)
+	r := &plan.Report
+	if r.History != "" {
+		if err := o.ReadHistory(r.History); err != nil {
+			return err
+		}
+	}
+	f := reportFlags{
+		html: r.HTML, junit: r.JUnit, prometheus: r.Prometheus, csv: r.CSV, sqlite: r.SQLite,
+	}
+	for _, out := range f.outputs(o) {
+		if err := out.writeTo(nil); err != nil {
+			return fmt.Errorf("report: %w", err)
+		}
 	}
 	return nil
 }

@@ -97,6 +97,9 @@ func load(path string, f runFlags) (*configs.Plan, error) {
 		return nil, fmt.Errorf("--jobs %d: must not be negative", f.jobs)
 	}
 	plan.Out = cmp.Or(f.out, plan.Out)
+	if err := plan.CheckReport(); err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
 	if len(f.builds) == 0 {
 		return plan, nil
 	}
@@ -147,6 +150,11 @@ func runConfig(ctx context.Context, path string, f runFlags, stdout, stderr io.W
 	if err := end(); err != nil {
 		return failure{err}
 	}
+	if result != nil && plan.Report.Writes() {
+		if err := writeRunReport(plan, result); err != nil {
+			return failure{err}
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -178,7 +186,8 @@ func runConfig(ctx context.Context, path string, f runFlags, stdout, stderr io.W
 	return nil
 }
 
-// runPlan runs a plan in its output folder, which no other run may use meanwhile.
+// runPlan runs a plan in its output folder, which no other run may use meanwhile. With errReported
+// the result may be there, too.
 func runPlan(
 	ctx context.Context, plan *configs.Plan, f runFlags, stderr io.Writer,
 ) (*pipeline.Result, time.Duration, error) {
@@ -211,7 +220,7 @@ func runPlan(
 		}
 	}
 	if slices.ContainsFunc(result.Errors, func(e *pipeline.Error) bool { return e.Object == "" }) {
-		return nil, 0, errReported // a build did not end, so there must be no stats.json
+		return result, 0, errReported // a build did not end, so there must be no stats.json
 	}
 	if err := writeRun(plan, result); err != nil {
 		return nil, 0, failure{err}
