@@ -103,11 +103,15 @@ func (b *build) groupUp() {
 	}
 }
 
-// group returns the number of symbols with a base name.
-func (b *build) group(base string) int {
-	n := b.members[base]
-	if strings.IndexByte(base, '.') < 0 {
-		n += b.counts[base]
+// group returns the number of symbols with the base name of v.
+func (b *build) group(v *visibleSymbol) int {
+	n := b.members[v.base]
+	switch {
+	case strings.IndexByte(v.base, '.') >= 0:
+	case v.base == v.name:
+		n += v.count
+	default:
+		n += b.counts[v.base]
 	}
 	return int(n)
 }
@@ -117,22 +121,24 @@ func (b *build) isDuplicate(v *visibleSymbol, n naming) bool {
 	switch {
 	case v.restored:
 		return false
-	case b.group(v.base) > 1, b.policy.wanted(v.base):
+	case b.group(v) > 1, b.policy.wanted(v.base):
 		return true
 	case strings.IndexByte(v.name, '.') < 0:
 		return false
 	}
 	restores := b.Config.SuffixFree && v.base != v.name && n.meaning != ofFunction
-	return restores || b.counts[v.name] > 1
+	return restores || v.count > 1
 }
 
-// number sets the position of each symbol among those of its name in the object, as livepatch
-// counts it: in vmlinux by address, in a module by the order of the symbol table.
+// number sets the count of each symbol, and its position among those of its name in the object, as
+// livepatch counts it: in vmlinux by address, in a module by the order of the symbol table.
 func (o *object) number(counts map[string]int32) {
 	last := make(map[string]int32)
 	order := make([]int32, 0, len(o.visible))
 	for i := range o.visible {
-		if o.visible[i].position = 1; counts[o.visible[i].name] > 1 {
+		v := &o.visible[i]
+		v.position, v.count = 1, counts[v.name]
+		if v.count > 1 {
 			order = append(order, int32(i))
 		}
 	}
@@ -163,7 +169,7 @@ func (b *build) checkDuplicates(o *object) {
 		case wanted && !has:
 			o.add("%q at %s+%#x is one of %d symbols with this base name, and is in neither "+
 				"aliases.tsv nor unaliased.tsv",
-				v.name, o.sections[v.sec], v.addr, b.group(v.base))
+				v.name, o.sections[v.sec], v.addr, b.group(v))
 			continue
 		case !wanted && has:
 			o.add("%q at %s+%#x is in a table, but no other symbol has its name",

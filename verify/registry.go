@@ -152,18 +152,19 @@ func (b *build) checkRegistry(o *object, data string, starts []int) {
 			o.add("symbols.kas: %q: address %q is not lower-case hexadecimal", e.name, e.addr)
 			continue
 		}
+		wrong := "" // with the last symbol that was compared
 		i := left.take(symbolKey{e.name, e.section, addr}, func(i int32) bool {
 			want := b.describe(o, i, &e)
-			return want.differs(&e) == ""
+			wrong = want.differs(&e)
+			return wrong == ""
 		})
 		if i < 0 {
 			o.add("symbols.kas: no symbol %q at %s+%s, or one line too many",
 				e.name, e.section, e.addr)
 			continue
 		}
-		want := b.describe(o, i, &e)
-		if f := want.differs(&e); f != "" {
-			o.add("symbols.kas: %q at %s+%s: wrong %s", e.name, e.section, e.addr, f)
+		if wrong != "" {
+			o.add("symbols.kas: %q at %s+%s: wrong %s", e.name, e.section, e.addr, wrong)
 		}
 	}
 	b.checkMissing(o, left)
@@ -189,7 +190,7 @@ func (b *build) describe(o *object, i int32, got *entry) entry {
 	v := &o.visible[i]
 	e := entry{
 		size: strconv.FormatUint(v.size, 10), letter: string(rune(v.letter)),
-		count: strconv.Itoa(int(b.counts[v.name])), position: strconv.Itoa(int(v.position)),
+		count: strconv.Itoa(int(v.count)), position: strconv.Itoa(int(v.position)),
 	}
 	if v.row > 0 || v.without > 0 || v.base != v.name {
 		e.base = v.base

@@ -139,6 +139,7 @@ type visibleSymbol struct {
 	row      int32 // index of its row in aliases.tsv, plus 1
 	without  int32 // index of its row in unaliased.tsv, plus 1
 	position int32 // among the symbols of its name in the object, from 1
+	count    int32 // of the symbols of its name in the build
 	letter   byte
 	code     bool
 	restored bool // it is the name that an earlier run restored for another symbol
@@ -333,8 +334,9 @@ func (b *build) check(ctx context.Context, each func(int, func(int)) error) erro
 		lines = splitRegistry(&b.problems, registry, b.index, len(b.objects))
 	}
 	err := loop(func(o *object, i int) {
+		o.number(b.counts)
 		b.checkDuplicates(o)
-		if o.number(b.counts); ok {
+		if ok {
 			b.checkRegistry(o, registry, lines[i])
 		}
 	})

@@ -207,23 +207,27 @@ func TestVerifyAgrees(t *testing.T) {
 	if err := os.CopyFS(dir, demo.FS); err != nil {
 		t.Fatal(err)
 	}
-	config := filepath.Join(dir, "agree.yaml")
-	yaml := "version: 1\nbuilds: [{name: k, vmlinux: matrix/x86_64-gcc/vmlinux, " +
-		"modules: matrix/x86_64-gcc/modules}]\n"
-	if err := os.WriteFile(config, []byte(yaml), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	modules, err := filepath.Glob(
-		filepath.Join(dir, "matrix/x86_64-gcc/modules/kernel/drivers/*/*.ko"))
-	if err != nil || len(modules) < 5 {
-		t.Fatal(modules, err)
+	kernels, err := filepath.Glob(filepath.Join(dir, "matrix/*"))
+	if err != nil || len(kernels) != 5 {
+		t.Fatal(kernels, err)
 	}
 	random := rand.New(rand.NewPCG(3, 9))
 	codes := map[int]int{}
 	for range *mutations / 2 {
+		kernel := kernels[random.IntN(len(kernels))]
+		config := filepath.Join(dir, filepath.Base(kernel)+".yaml")
+		yaml := fmt.Sprintf("version: 1\nbuilds: [{name: k, vmlinux: %s/vmlinux, "+
+			"modules: %[1]s/modules}]\n", kernel)
+		if err := os.WriteFile(config, []byte(yaml), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		modules, err := filepath.Glob(filepath.Join(kernel, "modules/kernel/*/*/*.ko*"))
+		if err != nil || len(modules) < 5 {
+			t.Fatal(modules, err)
+		}
 		path := modules[random.IntN(len(modules))]
 		if random.IntN(8) == 0 {
-			path = filepath.Join(dir, "matrix/x86_64-gcc/vmlinux")
+			path = filepath.Join(kernel, "vmlinux")
 		}
 		whole, err := os.ReadFile(path)
 		if err != nil {
@@ -244,8 +248,8 @@ func TestVerifyAgrees(t *testing.T) {
 		out := filepath.Join(dir, "out")
 		codes[run([]string{"run", config}, &stdout, &stderr)]++
 		if run([]string{"verify", "--allow-incomplete", out}, &stdout, &stderr) != 0 {
-			t.Errorf("%s: byte %#x is %#x, not %#x:\n%s%s", filepath.Base(path), at, spoiled[at],
-				whole[at], &stdout, &stderr)
+			t.Errorf("%s: byte %#x is %#x, not %#x:\n%s%s", path, at, spoiled[at], whole[at],
+				&stdout, &stderr)
 		}
 		if err := os.WriteFile(path, whole, 0o644); err != nil {
 			t.Fatal(err)
