@@ -322,28 +322,32 @@ func doubtful(
 // settle sets the location of a duplicate from its declaration. line is the configuration's
 // alias.line.
 func settle(d *pipeline.Duplicate, l dwarf.Location, source roots, line string) {
-	if l.Method == dwarf.None || l.File == "" {
+	file, unit := source.relative(l.File, l.CompDir), source.relative(l.Unit, l.CompDir)
+	if l.Method == dwarf.None || l.File == "" || !namesFile(file) {
 		return
 	}
+	if !namesFile(unit) {
+		unit = file // the name of the unit is empty or damaged
+	}
 	d.Location = pipeline.Location{
-		File:   source.relative(l.File, l.CompDir),
-		Line:   l.Line,
-		Unit:   source.relative(l.Unit, l.CompDir),
-		Method: methodNames[l.Method],
+		File: file, Line: l.Line, Unit: unit, Method: methodNames[l.Method],
 	}
 	if l.Owner != "" && !strings.ContainsAny(l.Owner, " ,\t\n") {
 		d.Location.Method += " of " + l.Owner
 	}
 	// The tree may name the unit in a #line directive already:
 	// "fs/binfmt_elf.c:compat_binfmt_elf.c" (see kas inc).
-	file, unit, ok := strings.Cut(d.Location.File, ":")
-	if ok && path.Base(unit) == path.Base(d.Location.Unit) {
-		d.Location.File = file
+	front, end, ok := strings.Cut(file, ":")
+	if ok && path.Base(end) == path.Base(unit) {
+		d.Location.File = front
 	}
 	if line != "declaration" && l.Opening > 0 {
 		d.Location.Line = l.Opening
 	}
 }
+
+// namesFile reports whether a path that relative returned is that of a file.
+func namesFile(file string) bool { return file != "." && file != ".." && file != "/" }
 
 // methodNames are the values of the source column of aliases.tsv.
 var methodNames = map[dwarf.Method]string{

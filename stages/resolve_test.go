@@ -21,6 +21,12 @@ func TestSettle(t *testing.T) {
 	}{
 		{"not found", "opening", dwarf.Location{File: "a.c", Line: 3}, pipeline.Location{}},
 		{"no file", "opening", dwarf.Location{Method: dwarf.Subprogram, Line: 3}, pipeline.Location{}},
+		{"the file is a folder", "opening",
+			dwarf.Location{Method: dwarf.Subprogram, File: "/", Unit: "/src/b.c", Line: 3},
+			pipeline.Location{}},
+		{"no unit", "opening",
+			dwarf.Location{Method: dwarf.Subprogram, File: "/src/a.c", Line: 3},
+			pipeline.Location{File: "a.c", Unit: "a.c", Line: 3, Method: "subprogram"}},
 		{"opening", "opening",
 			dwarf.Location{
 				Method: dwarf.Subprogram, File: "/src/a.c", Unit: "/src/b.c", Line: 3, Opening: 5,
