@@ -21,6 +21,8 @@ type Contents struct {
 	sure bool  // perm is known; until then rel counts as sorted
 	last int   // result of the last search: fields are mostly read in order
 	perm []int // order of rel by offset, nil if rel is sorted
+
+	paired bool // rel has pairs of relocations
 }
 
 // Contents returns the content of the debug section with this name, which must begin with
@@ -102,13 +104,10 @@ func (c *Contents) relocate(section int) error {
 	}
 	// Several debug sections may claim the same bytes.
 	size := uint64(len(c.rel.data) + len(c.Data))
-	if err := c.f.spend(size, c.rel.fileOffset(0), "relocations"); err != nil {
+	if err := c.f.spend(size, c.f.Sections[section].Offset, "relocations"); err != nil {
 		return err
 	}
-	if pairedRelocations(c.f.Machine) {
-		return c.applyAll()
-	}
-	c.has = true
+	c.has, c.paired = true, pairedRelocations(c.f.Machine)
 	return nil
 }
 
@@ -116,14 +115,17 @@ func (c *Contents) relocate(section int) error {
 // nothing in this object. The field must be inside Data.
 func (c *Contents) Uint(offset uint64, size int) uint64 {
 	inPlace := c.f.uint(c.Data[offset:], size)
-	if !c.has {
+	switch {
+	case !c.has:
 		return inPlace
+	case c.paired:
+		return c.difference(offset, inPlace, 8*size)
 	}
 	i := c.find(offset)
 	if i < 0 {
 		return inPlace
 	}
-	r := c.rel.at(i)
+	r := c.rel.at(c.entry(i))
 	if relocSize(c.f.Machine, r.kind) == 0 {
 		return NoAddress
 	}
@@ -138,8 +140,11 @@ func (c *Contents) Uint(offset uint64, size int) uint64 {
 	return base + addend
 }
 
-// find returns the index of the relocation at offset, -1 if there is none.
+// find returns which relocation by offset is the first at this offset, -1 if there is none.
 func (c *Contents) find(offset uint64) int {
+	if c.paired && !c.sure {
+		c.order() // a relocation that is found may be only one of a pair
+	}
 	i := c.search(offset)
 	if i < 0 && !c.sure {
 		if c.order(); c.perm != nil {
@@ -158,7 +163,7 @@ func (c *Contents) search(offset uint64) int {
 	if i := c.last; i < n && at(i) <= offset {
 		lo = i
 		for step := 1; ; step *= 2 {
-			if i+step >= n || at(i+step) > offset {
+			if i+step >= n || at(i+step) >= offset {
 				hi = min(n, i+step)
 				break
 			}
@@ -174,7 +179,7 @@ func (c *Contents) search(offset uint64) int {
 	}
 	c.last = lo
 	if lo < n && at(lo) == offset {
-		return c.entry(lo)
+		return lo
 	}
 	return -1
 }
@@ -187,11 +192,14 @@ func (c *Contents) entry(i int) int {
 	return i
 }
 
+// forgetAfter is the number of entries of a table after which those that were read are forgotten.
+const forgetAfter = 1 << 20
+
 // order sets perm. Linkers and assemblers sort relocations by offset, but the gABI does not ask for
 // it. The table may be larger than everything else that is read of an object, so it is checked only
 // after a search failed, which is a right answer only in a sorted table.
 func (c *Contents) order() {
-	c.sure = true
+	c.sure, c.last = true, 0
 	sorted := true
 	for i, last := 0, uint64(0); i < c.rel.len(); i++ {
 		at := c.rel.offset(i)
@@ -199,7 +207,9 @@ func (c *Contents) order() {
 			sorted = false
 			break
 		}
-		last = at
+		if last = at; i%forgetAfter == forgetAfter-1 {
+			c.f.Forget()
+		}
 	}
 	if !sorted {
 		c.perm = make([]int, c.rel.len())

@@ -113,7 +113,7 @@ func appendSLEB128(b []byte, v int64) []byte {
 
 // expandCREL returns compact relocations as a table of SHT_RELA or SHT_REL.
 func (f *File) expandCREL(section int) (relocTable, error) {
-	t := relocTable{f: f, section: section, crel: true}
+	t := relocTable{f: f}
 	data, err := f.Data(section)
 	if err != nil || len(data) == 0 {
 		t.entsize = f.relocEntrySize(false)
@@ -200,7 +200,7 @@ func (r *rewriter) compactRelocations(section int) error {
 	if c.bad {
 		return damagedCREL(r.f, section, c)
 	}
-	r.bytes[section] = append(out, data[c.at:]...)
+	r.replace(section, append(out, data[c.at:]...))
 	return nil
 }
 

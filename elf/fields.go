@@ -67,14 +67,6 @@ func (f *File) uint(b []byte, size int) uint64 {
 	return f.u64(b)
 }
 
-func (f *File) put16(b []byte, v uint16) {
-	if f.Big {
-		binary.BigEndian.PutUint16(b, v)
-	} else {
-		binary.LittleEndian.PutUint16(b, v)
-	}
-}
-
 func (f *File) put32(b []byte, v uint32) {
 	if f.Big {
 		binary.BigEndian.PutUint32(b, v)
@@ -97,20 +89,6 @@ func (f *File) putWord(b []byte, v uint64) {
 		f.put64(b, v)
 	} else {
 		f.put32(b, uint32(v))
-	}
-}
-
-// putUint writes a field of 1, 2, 4 or 8 bytes.
-func (f *File) putUint(b []byte, size int, v uint64) {
-	switch size {
-	case 1:
-		b[0] = byte(v)
-	case 2:
-		f.put16(b, uint16(v))
-	case 4:
-		f.put32(b, uint32(v))
-	default:
-		f.put64(b, v)
 	}
 }
 

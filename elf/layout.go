@@ -32,13 +32,16 @@ func (r *rewriter) layout() (*Plan, error) {
 			out += pad
 		}
 		size := c.size
-		switch content, changed := r.bytes[c.section]; {
+		switch content, changed := r.parts[c.section]; {
 		case c.section == sectionHeaders:
 			f.putWord(header[f.shoffField():], out)
 			p.parts = append(p.parts, part{bytes: headers, size: size})
 		case changed:
-			size = uint64(len(content))
-			p.parts = append(p.parts, part{bytes: content, size: size})
+			size = 0
+			for _, part := range content {
+				size += part.size
+			}
+			p.parts = append(p.parts, content...)
 		case r.edits[c.section] != nil:
 			edit := r.edits[c.section]
 			p.parts = append(p.parts, part{offset: c.offset, size: size, edit: edit})

@@ -64,6 +64,14 @@ func (f *File) Close() error {
 	return s.close()
 }
 
+// Forget takes what was read of a mapped file out of this process's memory. What is read again
+// comes from the system's cache. An error would only cost memory.
+func (f *File) Forget() {
+	if s := f.source; s != nil && s.mapped != nil {
+		unix.Madvise(s.mapped, unix.MADV_DONTNEED)
+	}
+}
+
 // source is an opened file and the parts of it that are in memory.
 type source struct {
 	fd       int

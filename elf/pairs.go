@@ -1,51 +1,59 @@
 package elf
 
 import (
-	"bytes"
 	stdelf "debug/elf"
 )
 
 // pairedRelocations reports whether the machine has pairs of relocations for the difference of two
-// symbols, because its linker moves code (RISC-V ELF psABI, chapter 8.4; LoongArch ELF psABI). Its
-// debug sections are relocated as a whole.
+// symbols, because its linker moves code (RISC-V ELF psABI, chapter 8.4; LoongArch ELF psABI).
 func pairedRelocations(machine uint16) bool {
 	return machine == uint16(stdelf.EM_RISCV) || machine == uint16(stdelf.EM_LOONGARCH)
 }
 
-// applyAll replaces Data by a relocated copy.
-func (c *Contents) applyAll() error {
-	data := bytes.Clone(c.Data)
-	for i := 0; i < c.rel.len(); i++ {
-		r := c.rel.at(i)
+// Paired returns c if any number in it may be the difference of two symbols, by a pair of
+// relocations, and nil if only addresses and offsets have relocations.
+func (c *Contents) Paired() *Contents {
+	if c.paired {
+		return c
+	}
+	return nil
+}
+
+// ULEB128 returns the number of size bytes at offset, relocated. Its bytes hold inPlace.
+func (c *Contents) ULEB128(offset, inPlace uint64, size int) uint64 {
+	return c.difference(offset, inPlace, 7*size)
+}
+
+// maxPerField limits the relocations of a field, which may be read many times. Two are usual.
+const maxPerField = 8
+
+// difference applies the relocations at offset, in their order, to a field whose bytes hold
+// inPlace in this number of bits. Like linkers, it keeps the size of the field.
+func (c *Contents) difference(offset, inPlace uint64, bits int) uint64 {
+	v := inPlace
+	first := c.find(offset)
+	for i := first; i >= 0 && i < c.rel.len(); i++ {
+		r := c.rel.at(c.entry(i))
+		if r.offset != offset {
+			break
+		}
+		if i-first == maxPerField {
+			return NoAddress
+		}
 		a, ok := pairedRelocation(c.f.Machine, r.kind)
 		if !ok {
-			continue // R_*_NONE, R_*_RELAX, and PC-relative ones in frame sections
-		}
-		width := uint64(max(a.size, 1))
-		if r.offset > uint64(len(data)) || uint64(len(data))-r.offset < width {
-			return formatErrorf(c.rel.fileOffset(i),
-				"relocation %d at %#x is outside its section", i, r.offset)
+			continue // R_*_NONE, R_*_RELAX
 		}
 		base, ok := c.symbolAddress(r.sym)
-		value := base + uint64(r.addend)
 		if !ok {
-			value = NoAddress
+			return NoAddress
 		}
-		field := data[r.offset:]
-		switch a.size {
-		case sizeULEB128:
-			if !applyULEB128(field, a.op, value) {
-				return formatErrorf(c.rel.fileOffset(i),
-					"relocation %d of a ULEB128 without an end", i)
-			}
-		case size6Bits:
-			field[0] = field[0]&0xc0 | byte(a.apply(uint64(field[0]&0x3f), value))&0x3f
-		default:
-			c.f.putUint(field, a.size, a.apply(c.f.uint(field, a.size), value))
-		}
+		v = a.apply(v, base+uint64(r.addend))
 	}
-	c.Data = data
-	return nil
+	if bits < 64 {
+		v &= 1<<bits - 1
+	}
+	return v
 }
 
 // arithmetic is a relocation that adds to, subtracts from or sets a field.
@@ -118,38 +126,20 @@ func loongarchRelocation(kind uint32) (arithmetic, bool) {
 	return arithmetic{}, false
 }
 
-func (a arithmetic) apply(old, value uint64) uint64 {
+// apply changes the part of a field that the relocation is for.
+func (a arithmetic) apply(field, value uint64) uint64 {
+	mask := ^uint64(0)
+	switch {
+	case a.size == size6Bits:
+		mask = 0x3f
+	case a.size > 0 && a.size < 8:
+		mask = 1<<(8*a.size) - 1
+	}
 	switch a.op {
 	case '+':
-		return old + value
+		value = field + value
 	case '-':
-		return old - value
+		value = field - value
 	}
-	return value
-}
-
-// applyULEB128 changes a ULEB128 in place. Like linkers, it keeps the length. It returns false if
-// the number has no end.
-func applyULEB128(b []byte, op byte, value uint64) bool {
-	var old uint64
-	n := 0
-	for {
-		if n == len(b) || n == 10 {
-			return false
-		}
-		old |= uint64(b[n]&0x7f) << (7 * n)
-		n++
-		if b[n-1] < 0x80 {
-			break
-		}
-	}
-	v := arithmetic{op: op}.apply(old, value)
-	for i := range n {
-		b[i] = byte(v & 0x7f)
-		v >>= 7
-		if i < n-1 {
-			b[i] |= 0x80
-		}
-	}
-	return true
+	return field&^mask | value&mask
 }

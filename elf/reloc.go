@@ -12,9 +12,7 @@ type relocTable struct {
 	entsize int
 	rela    bool
 	// mips64: r_info is a symbol, a second symbol and three types (MIPS ELF64 specification, 2.9).
-	mips64  bool
-	crel    bool
-	section int
+	mips64 bool
 }
 
 type reloc struct {
@@ -39,7 +37,7 @@ func (f *File) relocTable(i int) (relocTable, error) {
 // relocHeader returns the layout of relocation section i, without its entries.
 func (f *File) relocHeader(i int) (relocTable, error) {
 	s := &f.Sections[i]
-	t := relocTable{f: f, rela: s.Type == uint32(stdelf.SHT_RELA), section: i}
+	t := relocTable{f: f, rela: s.Type == uint32(stdelf.SHT_RELA)}
 	t.mips64 = f.Is64 && f.Machine == uint16(stdelf.EM_MIPS)
 	t.entsize = f.relocEntrySize(t.rela)
 	if s.Size > 0 && (s.Entsize != uint64(t.entsize) || s.Size%s.Entsize != 0) {
@@ -110,14 +108,6 @@ func (t *relocTable) at(i int) reloc {
 		r.addend = int64(f.u64(b[16:]))
 	}
 	return r
-}
-
-// fileOffset is the file offset of entry i, or of the section if its entries are compact.
-func (t *relocTable) fileOffset(i int) uint64 {
-	if t.crel {
-		i = 0
-	}
-	return t.f.Sections[t.section].Offset + uint64(i*t.entsize)
 }
 
 // relocSize returns the size of the field that an absolute relocation of this type fills, 0 for

@@ -38,6 +38,11 @@ func (r *rewriter) renumber() error {
 	return nil
 }
 
+// replace sets the new content of a section.
+func (r *rewriter) replace(section int, content []byte) {
+	r.parts[section] = []part{{bytes: content, size: uint64(len(content))}}
+}
+
 // relocations renumbers a relocation section while it is copied, so that it is read only once.
 func (r *rewriter) relocations(section int) error {
 	t, err := r.f.relocHeader(section)
@@ -110,7 +115,7 @@ func (r *rewriter) addrsig(section int) error {
 		out = appendULEB128(out, uint64(r.moved(SymID(v))))
 		at += n
 	}
-	r.bytes[section] = out
+	r.replace(section, out)
 	return nil
 }
 

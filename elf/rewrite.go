@@ -30,7 +30,7 @@ func (f *File) Rewrite(aliases []Alias) (*Plan, error) {
 	}
 	r := &rewriter{
 		f: f, aliases: slices.Clone(aliases),
-		bytes: map[int][]byte{}, infos: map[int]uint32{}, edits: map[int]*edit{},
+		parts: map[int][]part{}, infos: map[int]uint32{}, edits: map[int]*edit{},
 	}
 	slices.SortStableFunc(r.aliases, func(a, b Alias) int {
 		return int(a.Original) - int(b.Original)
@@ -54,61 +54,84 @@ type rewriter struct {
 	syms    *Symtab
 	aliases []Alias        // sorted by Original
 	now     []uint32       // the new index of each symbol
-	bytes   map[int][]byte // new content by section
+	parts   map[int][]part // new content by section
 	infos   map[int]uint32 // new sh_info by section
 	edits   map[int]*edit  // how a section changes while it is copied
 }
 
-// buildTables makes the new .symtab, its string table and its extended section indices.
+// buildTables makes the new .symtab, its string table and its extended section indices. The entries
+// of the original are copied when the plan is written: a table may have millions.
 func (r *rewriter) buildTables() error {
 	f, t := r.f, r.syms
-	entsize := f.symbolSize()
-	total := t.Len() + len(r.aliases)
-	names := bytes.Clone(t.strs)
-	if len(names) == 0 {
-		names = []byte{0}
-	}
-	if names[len(names)-1] != 0 {
+	if n := len(t.strs); n > 0 && t.strs[n-1] != 0 {
 		return formatErrorf(f.Sections[t.Strings].Offset, "string table does not end in a NUL byte")
 	}
-	table := make([]byte, 0, total*entsize)
-	var xindex []byte
-	if t.xindex != nil {
-		xindex = make([]byte, 0, total*4)
+	name := max(len(t.strs), 1)
+	var added []byte // to the string table
+	if len(t.strs) == 0 {
+		added = []byte{0}
 	}
-	locals, from := t.Locals, 0
-	// copyUntil copies the entries from the last one copied up to, not including, upto.
-	copyUntil := func(upto int) {
-		table = append(table, t.data[from*entsize:upto*entsize]...)
-		if xindex != nil {
-			xindex = append(xindex, t.xindex[from*4:upto*4]...)
-		}
-		from = upto
-	}
+	table := tableCopy{offset: f.Sections[t.Section].Offset, entsize: f.symbolSize()}
+	xindex := tableCopy{offset: f.Sections[t.Shndx].Offset, entsize: 4}
+	locals := t.Locals
 	for _, a := range r.aliases {
 		if a.Original == 0 || int(a.Original) >= t.Len() {
 			return fmt.Errorf("alias %s: no symbol %d", a.Name, a.Original)
 		}
-		copyUntil(max(from, int(a.Original)+1))
+		original, err := t.raw(a.Original)
+		if err != nil {
+			return err
+		}
 		// The alias is the entry of its original with another name.
-		at := len(table)
-		table = append(table, t.data[int(a.Original)*entsize:][:entsize]...)
-		f.put32(table[at:], uint32(len(names)))
-		names = append(append(names, a.Name...), 0)
-		if xindex != nil {
-			xindex = append(xindex, t.xindex[a.Original*4:][:4]...)
+		alias := bytes.Clone(original)
+		f.put32(alias, uint32(name))
+		name += len(a.Name) + 1
+		added = append(append(added, a.Name...), 0)
+		table.insert(int(a.Original)+1, alias)
+		if t.xindex != nil {
+			xindex.insert(int(a.Original)+1, t.xindex[a.Original*4:][:4])
 		}
 		if a.Original < t.Locals {
 			locals++
 		}
 	}
-	copyUntil(t.Len())
-	r.bytes[t.Section], r.bytes[t.Strings] = table, names
+	r.parts[t.Section] = table.end(t.Len())
 	r.infos[t.Section] = uint32(locals)
-	if xindex != nil {
-		r.bytes[t.Shndx] = xindex
+	if t.xindex != nil {
+		r.parts[t.Shndx] = xindex.end(t.Len())
 	}
+	strs := tableCopy{offset: f.Sections[t.Strings].Offset, entsize: 1}
+	strs.insert(len(t.strs), added)
+	r.parts[t.Strings] = strs.end(len(t.strs))
 	return nil
+}
+
+// tableCopy is a copy of a table with entries inserted.
+type tableCopy struct {
+	offset  uint64 // of the original
+	entsize int
+	copied  int // entries of the original in parts
+	parts   []part
+}
+
+// insert adds bytes before an entry of the original, after those inserted there before.
+func (c *tableCopy) insert(before int, b []byte) {
+	c.copyUntil(before)
+	c.parts = append(c.parts, part{bytes: b, size: uint64(len(b))})
+}
+
+func (c *tableCopy) copyUntil(entry int) {
+	if entry > c.copied {
+		at, size := uint64(c.copied*c.entsize), uint64((entry-c.copied)*c.entsize)
+		c.parts = append(c.parts, part{offset: c.offset + at, size: size})
+		c.copied = entry
+	}
+}
+
+// end copies the rest of the original, which has n entries, and returns all parts.
+func (c *tableCopy) end(n int) []part {
+	c.copyUntil(n)
+	return c.parts
 }
 
 // number sets the new index of each symbol: the old one plus the aliases of earlier symbols.

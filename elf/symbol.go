@@ -9,8 +9,10 @@ import (
 // Symtab is the symbol table of an object.
 type Symtab struct {
 	f       *File
+	n       int    // number of entries
+	data    []byte // the entries from first on
+	first   int
 	names   uint64 // bytes of the names that At returned
-	data    []byte
 	strs    []byte
 	xindex  []byte // SHT_SYMTAB_SHNDX, nil if there is none
 	Section int    // index of .symtab
@@ -61,9 +63,12 @@ func (f *File) Symtab() (*Symtab, error) {
 			s.Info, s.Size/s.Entsize)
 	}
 	t := &Symtab{f: f, Section: int(f.symtab), Strings: int(s.Link), Locals: SymID(s.Info)}
+	t.n = int(s.Size / s.Entsize)
 	var err error
-	if t.data, err = f.Data(t.Section); err != nil {
-		return nil, err
+	if f.data != nil || s.Size <= symbolWindow {
+		if t.data, err = f.Data(t.Section); err != nil {
+			return nil, err
+		}
 	}
 	if t.strs, err = f.Data(t.Strings); err != nil {
 		return nil, err
@@ -100,7 +105,33 @@ func (t *Symtab) readXindex() error {
 }
 
 // Len returns the number of entries, including entry 0.
-func (t *Symtab) Len() int { return len(t.data) / t.f.symbolSize() }
+func (t *Symtab) Len() int { return t.n }
+
+// symbolWindow is the size in bytes of the part of a larger table that is in memory, if the table
+// is not mapped. Most callers read a table in order.
+const symbolWindow = 768 << 10
+
+// raw returns the bytes of entry i, which are valid until the next call.
+func (t *Symtab) raw(i SymID) ([]byte, error) {
+	size := t.f.symbolSize()
+	if at := (int(i) - t.first) * size; at >= 0 && at < len(t.data) {
+		return t.data[at:][:size], nil
+	}
+	s := &t.f.Sections[t.Section]
+	if int(i) >= t.n {
+		return nil, formatErrorf(s.Offset, "no symbol %d among %d", i, t.n)
+	}
+	if t.data == nil {
+		t.data = t.f.source.blocks.take(symbolWindow)
+	}
+	start := uint64(int(i) * size)
+	t.first, t.data = int(i), t.data[:min(symbolWindow, s.Size-start)]
+	if err := ReadAt(t.f.source.fd, t.data, int64(s.Offset+start)); err != nil {
+		t.data = t.data[:0]
+		return nil, err
+	}
+	return t.data[:size], nil
+}
 
 // At returns entry i. The error is a *FormatError if there is no such entry, if its name or section
 // is outside the tables, or if the names are much longer than the file, because they share their
@@ -138,18 +169,17 @@ func (t *Symtab) Named(i SymID, names ...string) int {
 // entry returns entry i without its name, which is at an offset in the string table.
 func (t *Symtab) entry(i SymID) (s Symbol, name uint32, err error) {
 	f := t.f
-	if int(i) >= t.Len() {
-		err = formatErrorf(f.Sections[t.Section].Offset, "no symbol %d among %d", i, t.Len())
+	b, err := t.raw(i)
+	if err != nil {
 		return s, 0, err
 	}
+	name = f.u32(b)
 	var shndx uint16
 	if f.Is64 {
-		b := t.data[int(i)*symbolSize64:][:symbolSize64]
-		name, s.Info, s.Other, shndx = f.u32(b), b[4], b[5], f.u16(b[6:])
+		s.Info, s.Other, shndx = b[4], b[5], f.u16(b[6:])
 		s.Value, s.Size = f.u64(b[8:]), f.u64(b[16:])
 	} else {
-		b := t.data[int(i)*symbolSize32:][:symbolSize32]
-		name, s.Value, s.Size = f.u32(b), uint64(f.u32(b[4:])), uint64(f.u32(b[8:]))
+		s.Value, s.Size = uint64(f.u32(b[4:])), uint64(f.u32(b[8:]))
 		s.Info, s.Other, shndx = b[12], b[13], f.u16(b[14:])
 	}
 	switch {
@@ -165,6 +195,37 @@ func (t *Symtab) entry(i SymID) (s Symbol, name uint32, err error) {
 			i, s.Section, len(f.Sections))
 	}
 	return s, name, nil
+}
+
+// NextLoaded returns the first entry from i on that is for a source file or a section, or is in a
+// section that occupies memory in the running kernel; Len if there is none. It is fast, because
+// nearly all entries of a module may be labels in debugging information.
+func (t *Symtab) NextLoaded(i SymID) (SymID, error) {
+	f := t.f
+	info, shndx := 4, 6
+	if !f.Is64 {
+		info, shndx = 12, 14
+	}
+	for ; int(i) < t.n; i++ {
+		if i%forgetAfter == forgetAfter-1 {
+			f.Forget()
+		}
+		b, err := t.raw(i)
+		if err != nil {
+			return i, err
+		}
+		section := f.u16(b[shndx:])
+		switch {
+		case section == uint16(stdelf.SHN_XINDEX): // At knows the section
+			return i, nil
+		case b[info]&15 == byte(stdelf.STT_FILE), b[info]&15 == byte(stdelf.STT_SECTION):
+			return i, nil
+		case section >= uint16(stdelf.SHN_LORESERVE):
+		case int(section) >= len(f.Sections) || f.Sections[section].Alloc():
+			return i, nil
+		}
+	}
+	return i, nil
 }
 
 // offset is the file offset of entry i.

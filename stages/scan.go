@@ -169,8 +169,15 @@ func visibleSymbols(
 	limit := freeSymbols + f.FileSize()/bytesPerSymbol
 	symbols := make([]pipeline.Symbol, 0, most)
 	ends := make([]int, 0, most)
-	for id := elf.SymID(1); int(id) < syms.Len(); id++ {
-		s, err := syms.At(id)
+	for id := elf.SymID(1); ; id++ {
+		var err error
+		if id, err = syms.NextLoaded(id); err == nil && int(id) == syms.Len() {
+			break
+		}
+		var s elf.Symbol
+		if err == nil {
+			s, err = syms.At(id)
+		}
 		if err != nil {
 			return nil, nil, err
 		}
@@ -211,7 +218,7 @@ type fileScope struct {
 	lld     bool
 }
 
-// enter is called with each symbol of the table. locals is the index of the first global symbol.
+// enter is called with each symbol of NextLoaded. locals is the index of the first global symbol.
 //
 // Local symbols belong to the file symbol before them, if it has a name (gABI, "Symbol Table"). The
 // table of LLD begins with a file symbol, and there the symbols of assembly are below that of
@@ -224,7 +231,7 @@ func (f *fileScope) enter(s *elf.Symbol, id, locals elf.SymID) {
 			f.current = int32(len(f.names))
 			f.names = append(f.names, string(s.Name))
 		}
-	case id == locals || f.lld && s.Marker():
+	case id >= locals || f.lld && s.Marker():
 		f.current = 0
 	}
 }

@@ -25,8 +25,9 @@ type Data struct {
 
 	// work counts the bytes of the debug sections that were read, the comparisons with targets and
 	// the memory that was needed. It is added up per table or list, not per field. See budget.go.
-	work  uint64
-	limit uint64 // of work
+	work      uint64
+	limit     uint64 // of work
+	forgotten uint64 // the work when the object was last forgotten
 
 	// Splits says where the split units of skeleton units are; nil if they are not read. It must be
 	// set before Locate.
@@ -103,6 +104,18 @@ func (d *Data) sections(wanted map[string]**elf.Contents) error {
 	return nil
 }
 
+// forgetAfter is the work after which what was read is forgotten. On machines whose assemblers keep
+// labels, the relocations and symbols of that work are several times as large.
+const forgetAfter = 16 << 20
+
+// forget limits how much of a mapped object is in memory.
+func (d *Data) forget() {
+	if d.work-d.forgotten >= forgetAfter {
+		d.f.Forget()
+		d.forgotten = d.work
+	}
+}
+
 // Units returns the units in the order of .debug_info.
 func (d *Data) Units() []Unit { return d.units }
 
@@ -119,8 +132,15 @@ func (d *Data) damaged(section string, at uint64, what string) error {
 	return &elf.FormatError{Offset: offset, Msg: msg}
 }
 
+// reader reads fields of a section. Only those of machines with paired relocations are relocated;
+// field does that for all machines.
 func (d *Data) reader(c *elf.Contents, at uint64) reader {
-	return reader{data: c.Data, at: at, big: d.big}
+	return reader{data: c.Data, at: at, big: d.big, paired: c.Paired()}
+}
+
+// entries reads abbreviation codes and the sizes of values in .debug_info, which are constants.
+func (d *Data) entries(at uint64) reader {
+	return reader{data: d.info.Data, at: at, big: d.big}
 }
 
 // field reads a field that may have a relocation; false if it is outside the section.

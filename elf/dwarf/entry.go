@@ -134,7 +134,7 @@ func (u *Unit) entryAt(offset uint64) (entry, bool) {
 	if u.load() != nil {
 		return entry{}, false
 	}
-	r := u.d.reader(u.d.info, offset)
+	r := u.d.entries(offset)
 	a := u.abbrevs.get(r.uleb())
 	if a == nil || r.bad {
 		return entry{}, false

@@ -161,7 +161,10 @@ func (l *locator) readSymbols() {
 		return
 	}
 	l.symtab = table
-	for id := elf.SymID(1); int(id) < table.Len(); id++ {
+	for id := elf.SymID(1); ; id++ {
+		if id, err = table.NextLoaded(id); err != nil || int(id) >= table.Len() {
+			break
+		}
 		s, err := table.At(id)
 		if err != nil || !s.Defined() || s.Marker() || !f.Sections[s.Section].Exec() {
 			continue

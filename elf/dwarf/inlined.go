@@ -31,7 +31,7 @@ func (e *entry) call(address uint64) (file string, line int64, ok bool) {
 	if !e.abbrev.children {
 		return "", 0, false
 	}
-	r := u.d.reader(u.d.info, e.offset)
+	r := u.d.entries(e.offset)
 	r.data = r.data[:u.end]
 	u.skipEntry(&r, e.abbrev)
 	start := r.at

@@ -85,6 +85,7 @@ func (d *Data) Locate(
 		l.finish(whole, locations)
 		whole.unload()
 		u.unload()
+		d.forget()
 	}
 	if err := l.locateByFile(ctx, locations); err != nil {
 		return nil, err

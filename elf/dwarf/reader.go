@@ -3,6 +3,8 @@ package dwarf
 import (
 	"bytes"
 	"encoding/binary"
+
+	"kas/elf"
 )
 
 // reader decodes fields of a section. The first read past the end of the data sets bad; from then
@@ -12,6 +14,8 @@ type reader struct {
 	at   uint64
 	big  bool
 	bad  bool
+
+	paired *elf.Contents // of data, if numbers in it may have relocations
 }
 
 // need reports whether n more bytes follow. If not, it fails.
@@ -47,6 +51,9 @@ func (r *reader) uint(n int) uint64 {
 	}
 	b := r.data[r.at:]
 	r.at += uint64(n)
+	if r.paired != nil && n != 3 {
+		return r.paired.Uint(r.at-uint64(n), n)
+	}
 	switch n {
 	case 1:
 		return uint64(b[0])
@@ -80,7 +87,7 @@ func (r *reader) uint(n int) uint64 {
 // uleb reads an unsigned LEB128 number (section 7.6). Bits beyond 64 are dropped.
 func (r *reader) uleb() uint64 {
 	// Most numbers have one byte.
-	if at := r.at; at < uint64(len(r.data)) && r.data[at] < 0x80 {
+	if at := r.at; at < uint64(len(r.data)) && r.data[at] < 0x80 && r.paired == nil {
 		r.at++
 		return uint64(r.data[at])
 	}
@@ -88,6 +95,7 @@ func (r *reader) uleb() uint64 {
 }
 
 func (r *reader) longULEB() uint64 {
+	start := r.at
 	var v uint64
 	for shift := 0; ; shift += 7 {
 		b := r.u8()
@@ -95,9 +103,13 @@ func (r *reader) longULEB() uint64 {
 			v |= uint64(b&0x7f) << shift
 		}
 		if b < 0x80 {
-			return v
+			break
 		}
 	}
+	if r.paired != nil && !r.bad {
+		v = r.paired.ULEB128(start, v, int(r.at-start))
+	}
+	return v
 }
 
 // sleb reads a signed LEB128 number (section 7.6). Bits beyond 64 are dropped.

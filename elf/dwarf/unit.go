@@ -145,7 +145,7 @@ func (d *Data) readUnit(at uint64) (Unit, error) {
 // readEntry reads the attributes of the unit entry. table provides memory for its abbreviation.
 func (u *Unit) readEntry(table *abbrevs) error {
 	d := u.d
-	r := d.reader(d.info, u.die)
+	r := d.entries(u.die)
 	code := r.uleb()
 	if code == 0 { // an empty unit
 		return nil

@@ -41,7 +41,7 @@ func (u *Unit) walk(variables, addressed bool, visit func(*entry)) error {
 	if !u.hasChildren {
 		return nil
 	}
-	r := u.d.reader(u.d.info, u.firstChild)
+	r := u.d.entries(u.firstChild)
 	r.data = r.data[:u.end]
 	var e entry
 	for depth := 1; depth > 0 && r.at < u.end; {
