@@ -82,6 +82,20 @@ type nmSymbol struct {
 	undefined bool
 }
 
+// withoutLabel returns a name without the bytes 1 and 2, which GNU as puts into its labels
+// (".L14472\x021"). nm prints them, and scripts/kallsyms drops such names by their prefix.
+func withoutLabel(name []byte) []byte {
+	if bytes.IndexByte(name, 1) < 0 && bytes.IndexByte(name, 2) < 0 {
+		return name
+	}
+	return bytes.Map(func(r rune) rune {
+		if r == 1 || r == 2 {
+			return -1
+		}
+		return r
+	}, name)
+}
+
 // nmList returns the symbols that `nm -n` prints in the C locale, in its order: undefined symbols
 // first, the others by address, then by name, then by index.
 func nmList(f *elf.File) ([]nmSymbol, error) {
@@ -98,7 +112,7 @@ func nmList(f *elf.File) ([]nmSymbol, error) {
 		if !f.NMListed(&s) {
 			continue
 		}
-		if elf.Control(s.Name) {
+		if elf.Control(withoutLabel(s.Name)) {
 			return nil, badName(f.HeadersOffset(), fmt.Sprintf("symbol %d", id), s.Name)
 		}
 		undefined := s.Section == elf.Undef
