@@ -14,8 +14,8 @@ import (
 )
 
 // TestKernelDebugFiles strips vmlinux and each sixteenth module of Debian's cloud kernel as Fedora
-// does, with the debug files in a tree of build IDs, and strips the modules as Debian does, with the
-// whole kernel below a root. The tables are those of the objects that are not stripped.
+// does, with the debug files in a tree of build IDs, and as Debian does, with the whole kernel
+// below a root. The tables are those of the objects that are not stripped.
 func TestKernelDebugFiles(t *testing.T) {
 	need.Tools(t, "eu-strip", "strip", "readelf")
 	debug := corpus(t, "cloud-amd64")
