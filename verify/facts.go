@@ -18,6 +18,7 @@ type facts struct {
 	signed        bool // a signature follows
 	size          int64
 	files         []string // names of STT_FILE symbols, after "" for none
+	firsts        map[named]int32
 	counts        BuildStats
 }
 
@@ -60,17 +61,31 @@ func (b *build) settle() {
 	}
 }
 
+// extent is where a symbol is in its object.
+type extent struct {
+	sec        uint32
+	addr, size uint64
+}
+
+func (v *visibleSymbol) extent() extent { return extent{v.sec, v.addr, v.size} }
+
+// named is a base name and where a symbol has it.
+type named struct {
+	base string
+	extent
+}
+
 // classify sets the base names of an object's symbols, and finds the symbols that are names that an
 // earlier run restored: NAME with the extent of NAME.llvm.1.
 func (o *object) classify(t toolchain) {
-	renamed := map[string][]int32{}
+	renamed := map[named]bool{}
 	for i := range o.visible {
 		v := &o.visible[i]
 		if v.base = v.name; strings.IndexByte(v.name, '.') < 0 {
 			continue
 		}
 		if v.base = t.nameOf(v.name, v.code).base; v.base != v.name {
-			renamed[v.base] = append(renamed[v.base], int32(i))
+			renamed[named{v.base, v.extent()}] = true
 		}
 	}
 	if len(renamed) == 0 {
@@ -78,10 +93,7 @@ func (o *object) classify(t toolchain) {
 	}
 	for i := range o.visible {
 		v := &o.visible[i]
-		v.restored = v.base == v.name && slices.ContainsFunc(renamed[v.name], func(k int32) bool {
-			x := &o.visible[k]
-			return x.sec == v.sec && x.addr == v.addr && x.size == v.size
-		})
+		v.restored = v.base == v.name && renamed[named{v.name, v.extent()}]
 	}
 }
 

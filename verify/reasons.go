@@ -184,11 +184,8 @@ func (b *build) madeBefore(o *object, i int) bool {
 	for at := strings.Index(v.name, b.Separator); at > 0; {
 		base, rest := v.name[:at], v.name[at+len(b.Separator):]
 		spelled := rest != "" && strings.TrimLeftFunc(rest, wordByte) == ""
-		for k := range o.visible[:i] {
-			x := &o.visible[k]
-			if spelled && x.sec == v.sec && x.addr == v.addr && x.size == v.size && x.base == base {
-				return true
-			}
+		if first, ok := o.first(named{base, v.extent()}); spelled && ok && first < int32(i) {
+			return true
 		}
 		next := strings.Index(v.name[at+1:], b.Separator)
 		if next < 0 {
@@ -197,6 +194,19 @@ func (b *build) madeBefore(o *object, i int) bool {
 		at += 1 + next
 	}
 	return false
+}
+
+// first returns the first symbol with a base name and extent.
+func (o *object) first(n named) (int32, bool) {
+	if o.firsts == nil {
+		o.firsts = make(map[named]int32, len(o.visible))
+		for i := len(o.visible) - 1; i >= 0; i-- {
+			v := &o.visible[i]
+			o.firsts[named{v.base, v.extent()}] = int32(i)
+		}
+	}
+	i, ok := o.firsts[n]
+	return i, ok
 }
 
 // checkReason checks why a duplicate has no alias, as far as that follows from other files.

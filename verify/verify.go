@@ -1,7 +1,8 @@
-// Package verify reads what a run wrote and checks that aliases are unique and correct, that
-// rewritten objects differ from their originals only in the aliases, and that the tables are
-// complete and sorted. It shares no code with what wrote the files, so that a mistake there cannot
-// hide here, and imports no other package of kas.
+// Package verify reads the inputs and the output of a run, and works out again what the run must
+// have written: every byte of the copies, the tables, the registry and the counts. docs/outputs.md
+// lists what is proved, and what only the debugging information can say. The package shares no code
+// with what wrote the files, so that a mistake there cannot hide here, and imports no other package
+// of kas.
 package verify
 
 import (

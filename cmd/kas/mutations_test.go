@@ -59,7 +59,8 @@ func TestMutations(t *testing.T) {
 		cmp.Or(os.Getenv("KAS_CACHE"), "../../.cache"),
 		"corpus/cloud-amd64/usr/lib/debug/lib/modules/*/kernel"))
 	if len(kernels) != 1 {
-		t.Skip("no kernel to test on: make corpus-cloud-amd64")
+		t.Log("without modules of Debian's kernel: make corpus-cloud-amd64")
+		return
 	}
 	mutate(t, t.TempDir(), fmt.Sprintf("version: 1\nbuilds: [{name: debian, modules: [%s, %s]}]\n",
 		filepath.Join(kernels[0], "net/netfilter"), filepath.Join(kernels[0], "fs")), 0,
