@@ -146,8 +146,9 @@ func TestPartlyKnown(t *testing.T) {
 	}
 }
 
-// TestSameTables: without debugging information, nothing tells a function of assembly that LLD put
-// below the file symbol of two.c from one that an asm statement of two.c defines. Both get two.c.
+// TestSameTables: without debugging information, nothing distinguishes a function of assembly that
+// LLD put below the file symbol of two.c from one that an asm statement of two.c defines. Both get
+// two.c.
 func TestSameTables(t *testing.T) {
 	need.Tools(t, "clang-19", "ld.lld-19")
 	dir := t.TempDir()
