@@ -17,7 +17,8 @@ import (
 func TestSymsOfLabels(t *testing.T) {
 	tools := need.Tools(t, "as", "objcopy", "nm")
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "a.s"), []byte("a: nop\nf: nop\n"), 0o666); err != nil {
+	source := []byte("a: nop\nf: nop\n")
+	if err := os.WriteFile(filepath.Join(dir, "a.s"), source, 0o666); err != nil {
 		t.Fatal(err)
 	}
 	object := filepath.Join(dir, "b.o")
