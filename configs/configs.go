@@ -27,6 +27,9 @@ type Plan struct {
 
 	// relative holds the resolved paths that the file gives as relative; Effective keeps them so.
 	relative map[string]bool
+
+	order []string // names of Builds after Load, in the order of the file
+	outAt position // of the value of out
 }
 
 // Build is one kernel: a vmlinux and its modules, for one architecture and one toolchain.
@@ -90,8 +93,14 @@ type Emit struct {
 
 // Load reads the configuration at path and checks it against the file system. The error is nil or
 // of type Errors, and holds every problem found.
-func Load(path string) (*Plan, error) {
+func Load(path string) (*Plan, error) { return loadFile(path, false) }
+
+// LoadOptional is Load with all builds optional: it leaves out those that have no file here.
+func LoadOptional(path string) (*Plan, error) { return loadFile(path, true) }
+
+func loadFile(path string, optional bool) (*Plan, error) {
 	l := newLoader(path)
+	l.optional = optional
 	p, err := l.read()
 	if err != nil {
 		return nil, err
@@ -100,6 +109,10 @@ func Load(path string) (*Plan, error) {
 	if errs := l.errors(); len(errs) > 0 {
 		return nil, errs
 	}
+	for i := range p.Builds {
+		p.order = append(p.order, p.Builds[i].Name)
+	}
+	p.outAt = at(l.top["out"].val)
 	return p, nil
 }
 
@@ -130,6 +143,7 @@ type loader struct {
 	env      func(string) (string, bool)
 
 	policyOnly bool  // ignore the builds
+	optional   bool  // all builds are
 	base       Build // what holds for all builds
 
 	top      map[string]pair // the keys of the file

@@ -306,6 +306,9 @@ func (l *loader) separator(n *yaml.Node) {
 	}
 }
 
+// maxName is the number of bytes that the name of a folder may have on Linux's file systems.
+const maxName = 255
+
 // buildName checks that the name can be a folder of the output.
 func (l *loader) buildName(n *yaml.Node) {
 	const folder = "; the name of a build is a folder of the output"
@@ -314,8 +317,12 @@ func (l *loader) buildName(n *yaml.Node) {
 		l.errorf(n, "name: %q contains a path separator"+folder, s)
 	case s == "." || s == "..":
 		l.errorf(n, "name: %q is an existing folder"+folder, s)
-	case s == "stats.json" || s == "kas.effective.yaml":
+	case s == "stats.json" || s == "kas.effective.yaml" || s == "kas.files":
 		l.errorf(n, "name: %q is a file of the output"+folder, s)
+	case s[0] == '.':
+		l.errorf(n, "name: %q begins with a dot, as temporary files do"+folder, s)
+	case len(s) > maxName:
+		l.errorf(n, "name: longer than %d bytes"+folder, maxName)
 	case strings.ContainsFunc(s, unicode.IsControl):
 		l.errorf(n, "name: %q contains a control character", s)
 	}

@@ -2,14 +2,45 @@ package configs
 
 import (
 	"bytes"
+	"maps"
 	"path/filepath"
 	"reflect"
+	"slices"
 
 	"gopkg.in/yaml.v3"
 )
 
 const effectiveHeader = "# The effective configuration: defaults filled in, matrix expanded, " +
 	"absent optional builds left out.\n# `kas run` on this file repeats the run.\n"
+
+// IsEffective reports whether the text is that of a file that Effective made.
+func IsEffective(text []byte) bool { return bytes.HasPrefix(text, []byte(effectiveHeader)) }
+
+// With returns the plan with builds of another one added: those that keep chooses by their names
+// and that the plan does not have. They are in the order of p's file, then in that of the other.
+// The other plan may be nil.
+func (p *Plan) With(other *Plan, keep func(name string) bool) *Plan {
+	all := *p
+	if other == nil {
+		return &all
+	}
+	all.Builds, all.relative = slices.Clone(p.Builds), maps.Clone(p.relative)
+	for _, b := range other.Builds {
+		same := func(o Build) bool { return o.Name == b.Name }
+		if !slices.ContainsFunc(p.Builds, same) && keep(b.Name) {
+			all.Builds = append(all.Builds, b)
+		}
+	}
+	maps.Copy(all.relative, other.relative)
+	rank := func(b *Build) int {
+		if i := slices.Index(p.order, b.Name); i >= 0 {
+			return i
+		}
+		return len(p.order)
+	}
+	slices.SortStableFunc(all.Builds, func(a, b Build) int { return rank(&a) - rank(&b) })
+	return &all
+}
 
 // MarshalYAML returns the value of the key names.
 func (n Names) MarshalYAML() (any, error) {

@@ -73,6 +73,5 @@ func addGlobals(path string, aliases map[string]string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	_, err = pipeline.WriteObject(path, plan)
-	return err
+	return pipeline.ReplaceObject(path, plan)
 }

@@ -42,9 +42,12 @@ type Build struct {
 	// Skipped is set by Unchanged: the output is up to date, and the stages after scan do not run.
 	Skipped bool
 
-	run    *run
-	last   *state   // state that the last run left, nil if there is none to use
-	tables []string // paths of the files written by WriteTable and WriteLines
+	run      *run
+	last     *state   // state that the last run left, nil if there is none to use
+	tables   []string // paths of the files written by WriteTable and WriteLines
+	files    Files    // what the build writes
+	recorded bool     // the build's folder has a record
+	record   *Record  // set by Claim
 }
 
 // Object is an ELF file of a build. Its strings are copies; nothing refers to the mapped file.
@@ -77,6 +80,7 @@ type Object struct {
 	Emitted int64 // bytes written
 
 	failed bool      // an error of this object was reported
+	fresh  bool      // product was made in this run, and is not settled yet
 	opened time.Time // when scan opened it
 
 	// Saved for the next run: see state.go.

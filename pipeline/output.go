@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,34 +16,58 @@ import (
 	"kas/elf"
 )
 
+// nameMax is the number of bytes that a name may have on Linux's file systems.
+const nameMax = 255
+
 // temporary returns the name of a file until it is whole. It is always the same, so the next run
-// replaces what a killed run left.
+// replaces what a killed run left. A name with no room for more gets a digest instead.
 func temporary(path string) string {
-	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".tmp")
-}
-
-// final is the inverse of temporary. It returns other paths unchanged.
-func final(path string) string {
 	dir, base := filepath.Split(path)
-	if name, ok := strings.CutPrefix(base, "."); ok {
-		if name, ok = strings.CutSuffix(name, ".tmp"); ok {
-			return dir + name
-		}
+	if name := "." + base + ".tmp"; len(name) <= nameMax {
+		return dir + name
 	}
-	return path
+	return dir + ".kas-" + Digest(base) + ".tmp"
 }
 
-// WriteFile writes a file whole or not at all: it writes a temporary file in the same folder and
-// renames it when write returns without an error. It creates missing folders. It returns the size
-// of the file.
+// WriteFile writes a file whole or not at all: it writes a temporary file in the same folder, syncs
+// it and renames it when write returns without an error. It creates missing folders. It returns the
+// size of the file. When it returns, the file is on disk under its name.
 func WriteFile(path string, write func(io.Writer) error) (int64, error) {
-	return writeFile(path, func(w *output) error { return write(struct{ io.Writer }{w}) })
+	var f Files
+	n, err := f.WriteFile(path, write)
+	if err != nil {
+		return 0, err
+	}
+	failed, err := f.Settle()
+	if err := errors.Join(failed[path], err); err != nil {
+		return 0, err
+	}
+	return n, nil
 }
 
-// WriteObject writes a rewritten object as WriteFile does. The kernel copies large ranges of the
-// original.
-func WriteObject(path string, plan *elf.Plan) (int64, error) {
-	return writeFile(path, func(w *output) error {
+// ReplaceObject writes a rewritten object whole or not at all, in a folder that is there. It does
+// not sync it: a linker's output is not on disk either.
+func ReplaceObject(path string, plan *elf.Plan) error {
+	f, _, err := writeTemporary(path, objectWriter(plan))
+	if err != nil {
+		return err
+	}
+	if err = f.Close(); err == nil {
+		err = os.Rename(temporary(path), path)
+	}
+	if err != nil {
+		os.Remove(temporary(path))
+	}
+	return err
+}
+
+// plain hides all methods of an output but Write.
+func plain(write func(io.Writer) error) func(*output) error {
+	return func(w *output) error { return write(struct{ io.Writer }{w}) }
+}
+
+func objectWriter(plan *elf.Plan) func(*output) error {
+	return func(w *output) error {
 		if size := plan.Size(); size >= reserveFrom {
 			// One request for all blocks is faster than one for each page. File systems without it
 			// allocate by page.
@@ -50,19 +75,14 @@ func WriteObject(path string, plan *elf.Plan) (int64, error) {
 		}
 		_, err := plan.WriteTo(w)
 		return err
-	})
+	}
 }
 
-func writeFile(path string, write func(*output) error) (n int64, err error) {
+// writeTemporary writes a file under its temporary name. It returns the open file and its size.
+func writeTemporary(path string, write func(*output) error) (f *os.File, n int64, err error) {
 	temp := temporary(path)
-	f, err := create(temp)
-	if errors.Is(err, os.ErrNotExist) {
-		if err = os.MkdirAll(filepath.Dir(path), 0o755); err == nil {
-			f, err = create(temp)
-		}
-	}
-	if err != nil {
-		return 0, err
+	if f, err = create(temp); err != nil {
+		return nil, 0, err
 	}
 	// A panic must not leave the temporary file either.
 	done := false
@@ -81,17 +101,11 @@ func writeFile(path string, write func(*output) error) (n int64, err error) {
 	if err == nil {
 		n, err = f.Seek(0, io.SeekCurrent)
 	}
-	if err == nil {
-		err = f.Close()
-	}
-	if err == nil {
-		err = os.Rename(temp, path)
-	}
 	if err != nil {
-		return 0, err
+		return nil, 0, err
 	}
 	done = true
-	return n, nil
+	return f, n, nil
 }
 
 // create creates a new file in place of what a killed run left there. That may be a symbolic link
@@ -199,7 +213,11 @@ func Lock(dir string) (unlock func(), err error) { return lock(dir, unix.LOCK_NB
 func LockWait(dir string) (unlock func(), err error) { return lock(dir, 0) }
 
 func lock(dir string, how int) (unlock func(), err error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	changed, err := makeFolders(dir)
+	if err == nil {
+		err = syncFolders(changed)
+	}
+	if err != nil {
 		return nil, err
 	}
 	f, err := os.Open(dir)
@@ -221,17 +239,21 @@ func lock(dir string, how int) (unlock func(), err error) {
 // Symlink creates a symbolic link to target at path and replaces what is there, by way of a
 // temporary name.
 func Symlink(target, path string) error {
-	temp := temporary(path)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
+	if err := symlinkTemporary(target, path); err != nil {
+		return err
+	}
+	return os.Rename(temporary(path), path)
+}
+
+func symlinkTemporary(target, path string) error {
+	temp := temporary(path)
 	if err := os.Remove(temp); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	if err := os.Symlink(target, temp); err != nil {
-		return err
-	}
-	return os.Rename(temp, path)
+	return os.Symlink(target, temp)
 }
 
 // CopiesDir returns the build's folder for copies of modules.
@@ -239,33 +261,75 @@ func (b *Build) CopiesDir() string { return b.Path("modules") }
 
 // Leftovers lists files that an earlier run left: temporary files of killed runs and outputs of
 // another configuration. outputs maps the path of every file that a run may write to whether this
-// run writes it. In CopiesDir, all other copies of modules are leftovers, too. Files with names
-// that kas does not use are not listed.
+// run writes it. A build with a record has no others than the record lists. In one without,
+// everything at the path of an output is kas's, and so are all copies in CopiesDir.
 func (b *Build) Leftovers(outputs map[string]bool) ([]string, error) {
 	var found []string
-	dir := b.CopiesDir()
-	for path, written := range outputs {
-		if strings.HasPrefix(path, dir+string(filepath.Separator)) {
-			continue // see below
-		}
+	look := func(path string, written bool) {
 		if temp := temporary(path); exists(temp) {
 			found = append(found, temp)
 		}
-		if !written && exists(path) {
+		if info, err := os.Lstat(path); err == nil && !info.IsDir() && !written {
 			found = append(found, path)
 		}
 	}
-	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+	if b.recorded {
+		r, err := OpenRecord(b.Dir)
+		if err != nil {
+			return nil, err
+		}
+		if temp := temporary(b.Path(RecordFile)); exists(temp) {
+			found = append(found, temp)
+		}
+		written := map[string]bool{}
+		for path := range outputs {
+			written[r.name(path)] = outputs[path]
+		}
+		for name := range r.paths {
+			look(r.path(name), written[name])
+		}
+		slices.Sort(found)
+		return found, nil
+	}
+	for path := range outputs {
+		look(path, outputs[path])
+	}
+	err := b.copies(func(path string) {
+		if _, known := outputs[path]; !known {
+			found = append(found, path)
+		}
+	})
+	slices.Sort(found)
+	return slices.Compact(found), err
+}
+
+// Remove removes files of the build that Leftovers found, and then syncs their folders.
+func (b *Build) Remove(paths []string) error {
+	dirs := map[string]bool{}
+	for _, path := range paths {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		dirs[filepath.Dir(path)] = true
+	}
+	return syncFolders(slices.Sorted(maps.Keys(dirs)))
+}
+
+// copies calls each for all that looks like a copy of a module in CopiesDir, or like a temporary
+// file of one.
+func (b *Build) copies(each func(path string)) error { return copiesBelow(b.CopiesDir(), each) }
+
+func copiesBelow(dir string, each func(path string)) error {
+	return filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		if err == nil && !e.IsDir() && !outputs[path] && strings.HasSuffix(final(path), ".kas") {
-			found = append(found, path)
+		name, _ := strings.CutSuffix(path, ".tmp")
+		if err == nil && !e.IsDir() && strings.HasSuffix(name, ".kas") {
+			each(path)
 		}
 		return err
 	})
-	slices.Sort(found)
-	return found, err
 }
 
 func exists(path string) bool {

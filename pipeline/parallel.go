@@ -102,10 +102,10 @@ func (b *Build) Split(ctx context.Context, n int, f func(part, from, to int)) er
 	return cmp.Or(append(failed, err)...)
 }
 
-// WriteTable writes an output file of the build, as WriteFile does.
+// WriteTable writes an output file of the build, as Build.WriteFile does.
 func (b *Build) WriteTable(name string, write func(io.Writer) error) error {
 	b.tables = append(b.tables, b.Path(name))
-	_, err := WriteFile(b.Path(name), write)
+	_, err := b.files.WriteFile(b.Path(name), write)
 	return err
 }
 
@@ -128,7 +128,7 @@ const linesAtOnce = 2048
 func (b *Build) WriteLines(ctx context.Context, name string, head Head, n int, lines Lines) error {
 	path := b.Path(name)
 	b.tables = append(b.tables, path)
-	_, err := writeFile(path, func(w *output) error {
+	_, err := b.files.write(path, func(w *output) error {
 		if head != nil {
 			if _, err := w.file.Write(head.Bytes()); err != nil {
 				return err

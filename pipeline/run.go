@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"runtime"
@@ -31,6 +32,10 @@ type Task struct {
 	// Complete says that the stages make everything that the configuration asks for. Only then is
 	// the state of the run saved for the next one.
 	Complete bool
+
+	// Recorded says that Dir has a record of what kas wrote there, and that kas leaves all other
+	// files alone. Otherwise the names of outputs belong to kas, whoever wrote what is there.
+	Recorded bool
 }
 
 // Options of a run.
@@ -44,6 +49,11 @@ type Options struct {
 	Kas   string // identifies this program; state of another program is not used
 	Fresh bool   // do not use the state of the last run
 	All   bool   // run all stages even if nothing changed, because the caller needs the symbols
+
+	// Begin is called before the first change of a file of a build, and never if all are up to
+	// date. Its second step, which Begin returns, ends before a file gets its final name. nil means
+	// that there is nothing to do.
+	Begin func() (settled func() error, err error)
 }
 
 // Events are functions that a run calls, from many goroutines. A nil function is not called.
@@ -87,6 +97,9 @@ func (e *Error) Unwrap() error { return e.Err }
 type Result struct {
 	Builds []*Build
 	Errors []*Error
+
+	// Unsaved is the first error of saving state for the next run, which then works anew.
+	Unsaved error
 }
 
 // run is shared by the builds of one Run.
@@ -95,8 +108,12 @@ type run struct {
 	workers workers
 	stop    context.CancelCauseFunc
 
-	mu     sync.Mutex
-	errors []*Error
+	begin   func() error // begins to change files; only the first call does
+	settled func() error // ends what begin began
+
+	mu      sync.Mutex
+	errors  []*Error
+	unsaved error
 }
 
 // Run runs the stages of each task on a new Build. Errors of objects and builds are in the Result,
@@ -109,9 +126,11 @@ func Run(ctx context.Context, tasks []Task, o Options) (*Result, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r := &run{Options: o, workers: newWorkers(o.Jobs), stop: cancel}
+	r.prepare()
 	result := &Result{}
 	for _, t := range tasks {
-		b := &Build{Config: t.Config, Dir: t.Dir, Scope: t.Scope, run: r}
+		b := &Build{Config: t.Config, Dir: t.Dir, Scope: t.Scope, run: r, recorded: t.Recorded}
+		b.files.Before, b.files.Stopped = r.settled, func() bool { return ctx.Err() != nil }
 		result.Builds = append(result.Builds, b)
 	}
 	// A build holds its symbols in memory from its begin to its end. One more build than there are
@@ -120,12 +139,29 @@ func Run(ctx context.Context, tasks []Task, o Options) (*Result, error) {
 		r.build(ctx, &tasks[i], result.Builds[i])
 		result.Builds[i].release()
 	})
-	result.Errors = r.sorted(tasks)
+	result.Errors, result.Unsaved = r.sorted(tasks), r.unsaved
 	return result, context.Cause(ctx)
+}
+
+// prepare makes the two steps of Options.Begin functions that act once.
+func (r *run) prepare() {
+	settled := func() error { return nil }
+	r.begin = sync.OnceValue(func() error {
+		if r.Begin == nil {
+			return nil
+		}
+		next, err := r.Begin()
+		if next != nil {
+			settled = next
+		}
+		return err
+	})
+	r.settled = sync.OnceValue(func() error { return cmp.Or(r.begin(), settled()) })
 }
 
 // build runs the stages of a task on its build.
 func (r *run) build(ctx context.Context, t *Task, b *Build) {
+	defer b.files.Settle() // waits for what a run writes that ends early
 	for _, s := range t.Stages {
 		if ctx.Err() != nil {
 			return
@@ -150,11 +186,23 @@ func (r *run) build(ctx context.Context, t *Task, b *Build) {
 			return
 		}
 	}
+	if ctx.Err() != nil {
+		return
+	}
+	last := t.Stages[len(t.Stages)-1].Name
+	if err := b.Settle(withStage(ctx, last), nil); err != nil {
+		if ctx.Err() == nil {
+			r.report(&Error{Build: b.Config.Name, Stage: last, Err: err})
+		}
+		return
+	}
 	if !t.Complete || ctx.Err() != nil {
 		return
 	}
 	if err := b.saveState(!r.failed(b)); err != nil {
-		r.report(&Error{Build: b.Config.Name, Stage: t.Stages[len(t.Stages)-1].Name, Err: err})
+		r.mu.Lock()
+		r.unsaved = cmp.Or(r.unsaved, err)
+		r.mu.Unlock()
 	}
 }
 

@@ -2,14 +2,17 @@ package pipeline
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -164,7 +167,21 @@ func (b *Build) strays() bool {
 		}
 	}
 	found, err := b.Leftovers(outputs)
-	return err != nil || len(found) > 0
+	return err != nil || len(found) > 0 || b.recorded && !b.recordLists(outputs)
+}
+
+// recordLists reports whether the record of the build's folder lists these files and no others.
+func (b *Build) recordLists(outputs map[string]bool) bool {
+	r, err := OpenRecord(b.Dir)
+	if err != nil || len(r.paths) != len(outputs) {
+		return false
+	}
+	for path := range outputs {
+		if !r.Has(path) {
+			return false
+		}
+	}
+	return true
 }
 
 // known returns what the last run knew of the object in its present state, nil if it knew nothing.
@@ -220,7 +237,52 @@ func (b *Build) Make(o *Object, output, key string, write func() (int64, error))
 	n, err := write()
 	if err == nil {
 		o.Emitted = n
-		o.product = product{key, output, elf.Identify(output)}
+		o.product, o.fresh = product{key: key, path: output}, true
+	}
+	return err
+}
+
+// WriteFile writes an output file of the build like the function WriteFile. The file has its final
+// name after Settle.
+func (b *Build) WriteFile(path string, write func(io.Writer) error) (int64, error) {
+	return b.files.WriteFile(path, write)
+}
+
+// WriteObject writes a rewritten object. The file has its final name after Settle.
+func (b *Build) WriteObject(path string, plan *elf.Plan) (int64, error) {
+	return b.files.WriteObject(path, plan)
+}
+
+// Symlink makes a symbolic link to target. It has its final name after Settle.
+func (b *Build) Symlink(target, path string) error { return b.files.Symlink(target, path) }
+
+// Settle waits until all files that the build wrote are on disk under their final names. An object
+// whose file is not gets an error, and lost is called for it if it is not nil. The error is that of
+// another file or of a folder.
+func (b *Build) Settle(ctx context.Context, lost func(*Object)) error {
+	failed, err := b.files.Settle()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	for i := range b.Objects {
+		o := &b.Objects[i]
+		if !o.fresh {
+			continue
+		}
+		o.fresh = false
+		why, bad := failed[o.product.path]
+		delete(failed, o.product.path)
+		if o.product.made = elf.Identify(o.product.path); !bad {
+			continue
+		}
+		o.product, o.Emitted = product{}, 0
+		b.Fail(ctx, o, why)
+		if lost != nil {
+			lost(o)
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(failed)) {
+		err = cmp.Or(failed[path], err)
 	}
 	return err
 }

@@ -405,15 +405,15 @@ func TestNoteError(t *testing.T) {
 	}
 }
 
-// TestStateNotWritten: a state that cannot be saved is an error of the build.
+// TestStateNotWritten: a state that cannot be saved costs nothing but the next run's time.
 func TestStateNotWritten(t *testing.T) {
 	r := newRerun(t)
 	if err := os.WriteFile(r.path("cache"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	result, err := Run(t.Context(), []Task{r.task}, Options{Jobs: 2, Cache: r.path("cache")})
-	if err != nil || len(result.Errors) != 1 || result.Errors[0].Stage != "stats" {
-		t.Errorf("%v, errors %q", err, messages(result.Errors))
+	if err != nil || len(result.Errors) != 0 || result.Unsaved == nil {
+		t.Errorf("%v, errors %q, not saved: %v", err, messages(result.Errors), result.Unsaved)
 	}
 }
 

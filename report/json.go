@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -15,26 +16,72 @@ import (
 
 // Stats writes stats.json, the counts of every build. It is the same for the same input. config is
 // the effective configuration: its digest is in the file. The digest of the file itself is the
-// SHA-256 of all its other lines.
-func Stats(w io.Writer, r *pipeline.Result, config []byte) error {
+// SHA-256 of all its other lines. names are the builds in their order. Those that the run did not
+// make have the counts of an earlier run. nil means the builds of the run.
+func Stats(
+	w io.Writer, r *pipeline.Result, config []byte, names []string, earlier Earlier,
+) error {
 	s := struct {
 		Version int          `json:"version"`
 		Digest  string       `json:"digest"`
 		Config  string       `json:"config"`
 		Builds  []buildStats `json:"builds"`
-	}{1, "", digest(config), statsOf(r)}
+	}{1, "", digest(config), earlier.with(statsOf(r), names)}
 	var b bytes.Buffer
 	if err := WriteJSON(&b, s); err != nil {
 		return err
 	}
+	s.Digest = digestOf(b.Bytes())
+	return WriteJSON(w, s)
+}
+
+// digestOf returns the digest of a stats.json.
+func digestOf(stats []byte) string {
 	var others []byte
-	for line := range bytes.Lines(b.Bytes()) {
+	for line := range bytes.Lines(stats) {
 		if !bytes.HasPrefix(line, []byte(`  "digest": `)) {
 			others = append(others, line...)
 		}
 	}
-	s.Digest = digest(others)
-	return WriteJSON(w, s)
+	return digest(others)
+}
+
+// Earlier has what stats.json says of each build, by its name.
+type Earlier map[string]buildStats
+
+// with returns the named builds: those that the run made, and of the others what is known.
+func (e Earlier) with(made []buildStats, names []string) []buildStats {
+	if names == nil {
+		return made
+	}
+	var all []buildStats
+	for _, name := range names {
+		i := slices.IndexFunc(made, func(b buildStats) bool { return b.Name == name })
+		if i >= 0 {
+			all = append(all, made[i])
+		} else {
+			all = append(all, e[name])
+		}
+	}
+	return all
+}
+
+// ReadBuilds reads a stats.json and what it says of each build. It returns nothing if the file is
+// damaged, or if it does not belong to this effective configuration.
+func ReadBuilds(stats, config []byte) Earlier {
+	var s struct {
+		Digest, Config string
+		Builds         []buildStats
+	}
+	err := json.Unmarshal(stats, &s)
+	if err != nil || s.Digest != digestOf(stats) || s.Config != digest(config) {
+		return nil
+	}
+	all := Earlier{}
+	for _, b := range s.Builds {
+		all[b.Name] = b
+	}
+	return all
 }
 
 func digest(data []byte) string { return fmt.Sprintf("sha256=%x", sha256.Sum256(data)) }

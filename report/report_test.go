@@ -96,7 +96,7 @@ func TestGolden(t *testing.T) {
 		"text.golden": func(w io.Writer, r *pipeline.Result) error { return Text(w, r, took) },
 		"json.golden": func(w io.Writer, r *pipeline.Result) error { return JSON(w, r, took) },
 		"stats.golden": func(w io.Writer, r *pipeline.Result) error {
-			return Stats(w, r, []byte("version: 1\n"))
+			return Stats(w, r, []byte("version: 1\n"), nil, nil)
 		},
 	} {
 		var b bytes.Buffer
@@ -209,7 +209,7 @@ func TestStatsUnused(t *testing.T) {
 	r.Builds[0].Stats.LeftOut = left
 	r.Builds[2].Objects, r.Builds[2].Skipped = r.Builds[0].Objects, true
 	var b bytes.Buffer
-	if err := Stats(&b, r, nil); err != nil {
+	if err := Stats(&b, r, nil, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	var got struct {
@@ -247,7 +247,7 @@ func TestWriteErrors(t *testing.T) {
 	for name, write := range map[string]func(io.Writer) error{
 		"Text":  func(w io.Writer) error { return Text(w, sample(), 0) },
 		"JSON":  func(w io.Writer) error { return JSON(w, sample(), 0) },
-		"Stats": func(w io.Writer) error { return Stats(w, sample(), nil) },
+		"Stats": func(w io.Writer) error { return Stats(w, sample(), nil, nil, nil) },
 		"Proof": func(w io.Writer) error { return Proof(w, Proved{}) },
 		"Costs": func(w io.Writer) error { return Costs(w, make([]Cost, 9)) },
 	} {

@@ -3,7 +3,6 @@ package stages
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -26,9 +25,14 @@ func emit(ctx context.Context, b *pipeline.Build, vmlinux bool) error {
 		}
 		return o.Readable() && (o.Vmlinux || hasCopy(b, o) || b.Config.Emit.Unaliased == "link")
 	})
-	err := b.Each(ctx, objects, func(o *pipeline.Object) error {
-		var err error
+	foreign, err := claim(b, objects, vmlinux)
+	if err != nil {
+		return err
+	}
+	err = b.Each(ctx, objects, func(o *pipeline.Object) error {
+		err := foreign[o.Name]
 		switch {
+		case err != nil:
 		case o.Vmlinux:
 			err = emitVmlinux(b, o)
 		case hasCopy(b, o):
@@ -41,10 +45,40 @@ func emit(ctx context.Context, b *pipeline.Build, vmlinux bool) error {
 		}
 		return err
 	})
+	if err == nil {
+		err = b.Settle(ctx, dropAliases)
+	}
 	if err != nil {
 		return err
 	}
 	return sweep(b)
+}
+
+// claim makes sure that the build may write its files. It returns the errors of the objects for
+// which it may not, by their names. It claims the tables, too, so that the record is saved once;
+// Stats reports what is in their way.
+func claim(
+	b *pipeline.Build, objects []*pipeline.Object, tables bool,
+) (map[string]error, error) {
+	var paths []string
+	if tables {
+		paths = tablePaths(b)
+	}
+	owner := map[string]string{}
+	for _, o := range objects {
+		path := b.Path(symbolList)
+		if !o.Vmlinux {
+			path = outputPath(b, o)
+		}
+		paths = append(paths, path)
+		owner[path] = o.Name
+	}
+	foreign, err := b.Claim(paths)
+	errs := map[string]error{}
+	for path, there := range foreign {
+		errs[owner[path]] = pipeline.Foreign(there)
+	}
+	return errs, err
 }
 
 // hasCopy reports whether a module gets a copy because of its aliases or of what is added to it
@@ -87,11 +121,13 @@ func outputPath(b *pipeline.Build, o *pipeline.Object) string {
 func emitModule(b *pipeline.Build, o *pipeline.Object) error {
 	path, list := outputPath(b, o), carriedAliases(b, o)
 	key := aliasKey(list) + b.Scope.LaterKey(o)
-	return b.Make(o, path, key, func() (int64, error) { return writeModule(o, list, path) })
+	return b.Make(o, path, key, func() (int64, error) { return writeModule(b, o, list, path) })
 }
 
 // writeModule writes a copy of a module with the aliases added.
-func writeModule(o *pipeline.Object, list []elf.Alias, path string) (int64, error) {
+func writeModule(
+	b *pipeline.Build, o *pipeline.Object, list []elf.Alias, path string,
+) (int64, error) {
 	f, err := o.OpenTables()
 	if err != nil {
 		return 0, err
@@ -101,7 +137,7 @@ func writeModule(o *pipeline.Object, list []elf.Alias, path string) (int64, erro
 	if err != nil {
 		return 0, err
 	}
-	return pipeline.WriteObject(path, plan)
+	return b.WriteObject(path, plan)
 }
 
 // aliasKey returns a digest of a list of aliases.
@@ -131,7 +167,7 @@ func linkModule(b *pipeline.Build, o *pipeline.Object) error {
 	if to, err = filepath.Rel(from, to); err != nil {
 		return err
 	}
-	link := func() (int64, error) { return 0, pipeline.Symlink(to, target) }
+	link := func() (int64, error) { return 0, b.Symlink(to, target) }
 	err = b.Make(o, target, "link to "+to, link)
 	o.Emitted = 0 // a link counts no bytes
 	return err
@@ -156,10 +192,29 @@ func sweep(b *pipeline.Build) error {
 	if err != nil {
 		return err
 	}
-	for _, path := range left {
-		if err := os.Remove(path); err != nil {
+	if err := b.Remove(left); err != nil {
+		return err
+	}
+	return b.Keep(outputs)
+}
+
+// Adopt makes a record of what an older kas, which kept none, wrote to the folder of a build. It
+// leaves a folder alone that has a record or is not there.
+func Adopt(c *configs.Build, dir string) error {
+	r, err := pipeline.OpenRecord(dir)
+	if err != nil || !r.Empty() {
+		return err
+	}
+	b := &pipeline.Build{Config: *c, Dir: dir}
+	paths := append(tablePaths(b), b.Path(symbolList))
+	if c.Emit.Beside {
+		modules, err := c.ModuleFiles()
+		if err != nil {
 			return err
 		}
+		for _, m := range modules {
+			paths = append(paths, outputPath(b, &pipeline.Object{Name: m.Name, Path: m.Path}))
+		}
 	}
-	return nil
+	return r.AdoptFolder(dir, b.CopiesDir(), paths)
 }

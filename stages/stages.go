@@ -45,7 +45,7 @@ func Tasks(plan *configs.Plan) []pipeline.Task {
 		selected := Select(c.Stages)
 		tasks = append(tasks, pipeline.Task{
 			Config: c, Dir: filepath.Join(plan.Out, c.Name),
-			Stages: selected, Complete: len(selected) == len(All),
+			Stages: selected, Complete: len(selected) == len(All), Recorded: true,
 		})
 	}
 	return tasks

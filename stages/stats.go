@@ -26,6 +26,9 @@ const (
 // Stats counts the results and writes the build's tables.
 func Stats(ctx context.Context, b *pipeline.Build) error {
 	count(b)
+	if err := claimTables(b); err != nil {
+		return err
+	}
 	err := b.WriteTable(aliasTable, func(w io.Writer) error { return writeAliases(w, b) })
 	if err != nil {
 		return err
@@ -54,6 +57,22 @@ func Stats(ctx context.Context, b *pipeline.Build) error {
 	}
 	head := registry.NewHead(RegistryHeader(b))
 	return b.WriteLines(ctx, registry.FileName, head, b.Names.Len(), records)
+}
+
+func tablePaths(b *pipeline.Build) (paths []string) {
+	for _, name := range tableFiles {
+		paths = append(paths, b.Path(name))
+	}
+	return paths
+}
+
+// claimTables makes sure that the build may write its tables.
+func claimTables(b *pipeline.Build) error {
+	foreign, err := b.Claim(tablePaths(b))
+	for _, there := range foreign {
+		err = cmp.Or(err, pipeline.Foreign(there))
+	}
+	return err
 }
 
 // RegistryHeader returns the header of the build's registry.

@@ -18,11 +18,13 @@ const symbolList = "vmlinux.syms"
 // original. It is the input of scripts/kallsyms, which uses the first of two names of an address.
 func emitVmlinux(b *pipeline.Build, o *pipeline.Object) error {
 	path, list := b.Path(symbolList), carriedAliases(b, o)
-	write := func() (int64, error) { return writeSymbolList(o, list, path) }
+	write := func() (int64, error) { return writeSymbolList(b, o, list, path) }
 	return b.Make(o, path, aliasKey(list), write)
 }
 
-func writeSymbolList(o *pipeline.Object, list []elf.Alias, path string) (int64, error) {
+func writeSymbolList(
+	b *pipeline.Build, o *pipeline.Object, list []elf.Alias, path string,
+) (int64, error) {
 	f, err := o.OpenTables()
 	if err != nil {
 		return 0, err
@@ -40,7 +42,7 @@ func writeSymbolList(o *pipeline.Object, list []elf.Alias, path string) (int64, 
 	if f.Is64 {
 		width = 16
 	}
-	return pipeline.WriteFile(path, func(w io.Writer) error {
+	return b.WriteFile(path, func(w io.Writer) error {
 		var line []byte
 		for i := range symbols {
 			s := &symbols[i]

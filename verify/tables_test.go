@@ -16,6 +16,10 @@ func TestBrokenTables(t *testing.T) {
 		{"no vmlinux.syms", removed("vmlinux.syms"), "vmlinux.syms is missing"},
 		{"no symbfreq", removed("modules.symbfreq"), "modules.symbfreq is missing"},
 		{"no registry", removed("symbols.kas"), "symbols.kas is missing"},
+		{"no record", removed("kas.files"), "kas.files is missing"},
+		{"record line missing", edited("kas.files", drop("unaliased.tsv")), "kas.files does not list"},
+		{"record line twice", edited("kas.files", double("unaliased.tsv")), "kas.files does not list"},
+		{"record head", replaced("kas.files", "It replaces", "it replaces"), "kas.files does not list"},
 		{"header", replaced("aliases.tsv", "symbol", "symbols"), "aliases.tsv:1: the header is"},
 		{"columns", replaced("aliases.tsv", "\tsubprogram", ""),
 			"aliases.tsv:2: 9 columns, 10 expected"},
@@ -214,6 +218,7 @@ func TestUnaliasedCopy(t *testing.T) {
 	e.forge(t, func(text string) string {
 		return strings.ReplaceAll(text, "drivers/c.ko\t", "drivers/c.ko.gz\t")
 	})
+	e.record(t)
 	if _, problems := verify(t, e.Target); problems != "" {
 		t.Error(problems)
 	}

@@ -192,6 +192,7 @@ func Build(
 			return Summary{}, nil, err
 		}
 	}
+	b.checkRecord()
 	if err := b.strays(); err != nil {
 		return Summary{}, nil, err
 	}
@@ -356,7 +357,7 @@ func (b *build) hasVmlinux() bool {
 func (b *build) strays() error {
 	own := map[string]bool{}
 	for _, name := range []string{
-		"aliases.tsv", "unaliased.tsv", "modules.symbfreq", "symbols.kas",
+		"aliases.tsv", "unaliased.tsv", "modules.symbfreq", "symbols.kas", recordFile,
 	} {
 		own[filepath.Join(b.Dir, name)] = true
 	}

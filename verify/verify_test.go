@@ -7,6 +7,7 @@ import (
 	"debug/elf"
 	"fmt"
 	"hash/crc32"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -214,7 +215,30 @@ func emit(t testing.TB, l layoutOf, beside bool) *emission {
 		"#module\tdrivers/c.ko\tc\t",
 		"#policy\tseparator=@ line=opening symbols=all names=duplicates",
 	}, registry)
+	e.record(t)
 	return e
+}
+
+// record writes kas.files: what is in the output folder and, beside the inputs, the copies.
+func (e *emission) record(t testing.TB) {
+	t.Helper()
+	os.Remove(filepath.Join(e.Dir, "kas.files"))
+	var names []string
+	for _, dir := range []string{e.Dir, filepath.Join(filepath.Dir(e.Dir), "in")} {
+		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && !d.IsDir() && (dir == e.Dir || strings.HasSuffix(path, ".kas")) {
+				name, _ := filepath.Rel(e.Dir, path)
+				names = append(names, `"`+name+`"`)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	slices.Sort(names)
+	const head = "# The files of this folder that kas wrote. It replaces and removes no others."
+	e.lines(t, "kas.files", append([]string{head}, names...))
 }
 
 func gzipped(data []byte) []byte {
@@ -327,6 +351,7 @@ func TestUnaliasedLink(t *testing.T) {
 	link := filepath.Join(e.Dir, "modules/drivers/c.ko.kas")
 	want := func(problem string) {
 		t.Helper()
+		e.record(t)
 		if _, problems := verify(t, e.Target); problems != problem {
 			t.Error(problems)
 		}

@@ -37,6 +37,9 @@ func check(path string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := plan.CheckOut(); err != nil {
+		return err
+	}
 	var errs configs.Errors
 	for i := range plan.Builds {
 		errs = append(errs, checkObjects(&plan.Builds[i], plan.Jobs)...)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -101,7 +102,8 @@ func checkDemoDir(dir string) error {
 
 // unpackDemo writes the embedded kernels below dir.
 func unpackDemo(dir string) error {
-	return fs.WalkDir(demo.FS, ".", func(path string, e fs.DirEntry, err error) error {
+	var files pipeline.Files
+	err := fs.WalkDir(demo.FS, ".", func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
 		}
@@ -109,12 +111,17 @@ func unpackDemo(dir string) error {
 		if err != nil {
 			return err
 		}
-		_, err = pipeline.WriteFile(filepath.Join(dir, path), func(w io.Writer) error {
+		_, err = files.WriteFile(filepath.Join(dir, path), func(w io.Writer) error {
 			_, err := w.Write(data)
 			return err
 		})
 		return err
 	})
+	failed, settled := files.Settle()
+	for _, err := range failed {
+		return err
+	}
+	return cmp.Or(err, settled)
 }
 
 // showAliases prints, from the tables, what became of a few names of vmlinux.

@@ -281,6 +281,7 @@ func killedLeftovers(t *testing.T, flags []string) {
 			t.Fatal(err)
 		}
 	}
+	addToRecord(t, filepath.Join(dir, "out/k"), "modules/1/gone.ko.kas")
 	link := filepath.Join(dir, "out/k/modules/0/.lm75.ko.kas.tmp")
 	if err := os.Symlink(input, link); err != nil {
 		t.Fatal(err)

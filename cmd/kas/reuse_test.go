@@ -281,9 +281,15 @@ func TestReuse(t *testing.T) {
 		{"a table is gone", func() { os.Remove(a.path("out/" + table)) }, []string{}},
 		{"a table is empty", func() { a.write("out/"+table, nil) }, []string{}},
 		{"a killed run left a file",
-			func() { a.write("out/k/modules/kernel/.x.ko.kas.tmp", nil) }, []string{}},
+			func() {
+				a.write("out/k/modules/kernel/.x.ko.kas.tmp", nil)
+				addToRecord(t, a.path("out/k"), "modules/kernel/x.ko.kas")
+			}, []string{}},
 		{"another configuration left a module",
-			func() { a.write("out/k/modules/kernel/x.ko.kas", nil) }, []string{}},
+			func() {
+				a.write("out/k/modules/kernel/x.ko.kas", nil)
+				addToRecord(t, a.path("out/k"), "modules/kernel/x.ko.kas")
+			}, []string{}},
 		{"another kas", func() { a.kas = "the next one" }, nil},
 		{"the state is cut", func() {
 			for _, f := range glob(t, a.path("cache/*")) {
@@ -314,6 +320,19 @@ func TestReuse(t *testing.T) {
 				t.Errorf("%s: %s was made, though nothing touched it", step.what, m)
 			}
 		}
+	}
+}
+
+// addToRecord makes a file of a folder one that kas wrote.
+func addToRecord(t *testing.T, dir, name string) {
+	t.Helper()
+	path := filepath.Join(dir, pipeline.RecordFile)
+	data, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, fmt.Appendf(data, "%q\n", name), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

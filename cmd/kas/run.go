@@ -96,7 +96,9 @@ func load(path string, f runFlags) (*configs.Plan, error) {
 	if f.jobs < 0 {
 		return nil, fmt.Errorf("--jobs %d: must not be negative", f.jobs)
 	}
-	plan.Out = cmp.Or(f.out, plan.Out)
+	if f.out != "" {
+		plan.SetOut(f.out)
+	}
 	if err := plan.CheckReport(); err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
@@ -134,6 +136,9 @@ func runConfig(ctx context.Context, path string, f runFlags, stdout, stderr io.W
 	}
 	if f.json && f.profile.bench == toStdout {
 		return errors.New("--json and --benchfmt - both write to standard output")
+	}
+	if err := plan.CheckOut(); err != nil && !f.dry {
+		return err
 	}
 	if f.dry {
 		if f.profile.bench != "" {
@@ -196,9 +201,8 @@ func runPlan(
 		return nil, 0, failure{err}
 	}
 	defer unlock()
-	// Without stats.json the folder does not look like that of a finished run.
-	err = os.Remove(filepath.Join(plan.Out, statsFile))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	out, err := openOut(plan)
+	if err != nil {
 		return nil, 0, failure{err}
 	}
 	for _, name := range plan.Skipped {
@@ -206,8 +210,9 @@ func runPlan(
 	}
 	collectLess()
 	started := time.Now()
-	result, err := runStages(ctx, plan, f, stderr)
+	result, err := runStages(ctx, plan, f, out, stderr)
 	if err != nil {
+		out.begin() // the folder must not look finished
 		return nil, 0, err
 	}
 	noteMissingModules(stderr, result)
@@ -220,24 +225,27 @@ func runPlan(
 		}
 	}
 	if slices.ContainsFunc(result.Errors, func(e *pipeline.Error) bool { return e.Object == "" }) {
-		return result, 0, errReported // a build did not end, so there must be no stats.json
+		out.begin() // a build did not end, so there must be no stats.json
+		return result, 0, errReported
 	}
-	if err := writeRun(plan, result); err != nil {
+	if err := out.finish(plan, result, stderr); err != nil {
 		return nil, 0, failure{err}
 	}
 	return result, time.Since(started), nil
 }
 
 func runStages(
-	ctx context.Context, plan *configs.Plan, f runFlags, stderr io.Writer,
+	ctx context.Context, plan *configs.Plan, f runFlags, out *outFolder, stderr io.Writer,
 ) (*pipeline.Result, error) {
 	kas := programID()
 	progress := newProgress(stderr)
 	result, err := pipeline.Run(ctx, stages.Tasks(plan), pipeline.Options{
 		Jobs: f.workers(plan), StopOnError: plan.OnError == "stop",
 		Events: progress.events(), Cache: stateCache(kas), Kas: kas, Fresh: f.fresh,
+		Begin: out.begin,
 	})
 	progress.finish()
+	noteUnsaved(stderr, result)
 	if stopper := new(pipeline.Error); errors.As(err, &stopper) {
 		fmt.Fprintln(stderr, "kas: stopped at the first problem (on_error: stop)")
 		return nil, errReported
@@ -278,24 +286,12 @@ func noteDebug(stderr io.Writer, b *pipeline.Build, errs []*pipeline.Error) {
 		stages.NoDebug(b))
 }
 
-// writeRun writes what belongs to the run as a whole. stats.json comes last: it marks a finished
-// run.
-func writeRun(plan *configs.Plan, result *pipeline.Result) error {
-	effective, err := plan.Effective(plan.Out)
-	if err != nil {
-		return err
+// noteUnsaved says that the run could not leave its state. Its output is whole all the same.
+func noteUnsaved(stderr io.Writer, result *pipeline.Result) {
+	if result.Unsaved != nil {
+		fmt.Fprintf(stderr, "kas: warning: the next run makes everything again, since the cache "+
+			"cannot be written: %v\n", result.Unsaved)
 	}
-	_, err = pipeline.WriteFile(filepath.Join(plan.Out, effectiveConfig), func(w io.Writer) error {
-		_, err := w.Write(effective)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	_, err = pipeline.WriteFile(filepath.Join(plan.Out, statsFile), func(w io.Writer) error {
-		return report.Stats(w, result, effective)
-	})
-	return err
 }
 
 // collectLess makes the garbage collector run less often while the heap is small, since a run needs

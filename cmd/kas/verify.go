@@ -114,6 +114,10 @@ func verifyRun(
 		problems = append(problems, changed)
 	}
 	own := []string{statsFile, effectiveConfig}
+	if changed := verify.CheckRecord(out, own); changed != "" {
+		problems = append(problems, changed)
+	}
+	own = append(own, pipeline.RecordFile)
 	var foreign []string
 	if foreign, notes, err = verify.CheckFolder(out, own, buildNames(plan)); err != nil {
 		return nil, nil, false, failure{err}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"kas/configs"
+	"kas/pipeline"
+	"kas/report"
+	"kas/stages"
+)
+
+// outFolder is the output folder of a run, and what the run before left in it.
+type outFolder struct {
+	dir    string
+	record *pipeline.Record
+	config []byte        // kas.effective.yaml
+	stats  []byte        // stats.json
+	last   *configs.Plan // of kas.effective.yaml, nil if there is none
+}
+
+// openOut prepares an output folder, which must be locked, for a run. It refuses one where another
+// program has a file that the run would replace.
+func openOut(plan *configs.Plan) (*outFolder, error) {
+	o := &outFolder{dir: plan.Out}
+	var err error
+	if o.record, err = pipeline.OpenRecord(o.dir); err != nil {
+		return nil, err
+	}
+	own := []string{o.path(effectiveConfig), o.path(statsFile)}
+	o.config, err = os.ReadFile(own[0])
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if o.record.Empty() && configs.IsEffective(o.config) {
+		for i := range plan.Builds {
+			b := &plan.Builds[i]
+			if err := stages.Adopt(b, o.path(b.Name)); err != nil {
+				return nil, err
+			}
+		}
+		err = o.record.Adopt(own)
+	} else {
+		var foreign map[string]string
+		foreign, err = o.record.Claim(own)
+		for _, there := range foreign {
+			return nil, pipeline.Foreign(there)
+		}
+	}
+	if err == nil {
+		err = o.record.RemoveTemporary()
+	}
+	if err != nil {
+		return nil, err
+	}
+	// Builds of what cannot be read are not counted again: see finish.
+	o.stats, _ = os.ReadFile(own[1])
+	o.last, _ = configs.LoadOptional(own[0])
+	return o, nil
+}
+
+func (o *outFolder) path(name string) string { return filepath.Join(o.dir, name) }
+
+// begin removes stats.json, without which the folder does not look like that of a finished run. Its
+// second step puts that on disk.
+func (o *outFolder) begin() (settled func() error, err error) {
+	err = os.Remove(o.path(statsFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return func() error { return pipeline.SyncFolder(o.dir) }, err
+}
+
+// finish writes what belongs to the run as a whole. stats.json comes last: it marks a finished run.
+// Both files cover all builds of the folder, also those that only earlier runs made.
+func (o *outFolder) finish(plan *configs.Plan, result *pipeline.Result, stderr io.Writer) error {
+	before := report.ReadBuilds(o.stats, o.config)
+	whole := plan.With(o.last, func(name string) bool {
+		_, counted := before[name]
+		return counted && isFolder(o.path(name))
+	})
+	o.noteOthers(whole, stderr)
+	effective, err := whole.Effective(o.dir)
+	if err != nil {
+		return err
+	}
+	if err := o.write(effectiveConfig, effective); err != nil {
+		return err
+	}
+	var stats bytes.Buffer
+	err = report.Stats(&stats, result, effective, buildNames(whole), before)
+	if err != nil {
+		return err
+	}
+	return o.write(statsFile, stats.Bytes())
+}
+
+// write writes a file of the folder, unless it has this content already.
+func (o *outFolder) write(name string, text []byte) error {
+	if there, err := os.ReadFile(o.path(name)); err == nil && bytes.Equal(there, text) {
+		return nil
+	}
+	_, err := pipeline.WriteFile(o.path(name), func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
+	return err
+}
+
+// noteOthers names the folders of builds that the summary does not cover: those of a run that did
+// not end, or whose objects are gone.
+func (o *outFolder) noteOthers(whole *configs.Plan, stderr io.Writer) {
+	names := buildNames(whole)
+	for _, name := range unlisted(o.dir, names) {
+		fmt.Fprintf(stderr, "kas: %s is of an earlier run, and %s does not count it: "+
+			"run its build again, or remove it\n", o.path(name), statsFile)
+	}
+}
+
+// unlisted returns the folders of builds in an output folder that are not among names.
+func unlisted(out string, names []string) (others []string) {
+	entries, _ := os.ReadDir(out)
+	for _, e := range entries {
+		_, err := os.Lstat(filepath.Join(out, e.Name(), pipeline.RecordFile))
+		if err == nil && !slices.Contains(names, e.Name()) {
+			others = append(others, e.Name())
+		}
+	}
+	return others
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
