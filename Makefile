@@ -20,7 +20,7 @@ PACKAGES := gcc make patch gdb sqlite3 linux-perf libc6-dev binutils elfutils dw
 CORPORA := cloud-amd64 cloud-amd64-old cloud-amd64-6.12 cloud-arm64 s390x amd64 686 mips64r2el \
 	next-cloud-amd64 next-cloud-arm64 next-riscv64 next-loong64
 
-.PHONY: all build demo test check lint spell shuffle verify-test kernel-test kernel-table mutants lab bench compare fuzz tools
+.PHONY: all build demo test check lint spell shuffle verify-test kernel-test kernel-table mutants crash lab bench compare fuzz tools
 .PHONY: $(CORPORA:%=corpus-%) corpus-headers fixtures clean
 
 all: build
@@ -85,6 +85,13 @@ $(CORPORA:%=corpus-%): corpus-%:
 # What out-of-tree modules are built with, for cloud-amd64's kernel.
 corpus-headers: corpus-cloud-amd64
 	bench/corpus.sh headers
+
+# Cuts kas's file system off from its disk at random moments, and checks what is left and what the next
+# run makes of it. It needs root and a loop device. KAS_CRASH_CONFIG=FILE takes other kernels than the
+# demo's, with a file system of KAS_CRASH_MB.
+CRASHES ?= 20
+crash: build
+	KAS_CRASHES=$(CRASHES) $(GO) test -run '^TestPowerLoss$$' -count 1 -timeout 1h -v ./cmd/kas
 
 # Builds small kernels with and without the hooks, boots them under qemu and checks what they show. It
 # takes hours, and 1 GB a kernel. KINDS="6.12-gcc 6.1-gcc" picks kernels; KAS_LAB is the folder
