@@ -12,19 +12,25 @@ import (
 // emitted is the content of the file of that name: which copies the modules had when they were last
 // made.
 type emitted struct {
-	state string
-	lines []byte // "OBJECT'S IDENTITY COPY'S IDENTITY OBJECT"; without a copy, its identity is none
+	state   string
+	lines   []byte // "OBJECT'S IDENTITY COPY'S IDENTITY OBJECT"; without a copy, its identity is none
+	globals []byte // content of the file of that name: see globalLines
+}
+
+// head returns the first line of the file. It binds everything else to the state.
+func (e *emitted) head() string {
+	return e.state + " " + pipeline.Digest(e.state, string(e.lines), string(e.globals))
 }
 
 // none is the identity of no file.
 var none elf.Identity
 
-// copied brings the copies of the tree's modules up to date, and reports whether this object has
-// one.
-func (s *session) copied(object string) (bool, error) {
+// copied brings the copies of the tree's modules up to date. It reports whether this object has one,
+// and returns the aliases of its global symbols by their names.
+func (s *session) copied(object string) (copied bool, globals map[string]string, err error) {
 	copies, err := s.copies(object)
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
 	_, id, ok := copies.find(object)
 	if !ok {
@@ -32,10 +38,10 @@ func (s *session) copied(object string) (bool, error) {
 		if s.tree.ext != "" {
 			where += " or " + order(s.tree.ext)
 		}
-		return false, fmt.Errorf("%s is not in %s: only the modules listed there get aliases",
+		return false, nil, fmt.Errorf("%s is not in %s: only the modules listed there get aliases",
 			object, where)
 	}
-	return id != none, nil
+	return id != none, copies.globalsOf(object), nil
 }
 
 // copies makes the copies of all modules, unless they are up to date. Of many calls at once the
@@ -62,7 +68,6 @@ func (s *session) makeCopies() (*emitted, error) {
 	}
 	e := &emitted{state: s.state()}
 	collect := func(b *pipeline.Build, names *kernelNames) error {
-		globals := []byte{}
 		for i := range b.Objects {
 			o := &b.Objects[i]
 			if o.Vmlinux {
@@ -73,14 +78,14 @@ func (s *session) makeCopies() (*emitted, error) {
 				id = elf.IdentifyTarget(o.Path + ".kas")
 			}
 			e.lines = fmt.Appendf(e.lines, "%v %v %s\n", o.Identity, id, absolute(o.Path))
-			globals = append(globals, globalLines(o, names)...)
+			e.globals = append(e.globals, globalLines(o, names)...)
 		}
-		return s.memory.write(globalsFile, globals)
+		return s.memory.write(globalsFile, e.globals)
 	}
 	if err := s.aliases("modules", s.tree.vmlinuxObject(), true, collect); err != nil {
 		return nil, err
 	}
-	return e, s.memory.write(emittedFile, fmt.Appendf(nil, "%s\n%s", e.state, e.lines))
+	return e, s.memory.write(emittedFile, fmt.Appendf(nil, "%s\n%s", e.head(), e.lines))
 }
 
 // lastCopies returns the copies as they were last made, or nil if they are not those of the tree as
@@ -90,10 +95,14 @@ func (s *session) lastCopies(object string) *emitted {
 	if err != nil {
 		return nil
 	}
-	state, lines, _ := bytes.Cut(data, []byte("\n"))
-	e := &emitted{string(state), lines}
-	if e.state != s.state() {
+	globals, err := s.memory.read(globalsFile)
+	if err != nil {
 		return nil
+	}
+	head, lines, _ := bytes.Cut(data, []byte("\n"))
+	e := &emitted{s.state(), lines, globals}
+	if e.head() != string(head) {
+		return nil // of another state of the tree, or damaged
 	}
 	was, id, ok := e.find(object)
 	if !ok || was != elf.IdentifyTarget(object) ||

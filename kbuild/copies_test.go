@@ -1,6 +1,7 @@
 package kbuild
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -91,12 +92,15 @@ func TestLastCopies(t *testing.T) {
 	}
 	remember := func() {
 		t.Helper()
-		text := s.state() + "\n"
+		e := &emitted{state: s.state(), globals: []byte("line\n")}
 		for _, object := range []string{a, b, plain} {
-			text += fmt.Sprintf("%v %v %s\n", elf.IdentifyTarget(object),
+			e.lines = fmt.Appendf(e.lines, "%v %v %s\n", elf.IdentifyTarget(object),
 				elf.IdentifyTarget(object+".kas"), object)
 		}
-		if err := s.memory.write(emittedFile, []byte(text)); err != nil {
+		text := fmt.Appendf(nil, "%s\n%s", e.head(), e.lines)
+		err := errors.Join(s.memory.write(emittedFile, text),
+			s.memory.write(globalsFile, e.globals))
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -112,11 +116,31 @@ func TestLastCopies(t *testing.T) {
 	remember()
 	valid("as made", true, a, b, plain)
 	for object, want := range map[string]bool{a: true, plain: false} {
-		if copied, err := s.copied(object); err != nil || copied != want {
+		if copied, _, err := s.copied(object); err != nil || copied != want {
 			t.Errorf("%s: copied %t, error %v", filepath.Base(object), copied, err)
 		}
 	}
 	valid("not listed", false, path("nosuch.o"), path("o"), path("b"))
+
+	// What is remembered counts as a whole.
+	for _, name := range []string{emittedFile, globalsFile} {
+		text, err := s.memory.read(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, damaged := range []string{"", string(text[:len(text)/2]), "x" + string(text),
+			string(text) + "\n"} {
+			if err := s.memory.write(name, []byte(damaged)); err != nil {
+				t.Fatal(err)
+			}
+			valid("damaged "+name, false, a, b, plain)
+		}
+		if err := s.memory.forget(name); err != nil {
+			t.Fatal(err)
+		}
+		valid("no "+name, false, a)
+		remember()
+	}
 
 	writeTestFile(t, a, "changed", 0o644)
 	valid("object changed", false, a)

@@ -26,21 +26,16 @@ func globalLines(o *pipeline.Object, names *kernelNames) []byte {
 	return lines
 }
 
-// globals returns the aliases of a module's global symbols by their names. The copies must be up to
-// date.
-func (m memory) globals(object string) (map[string]string, error) {
-	data, err := m.read(globalsFile)
-	if err != nil {
-		return nil, err
-	}
+// globalsOf returns the aliases of a module's global symbols by their names.
+func (e *emitted) globalsOf(object string) map[string]string {
 	all := map[string]string{}
-	for line := range bytes.Lines(data) {
+	for line := range bytes.Lines(e.globals) {
 		c := strings.Split(strings.TrimSuffix(string(line), "\n"), "\t")
 		if len(c) == 3 && c[0] == absolute(object) {
 			all[c[1]] = c[2]
 		}
 	}
-	return all, nil
+	return all
 }
 
 // addGlobals adds the aliases of global symbols to a linked module. All of these symbols must be in

@@ -40,7 +40,8 @@ func TestPassThrough(t *testing.T) {
 		tool := map[string]string{"nm": k.nm, "ld": k.ld}
 		same := func(env []string, hook string, args ...string) {
 			t.Helper()
-			out := output(args)
+			l, _ := parseLink(args)
+			out := l.out
 			written := func() string {
 				if out == "" || !k.exists(out) {
 					return "nothing"

@@ -26,15 +26,17 @@ type duplicate struct {
 type duplicates []duplicate
 
 // rememberFirst writes the duplicates of the first image, for the images after it. The first line
-// identifies the image. Each other line is a duplicate: name, section, size in hexadecimal, whether
+// has a digest of everything else and identifies the image. Each other line is a duplicate: name, section, size in hexadecimal, whether
 // it is local, and alias, separated by tabs.
 func (m memory) rememberFirst(all duplicates, file string) error {
-	text := fmt.Appendf(nil, "%v %s\n", elf.IdentifyTarget(file), file)
+	var text []byte
 	for _, d := range all {
 		text = fmt.Appendf(text, "%s\t%s\t%x\t%t\t%s\n", d.name, d.section, d.size, d.local,
 			d.alias)
 	}
-	return m.write(firstFile, text)
+	head := fmt.Sprintf("%v %s", elf.IdentifyTarget(file), file)
+	digest := pipeline.Digest(head, string(text))
+	return m.write(firstFile, fmt.Appendf(nil, "%s %s\n%s", digest, head, text))
 }
 
 // recallFirst reads what rememberFirst wrote. The image must be unchanged since.
@@ -44,6 +46,10 @@ func (m memory) recallFirst() (duplicates, error) {
 		return nil, err
 	}
 	head, rest, _ := strings.Cut(string(data), "\n")
+	digest, head, _ := strings.Cut(head, " ")
+	if digest != pipeline.Digest(head, rest) {
+		return nil, fmt.Errorf("%s is damaged", m.path(firstFile))
+	}
 	word, file, _ := strings.Cut(head, " ")
 	if id, ok := elf.ParseIdentity(word); !ok || id == none || id != elf.IdentifyTarget(file) {
 		return nil, fmt.Errorf("%s was removed or linked again", file)

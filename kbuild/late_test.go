@@ -310,17 +310,14 @@ func TestFirstProblem(t *testing.T) {
 }
 
 func TestGlobals(t *testing.T) {
-	m := memory{t.TempDir()}
 	text := "/build/a.o\tfoo\tfoo@a_c_1\n/build/a.o\tbar\tbar@a_c_2\n/build/b.o\tfoo\tfoo@b_c_1\n"
-	if err := m.write(globalsFile, []byte(text)); err != nil {
-		t.Fatal(err)
+	e := &emitted{globals: []byte(text)}
+	have := e.globalsOf("/build/a.o")
+	if len(have) != 2 || have["foo"] != "foo@a_c_1" || have["bar"] != "bar@a_c_2" {
+		t.Errorf("globals %v", have)
 	}
-	have, err := m.globals("/build/a.o")
-	if err != nil || len(have) != 2 || have["foo"] != "foo@a_c_1" || have["bar"] != "bar@a_c_2" {
-		t.Errorf("globals %v, error %v", have, err)
-	}
-	if have, err := m.globals("/build/c.o"); err != nil || len(have) != 0 {
-		t.Errorf("globals of a module without any: %v, error %v", have, err)
+	if have := e.globalsOf("/build/c.o"); len(have) != 0 {
+		t.Errorf("globals of a module without any: %v", have)
 	}
 
 	k := newKernel(t, gnu)

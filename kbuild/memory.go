@@ -19,15 +19,17 @@ import (
 //	           Read by NM for the images between the first and the last.
 //	           Invalid if the image that its first line names was removed or linked again.
 //
-//	emitted    The state of the tree, and for each module the identities of X.o and X.o.kas.
+//	emitted    The state of the tree with a digest of this file and globals, and for each module the
+//	           identities of X.o and X.o.kas.
 //	           Written when the copies are made, as the last step. Removed as the first.
 //	           Read by LD, Object and Finish.
-//	           Invalid if the state of the tree (session.state), X.o or X.o.kas is another now.
+//	           Invalid if the state of the tree (session.state), X.o or X.o.kas is another now, or
+//	           if the digest is wrong.
 //
 //	globals    The aliases of the modules' global symbols.
 //	           Written with the copies, before emitted.
 //	           Read by LD and Finish.
-//	           Valid as long as emitted is. Callers bring the copies up to date first.
+//	           Valid as long as emitted is, which has its digest.
 //
 //	cache/     What a run of the stages leaves for the next run.
 //	           Written and read by pipeline.Run.

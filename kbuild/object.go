@@ -14,17 +14,17 @@ import (
 // that is right already is left alone.
 func Object(h Hook, object string) error {
 	if h.off() {
-		return link(object)
+		return linkPlain(object)
 	}
-	copied, err := h.session().copied(object)
+	copied, _, err := h.session().copied(object)
 	if err != nil || copied {
 		return err
 	}
-	return link(object)
+	return linkPlain(object)
 }
 
-// link makes X.o.kas a symbolic link to X.o.
-func link(object string) error {
+// linkPlain makes X.o.kas a symbolic link to X.o.
+func linkPlain(object string) error {
 	target := object + ".kas"
 	if to, err := os.Readlink(target); err == nil && to == filepath.Base(object) {
 		return nil
@@ -40,11 +40,7 @@ func Finish(h Hook, module, object string) error {
 	if h.off() {
 		return nil
 	}
-	s := h.session()
-	if _, err := s.copied(object); err != nil {
-		return err
-	}
-	globals, err := s.memory.globals(object)
+	_, globals, err := h.session().copied(object)
 	if err != nil || len(globals) == 0 {
 		return err
 	}

@@ -2,9 +2,12 @@ package kbuild
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 
 	"kas/configs"
 	"kas/elf"
@@ -70,6 +73,8 @@ func (s *session) aliases(name, vmlinux string, write bool,
 		return err
 	}
 	policy.Name, policy.Vmlinux, policy.Emit = name, vmlinux, beside
+	ctx, stop := untilSignal()
+	defer stop()
 	jobs, release := jobs(s.makeflags)
 	defer release()
 	r, err := spec{
@@ -88,11 +93,30 @@ func (s *session) aliases(name, vmlinux string, write bool,
 			}
 			return s.warnAmbiguous(ctx, b, names)
 		},
-	}.run(context.Background())
+	}.run(ctx)
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
 	if err != nil {
 		return err
 	}
+	if r.Unsaved != nil {
+		warn("warning: the next call reads all objects again, since the cache cannot be written: %v",
+			r.Unsaved)
+	}
 	return firstProblem(r)
+}
+
+// untilSignal returns a context that ends at a signal that would end the process, so that a call
+// returns its tokens to make and removes its temporary files. A signal that is ignored stays so.
+func untilSignal() (ctx context.Context, stop func()) {
+	var all []os.Signal
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(s) {
+			all = append(all, s)
+		}
+	}
+	return signal.NotifyContext(context.Background(), all...)
 }
 
 // scope returns which modules of a build get copies, what the copies have, and what else counts for

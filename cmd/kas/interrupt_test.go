@@ -114,6 +114,7 @@ func TestDisturbed(t *testing.T) {
 	want := undisturbed(t, dir, "whole")
 	t.Run("interrupt", func(t *testing.T) { interrupt(t, dir, want, os.Interrupt) })
 	t.Run("terminate", func(t *testing.T) { interrupt(t, dir, want, syscall.SIGTERM) })
+	t.Run("hang up", func(t *testing.T) { interrupt(t, dir, want, syscall.SIGHUP) })
 	t.Run("kill", func(t *testing.T) { kill(t, dir, want) })
 }
 

@@ -40,7 +40,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && hooks[args[0]] != nil {
 		return runHook(args[0], args[1:])
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // else under nohup
+		signals = append(signals, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	defer stop()
 	disarm := context.AfterFunc(ctx, func() {
 		stop() // a second signal ends the process at once
