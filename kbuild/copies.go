@@ -13,8 +13,10 @@ import (
 // made.
 type emitted struct {
 	state   string
-	lines   []byte // "OBJECT'S IDENTITY COPY'S IDENTITY OBJECT"; without a copy, its identity is none
 	globals []byte // content of the file of that name: see globalLines
+
+	// Each line is "OBJECT'S IDENTITY COPY'S IDENTITY OBJECT". Without a copy, its identity is none.
+	lines []byte
 }
 
 // head returns the first line of the file. It binds everything else to the state.
@@ -25,8 +27,8 @@ func (e *emitted) head() string {
 // none is the identity of no file.
 var none elf.Identity
 
-// copied brings the copies of the tree's modules up to date. It reports whether this object has one,
-// and returns the aliases of its global symbols by their names.
+// copied brings the copies of the tree's modules up to date. It reports whether this object has
+// one, and returns the aliases of its global symbols by their names.
 func (s *session) copied(object string) (copied bool, globals map[string]string, err error) {
 	copies, err := s.copies(object)
 	if err != nil {
@@ -100,7 +102,7 @@ func (s *session) lastCopies(object string) *emitted {
 		return nil
 	}
 	head, lines, _ := bytes.Cut(data, []byte("\n"))
-	e := &emitted{s.state(), lines, globals}
+	e := &emitted{state: s.state(), globals: globals, lines: lines}
 	if e.head() != string(head) {
 		return nil // of another state of the tree, or damaged
 	}

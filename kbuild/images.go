@@ -26,8 +26,8 @@ type duplicate struct {
 type duplicates []duplicate
 
 // rememberFirst writes the duplicates of the first image, for the images after it. The first line
-// has a digest of everything else and identifies the image. Each other line is a duplicate: name, section, size in hexadecimal, whether
-// it is local, and alias, separated by tabs.
+// has a digest of everything else and identifies the image. Each other line is a duplicate: name,
+// section, size in hexadecimal, whether it is local, and alias, separated by tabs.
 func (m memory) rememberFirst(all duplicates, file string) error {
 	var text []byte
 	for _, d := range all {

@@ -17,7 +17,8 @@ type link struct {
 	relocatable bool
 }
 
-// shortFlags are the one-letter options of ld without an argument. Several may share a dash.
+// shortFlags are the one-letter options of ld without an argument. In GNU ld several may share a
+// dash, but not if the first is r or i.
 const shortFlags = "rigsSxXtvVMnNEqd"
 
 // parseLink reads the arguments of a call of ld. As in ld, the last output counts.
@@ -50,10 +51,10 @@ func parseLink(args []string) (link, error) {
 			l.out = letters[1:]
 		case flags == "":
 			l.relocatable = l.relocatable || strings.ContainsAny(letters, "ri")
-		case flags[0] == 'o' && strings.ContainsAny(letters[:len(letters)-len(flags)], "ri") &&
-			a != "-rosegment":
-			return l, fmt.Errorf("%s: kas does not know how the linker reads this: write -r -o FILE",
-				a)
+		case a != "-rosegment" && flags[0] == 'o' &&
+			strings.ContainsAny(letters[:len(letters)-len(flags)], "ri"):
+			return l, fmt.Errorf(
+				"%s: kas does not know how the linker reads this: write -r -o FILE", a)
 		}
 	}
 	return l, nil

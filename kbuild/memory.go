@@ -19,8 +19,8 @@ import (
 //	           Read by NM for the images between the first and the last.
 //	           Invalid if the image that its first line names was removed or linked again.
 //
-//	emitted    The state of the tree with a digest of this file and globals, and for each module the
-//	           identities of X.o and X.o.kas.
+//	emitted    The state of the tree with a digest of this file and globals, and for each module
+//	           the identities of X.o and X.o.kas.
 //	           Written when the copies are made, as the last step. Removed as the first.
 //	           Read by LD, Object and Finish.
 //	           Invalid if the state of the tree (session.state), X.o or X.o.kas is another now, or

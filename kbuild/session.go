@@ -101,7 +101,7 @@ func (s *session) aliases(name, vmlinux string, write bool,
 		return err
 	}
 	if r.Unsaved != nil {
-		warn("warning: the next call reads all objects again, since the cache cannot be written: %v",
+		warn("warning: the next call reads all objects again: the cache cannot be written: %v",
 			r.Unsaved)
 	}
 	return firstProblem(r)
