@@ -15,7 +15,7 @@ type emitted struct {
 	state   string
 	globals []byte // content of the file of that name: see globalLines
 
-	// Each line is "OBJECT'S IDENTITY COPY'S IDENTITY OBJECT". Without a copy, its identity is none.
+	// Each line is "OBJECT'S IDENTITY COPY'S IDENTITY OBJECT". The identity of no copy is none.
 	lines []byte
 }
 
