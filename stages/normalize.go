@@ -144,19 +144,33 @@ func dropRestored(b *pipeline.Build, groups []pipeline.Group) {
 		if len(group.Members) < 2 || !slices.ContainsFunc(group.Members, isRenamed) {
 			continue
 		}
+		renamed := map[place]bool{}
+		for _, r := range group.Members {
+			if isRenamed(r) {
+				renamed[placeOf(b, r)] = true
+			}
+		}
 		group.Members = slices.DeleteFunc(slices.Clone(group.Members), func(r pipeline.Ref) bool {
-			return !isRenamed(r) && slices.ContainsFunc(group.Members, func(x pipeline.Ref) bool {
-				return isRenamed(x) && sameExtent(b, r, x)
-			})
+			return !isRenamed(r) && renamed[placeOf(b, r)]
 		})
 	}
 }
 
+// place is an extent in an object.
+type place struct {
+	object      int32
+	section     uint32
+	value, size uint64
+}
+
+func placeOf(b *pipeline.Build, r pipeline.Ref) place {
+	_, s := b.Ref(r)
+	return place{r.Object, s.Section, s.Value, s.Size}
+}
+
 // sameExtent reports whether two symbols have the same object, section, value and size.
 func sameExtent(b *pipeline.Build, x, y pipeline.Ref) bool {
-	_, s := b.Ref(x)
-	_, o := b.Ref(y)
-	return x.Object == y.Object && s.Section == o.Section && s.Value == o.Value && s.Size == o.Size
+	return placeOf(b, x) == placeOf(b, y)
 }
 
 // suffixFree reports whether the base name becomes the alias of the group's only symbol, because

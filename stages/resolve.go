@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"kas/configs"
@@ -35,6 +36,10 @@ func choose(ctx context.Context, b *pipeline.Build) error {
 	if err != nil {
 		return err
 	}
+	named, err := namedPlaces(ctx, b)
+	if err != nil {
+		return err
+	}
 	return b.Split(ctx, len(b.Groups), func(_, from, to int) {
 		for g := from; g < to; g++ {
 			var name, never string // most names of a group are the same
@@ -48,7 +53,7 @@ func choose(ctx context.Context, b *pipeline.Build) error {
 				case d.Reason != "":
 				case never != "":
 					d.Reason = never
-				case isAlias(b, r):
+				case isAlias(b, r, named[r.Object]):
 					d.Reason = "an alias itself"
 				case o.Sections[s.Section].Discarded:
 					d.Reason = "in a section that is gone after load"
@@ -60,25 +65,51 @@ func choose(ctx context.Context, b *pipeline.Build) error {
 	})
 }
 
+// namedPlace is a base name and where a symbol has it.
+type namedPlace struct {
+	base string
+	place
+}
+
+// namedPlaces returns, for each object with a duplicate whose name has the separator, the first
+// symbol of each base name and extent.
+func namedPlaces(ctx context.Context, b *pipeline.Build) ([]map[namedPlace]int32, error) {
+	all := make([]map[namedPlace]int32, len(b.Objects))
+	err := b.Split(ctx, len(b.Objects), func(_, from, to int) {
+		for i := from; i < to; i++ {
+			o := &b.Objects[i]
+			if !slices.ContainsFunc(o.Duplicates, func(d pipeline.Duplicate) bool {
+				return strings.Contains(o.Symbols[d.Symbol].Name, b.Config.Alias.Separator)
+			}) {
+				continue
+			}
+			all[i] = make(map[namedPlace]int32, len(o.Symbols))
+			for j := range o.Symbols {
+				s := &o.Symbols[j]
+				base, _, _ := classify(s.Name, s.Code, b.Toolchain, b.LTO)
+				at := namedPlace{base, placeOf(b, pipeline.Ref{Object: int32(i), Symbol: int32(j)})}
+				if _, known := all[i][at]; !known {
+					all[i][at] = int32(j)
+				}
+			}
+		}
+	})
+	return all, err
+}
+
 // isAlias reports whether an earlier run made the symbol: it has the spelling of an alias, and a
 // symbol before it has its base name and its extent. Other names with the separator belong to the
 // source, such as those of symbol versions (name@VERSION).
-func isAlias(b *pipeline.Build, r pipeline.Ref) bool {
+func isAlias(b *pipeline.Build, r pipeline.Ref, named map[namedPlace]int32) bool {
 	_, s := b.Ref(r)
 	sep := b.Config.Alias.Separator
 	for at := strings.Index(s.Name, sep); at > 0; {
 		base, rest := s.Name[:at], s.Name[at+len(sep):]
 		foreign := func(r rune) bool { return r != '_' && !alphanumeric(r) }
 		if rest != "" && !strings.ContainsFunc(rest, foreign) {
-			for before := r; before.Symbol > 0; {
-				before.Symbol--
-				if !sameExtent(b, before, r) {
-					continue
-				}
-				_, x := b.Ref(before)
-				if name, _, _ := classify(x.Name, x.Code, b.Toolchain, b.LTO); name == base {
-					return true
-				}
+			first, ok := named[namedPlace{base, placeOf(b, r)}]
+			if ok && first < r.Symbol {
+				return true
 			}
 		}
 		next := strings.Index(s.Name[at+1:], sep)
@@ -321,7 +352,7 @@ func doubtful(
 
 // settle sets the location of a duplicate from its declaration. line is the configuration's
 // alias.line.
-func settle(d *pipeline.Duplicate, l dwarf.Location, source roots, line string) {
+func settle(d *pipeline.Duplicate, l dwarf.Location, source *roots, line string) {
 	file, unit := source.relative(l.File, l.CompDir), source.relative(l.Unit, l.CompDir)
 	if l.Method == dwarf.None || l.File == "" || !namesFile(file) {
 		return

@@ -2,6 +2,7 @@ package stages
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -12,7 +13,7 @@ import (
 
 // TestSettle: how a declaration becomes a location.
 func TestSettle(t *testing.T) {
-	source := roots{"/src"}
+	source := findRoots([]string{"/src"}, nil, newEvidence())
 	for _, c := range []struct {
 		what string
 		line string
@@ -186,11 +187,15 @@ func TestFindRoots(t *testing.T) {
 		{nil, []string{"/home/u/module"}, []string{"/home/u/module", "/s/build", "/s/linux"}},
 		{[]string{"/", "."}, nil, []string{"/s/build", "/s/linux"}},
 	} {
-		if got := findRoots(c.configured, c.more, e); !slices.Equal(got, c.want) {
+		var got []string
+		for _, dir := range findRoots(c.configured, c.more, e).dirs {
+			got = append(got, strings.TrimSuffix(dir, "/"))
+		}
+		if !slices.Equal(got, c.want) {
 			t.Errorf("%q and %q: %q, want %q", c.configured, c.more, got, c.want)
 		}
 	}
-	if got := findRoots(nil, nil, newEvidence()); got != nil {
+	if got := findRoots(nil, nil, newEvidence()).dirs; got != nil {
 		t.Errorf("roots of nothing: %q", got)
 	}
 }

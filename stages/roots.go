@@ -4,6 +4,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -77,13 +78,37 @@ func inTopLevel(file, root string) bool {
 	return ok && root != "" && deeper && topLevel[first]
 }
 
-// roots are the folders that source paths are made relative to, the longest first.
-type roots []string
+// roots are the folders that source paths are made relative to, each with a slash at its end, in
+// the order of their bytes. above has the index of the next folder above each, -1 if there is none.
+// An object may name another folder in every unit.
+type roots struct {
+	dirs  []string
+	above []int
+}
+
+// of returns the longest root that a file is in, with a slash at its end, "" if it is in none.
+func (r *roots) of(file string) string {
+	i := sort.Search(len(r.dirs), func(i int) bool { return r.dirs[i] > file }) - 1
+	if i < 0 {
+		return ""
+	}
+	// The file has with no root more in common than with the last one before it.
+	dir, common := r.dirs[i], 0
+	for common < min(len(file), len(dir)) && file[common] == dir[common] {
+		common++
+	}
+	for ; i >= 0; i = r.above[i] {
+		if len(r.dirs[i]) <= common {
+			return r.dirs[i]
+		}
+	}
+	return ""
+}
 
 // findRoots returns the source roots: those of the configuration and more, and the compilation
 // folders, which contain generated files. If the configuration has none, it adds those that the
 // evidence shows.
-func findRoots(configured, more []string, e *evidence) roots {
+func findRoots(configured, more []string, e *evidence) *roots {
 	all := set{}
 	for _, r := range slices.Concat(configured, more) {
 		all[path.Clean(r)] = true
@@ -102,18 +127,21 @@ func findRoots(configured, more []string, e *evidence) roots {
 	for d := range e.Dirs {
 		all[d] = true
 	}
-	var found roots
+	found := &roots{}
 	for r := range all {
 		if r != "/" && r != "." && r != "" {
-			found = append(found, r)
+			found.dirs = append(found.dirs, r+"/")
 		}
 	}
-	slices.SortFunc(found, func(a, b string) int {
-		if len(a) != len(b) {
-			return len(b) - len(a)
+	slices.Sort(found.dirs)
+	found.above = make([]int, len(found.dirs))
+	for i, dir := range found.dirs {
+		above := i - 1
+		for above >= 0 && !strings.HasPrefix(dir, found.dirs[above]) {
+			above = found.above[above]
 		}
-		return strings.Compare(a, b)
-	})
+		found.above[i] = above
+	}
 	return found
 }
 
@@ -166,7 +194,10 @@ func deepestRoot(files set) string {
 	for ; len(common) > 1; common = path.Dir(common) {
 		fits := true
 		for f := range files {
-			fits = fits && inTopLevel(f, common) && (root == "" || isNested(f, root, common))
+			fits = inTopLevel(f, common) && (root == "" || isNested(f, root, common))
+			if !fits {
+				break
+			}
 		}
 		if fits {
 			root = common
@@ -241,7 +272,7 @@ func inRustSource(file string) bool {
 // a generated file. Files of the Rust library are relative to the root of Rust's source tree.
 // compDir is the compilation folder of the unit that names the file. Of a file outside these
 // folders it returns only the base name, so that no path of a build host gets into an alias.
-func (r roots) relative(file, compDir string) string {
+func (r *roots) relative(file, compDir string) string {
 	file = path.Clean(file)
 	if strings.HasPrefix(file, "../") {
 		file = path.Join(compDir, file)
@@ -262,10 +293,8 @@ func (r roots) relative(file, compDir string) string {
 		}
 		return file
 	}
-	for _, root := range r {
-		if rest, ok := strings.CutPrefix(file, root+"/"); ok {
-			return rest
-		}
+	if root := r.of(file); root != "" {
+		return file[len(root):]
 	}
 	return path.Base(file)
 }
