@@ -10,10 +10,10 @@ KAS         := bin/kas
 # writes for. codespell checks the prose.
 CROSS    := aarch64-linux-gnu s390x-linux-gnu riscv64-linux-gnu i686-linux-gnu \
 	arm-linux-gnueabihf powerpc64le-linux-gnu mips64-linux-gnuabi64 mips64el-linux-gnuabi64
-TOOLS    := gcc make patch gdb sqlite3 perf readelf nm ld objcopy strip eu-strip eu-elflint eu-addr2line dwz codespell clang-19 \
+TOOLS    := gcc make patch gdb sqlite3 python3 xz zstd perf readelf nm ld objcopy strip eu-strip eu-elflint eu-addr2line dwz codespell clang-19 \
 	ld.lld-19 llvm-readelf-19 llvm-nm-19 llvm-objcopy-19 llvm-addr2line-19 \
 	$(CROSS:%=%-gcc) $(CROSS:%=%-ld)
-PACKAGES := gcc make patch gdb sqlite3 linux-perf libc6-dev binutils elfutils dwz codespell clang-19 lld-19 llvm-19 \
+PACKAGES := gcc make patch gdb sqlite3 python3 xz-utils zstd linux-perf libc6-dev binutils elfutils dwz codespell clang-19 lld-19 llvm-19 \
 	$(CROSS:%=gcc-%)
 
 # Debian's 6.1 kernels, and the newest of its other suites.
@@ -21,7 +21,7 @@ CORPORA := cloud-amd64 cloud-amd64-old cloud-amd64-6.12 cloud-arm64 s390x amd64 
 	next-cloud-amd64 next-cloud-arm64 next-riscv64 next-loong64
 
 .PHONY: all build demo test check lint spell shuffle verify-test kernel-test kernel-table mutants crash lab bench compare fuzz tools
-.PHONY: $(CORPORA:%=corpus-%) corpus-headers fixtures clean
+.PHONY: $(CORPORA:%=corpus-%) corpus-headers hostile fixtures clean
 
 all: build
 
@@ -124,6 +124,10 @@ fuzz:
 	$(FUZZ) FuzzNeverWords ./stages
 	$(FUZZ) FuzzLoad ./configs
 	$(FUZZ) FuzzOpen ./registry
+
+# Runs kas on every hostile object of the generator in full size. It takes a quarter of an hour.
+hostile: tools
+	$(GO) test ./cmd/kas -run '^TestHostile$$' -count 1 -timeout 1h -v -parallel 1 -hostile
 
 # Rebuilds the committed fixtures; needs the compilers that their Makefiles name.
 fixtures:

@@ -69,6 +69,8 @@ func (f *File) Symtab() (*Symtab, error) {
 		if t.data, err = f.Data(t.Section); err != nil {
 			return nil, err
 		}
+	} else if s.Size > maxRead {
+		return nil, formatErrorf(at, ".symtab of %d bytes, more than %d", s.Size, maxRead)
 	}
 	if t.strs, err = f.Data(t.Strings); err != nil {
 		return nil, err

@@ -57,7 +57,7 @@ func (f *File) load() ([]byte, error) {
 		return nil, err
 	}
 	if !bytes.Equal(magic, zstdMagic) {
-		return read(file, info.Size(), maxFile)
+		return f.read(file, info.Size(), maxFile)
 	}
 	d, err := zstd.NewReader(file, zstd.WithDecoderConcurrency(1),
 		zstd.WithDecoderMaxWindow(128<<20))
@@ -65,7 +65,7 @@ func (f *File) load() ([]byte, error) {
 		return nil, err
 	}
 	defer d.Close()
-	data, err := read(d, -1, min(maxFile, freeSize+maxRatio*info.Size()))
+	data, err := f.read(d, -1, min(maxFile, freeSize+maxRatio*info.Size()))
 	if err != nil {
 		return nil, fmt.Errorf("zstd: %w", err)
 	}
@@ -73,7 +73,7 @@ func (f *File) load() ([]byte, error) {
 }
 
 // read reads a registry, of at most limit bytes. size is that of the file, -1 if it is not known.
-func read(r io.Reader, size, limit int64) ([]byte, error) {
+func (f *File) read(r io.Reader, size, limit int64) ([]byte, error) {
 	head := make([]byte, headSize)
 	n, err := io.ReadFull(r, head)
 	head = head[:n]
@@ -98,29 +98,39 @@ func read(r io.Reader, size, limit int64) ([]byte, error) {
 	case written <= int64(n):
 		return nil, wrongSize(int64(n)+1, written)
 	}
-	// The memory counts only when something is read into it.
-	data := append(make([]byte, 0, written), head...)
-	if err := checkText(data); err != nil {
+	// The memory counts only when something is read into it. In the heap, the collector would run
+	// for it, and it would have small pages.
+	f.memory, err = unix.Mmap(-1, 0, int(written), unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
 		return nil, err
 	}
-	for int64(len(data)) < written {
-		chunk := data[len(data):min(len(data)+chunkSize, int(written))]
-		n, err := io.ReadFull(r, chunk)
-		data = data[:len(data)+n]
-		switch {
-		case err == io.EOF || err == io.ErrUnexpectedEOF:
-			return nil, wrongSize(int64(len(data)), written)
-		case err != nil:
-			return nil, err
+	unix.Madvise(f.memory, unix.MADV_HUGEPAGE)
+	copy(f.memory, head)
+	return f.memory, fill(r, f.memory, n)
+}
+
+// fill reads the rest of data after n bytes that are there, and checks all.
+func fill(r io.Reader, data []byte, n int) error {
+	for checked := 0; checked < len(data); {
+		if err := checkText(data[checked:n]); err != nil {
+			return err
 		}
-		if err := checkText(chunk); err != nil {
-			return nil, err
+		checked = n
+		more, err := io.ReadFull(r, data[n:min(n+chunkSize, len(data))])
+		n += more
+		switch {
+		case n == len(data) && more == 0:
+		case err == io.EOF || err == io.ErrUnexpectedEOF:
+			return wrongSize(int64(n), int64(len(data)))
+		case err != nil:
+			return err
 		}
 	}
 	if n, _ := r.Read(make([]byte, 1)); n > 0 {
-		return nil, wrongSize(written+1, written)
+		return wrongSize(int64(len(data))+1, int64(len(data)))
 	}
-	return data, nil
+	return nil
 }
 
 func wrongSize(size, written int64) error {
@@ -140,19 +150,30 @@ func checkColumns(lines []byte) error {
 // checkText returns an error if text has control bytes other than tabs and newlines. No name has
 // them: an object with such a name is not read.
 func checkText(text []byte) error {
-	const ones, high = 0x0101010101010101, 0x8080808080808080
-	var bad uint64 // the eighth bit of each byte that is a control byte
+	const stride = 32
+	var bad uint64
 	rest := text
-	for ; len(rest) >= 8; rest = rest[8:] {
-		// Adding 0x80-n to a byte of seven bits sets its eighth bit if it is n or more.
-		x := binary.LittleEndian.Uint64(rest)
-		y := x &^ high
-		low := ^(y + 0x60*ones) & (^(y + 0x77*ones) | (y + 0x75*ones)) // not \t, not \n
-		bad |= (low | (y + ones)) &^ x
+	for ; len(rest) >= stride; rest = rest[stride:] {
+		b := (*[stride]byte)(rest)
+		bad |= controls(binary.LittleEndian.Uint64(b[:])) |
+			controls(binary.LittleEndian.Uint64(b[8:])) |
+			controls(binary.LittleEndian.Uint64(b[16:])) |
+			controls(binary.LittleEndian.Uint64(b[24:]))
 	}
 	last := func(c byte) bool { return c < ' ' && c != '\t' && c != '\n' || c == 0x7f }
 	if bad&high != 0 || slices.ContainsFunc(rest, last) {
 		return errors.New("control bytes: not a registry that kas wrote")
 	}
 	return nil
+}
+
+const ones, high = 0x0101010101010101, 0x8080808080808080
+
+// controls returns a word with the eighth bit of each byte of x set that is a control byte other
+// than a tab or newline. The other bits mean nothing.
+func controls(x uint64) uint64 {
+	// Adding 0x80-n to a byte of seven bits sets its eighth bit if it is n or more.
+	y := x &^ high
+	low := ^(y + 0x60*ones) & (^(y + 0x77*ones) | (y + 0x75*ones))
+	return (low | (y + ones)) &^ x
 }

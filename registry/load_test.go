@@ -15,8 +15,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// controls are bytes that no name in a registry has, alone and among others.
-var controls = []string{"\n", "\t", "\x00", "\x1b[31m", "a\rb", "a\x7f", "12345678\x1f", "\x01"}
+// badNames are bytes that no name in a registry has, alone and among others.
+var badNames = []string{"\n", "\t", "\x00", "\x1b[31m", "a\rb", "a\x7f", "12345678\x1f", "\x01"}
 
 // TestRefuseNames writes control bytes in every field of a record and of a header. A newline and a
 // tab could make another line of one.
@@ -54,7 +54,7 @@ func TestRefuseNames(t *testing.T) {
 		})
 	}
 	for i, head := range texts {
-		for _, text := range controls {
+		for _, text := range badNames {
 			if text == "\t" && i >= len(texts)-3-countStrings(fields) {
 				continue // header lines may have any number of values
 			}
@@ -80,7 +80,7 @@ func countStrings(t reflect.Type) (n int) {
 // TestRefuseOverlay writes no overlay with a name that has control bytes.
 func TestRefuseOverlay(t *testing.T) {
 	base := open(t, file(testHeader, testNames))
-	for _, text := range controls {
+	for _, text := range badNames {
 		r := testNames[0][0]
 		r.Section = text
 		var b bytes.Buffer

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // File is an open symbols.kas, or what was unpacked from symbols.kas.zst. All of it is in memory.
@@ -23,6 +25,7 @@ type File struct {
 	Parallel func(n int, f func(i int))
 
 	lines   []byte            // everything after the header
+	memory  []byte            // that Close releases, nil if the file is small
 	renamed map[string]string // kernel's names of modules whose files have others, by object
 }
 
@@ -55,7 +58,11 @@ func InFolder(dir string) string {
 // Close releases the memory. Records that were returned before stay valid.
 func (f *File) Close() error {
 	f.lines = nil
-	return nil
+	memory := f.memory
+	if f.memory = nil; memory == nil {
+		return nil
+	}
+	return unix.Munmap(memory)
 }
 
 // parse reads the header and checks that the file is exactly what was written.
