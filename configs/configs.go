@@ -163,7 +163,7 @@ func newLoader(path string) *loader {
 }
 
 func (l *loader) read() (*Plan, error) {
-	data, err := os.ReadFile(l.file)
+	data, err := readFile(l.file, maxConfig)
 	if err != nil {
 		var pe *fs.PathError
 		if errors.As(err, &pe) {

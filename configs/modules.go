@@ -177,7 +177,7 @@ func isFolder(file string) bool {
 }
 
 func listFiles(file string) ([]ModuleFile, error) {
-	data, err := os.ReadFile(file)
+	data, err := readFile(file, maxList)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	// This import path is frozen. The library is still maintained as go.yaml.in/yaml/v3, which has
 	// the same API and two more methods of Encoder.
@@ -17,6 +18,13 @@ import (
 
 // document returns the root node of the document in data, or nil if there is none.
 func (l *loader) document(data []byte) *yaml.Node {
+	if at, what := badByte(data); what != "" {
+		before := data[:at]
+		pos := position{bytes.Count(before, []byte("\n")) + 1,
+			utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1}
+		l.errorAt(pos, "not YAML: %s", what)
+		return nil
+	}
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, second yaml.Node
 	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
@@ -32,6 +40,25 @@ func (l *loader) document(data []byte) *yaml.Node {
 		l.syntaxError(data, err)
 	}
 	return deref(doc.Content[0])
+}
+
+// badByte returns the offset of the first byte that no YAML file has, and what it is. The YAML
+// library finds them, too, but names no place.
+func badByte(data []byte) (at int, what string) {
+	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
+		return 0, "" // UTF-16, which the library reads
+	}
+	for i := 0; i < len(data); {
+		r, n := utf8.DecodeRune(data[i:])
+		switch {
+		case r == utf8.RuneError && n == 1:
+			return i, fmt.Sprintf("byte %#02x is not UTF-8", data[i])
+		case r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f:
+			return i, fmt.Sprintf("control character %#02x", r)
+		}
+		i += n
+	}
+	return 0, ""
 }
 
 var (

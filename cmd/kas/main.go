@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -72,6 +73,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "kas:", strings.TrimRight(line, "\n"))
 	}
 	if failed := new(failure); errors.As(err, failed) {
+		return exitFailed
+	}
+	// Output that cannot be written is no wrong usage, whichever command writes it.
+	if out := new(fs.PathError); errors.As(err, &out) && out.Op == "write" {
 		return exitFailed
 	}
 	return exitUsage
