@@ -20,7 +20,7 @@ PACKAGES := gcc make patch gdb sqlite3 python3 xz-utils zstd linux-perf libc6-de
 CORPORA := cloud-amd64 cloud-amd64-old cloud-amd64-6.12 cloud-arm64 s390x amd64 686 mips64r2el \
 	next-cloud-amd64 next-cloud-arm64 next-riscv64 next-loong64
 
-.PHONY: all build demo test check lint spell shuffle verify-test kernel-test kernel-table mutants crash lab bench compare fuzz tools
+.PHONY: all build demo test check lint spell shuffle verify-test kernel-test kernel-table report-test mutants crash lab bench compare fuzz tools
 .PHONY: $(CORPORA:%=corpus-%) corpus-headers hostile fixtures clean
 
 all: build
@@ -92,6 +92,22 @@ corpus-headers: corpus-cloud-amd64
 CRASHES ?= 20
 crash: build
 	KAS_CRASHES=$(CRASHES) $(GO) test -run '^TestPowerLoss$$' -count 1 -timeout 1h -v ./cmd/kas
+
+# Looks at the report about the demo in Chromium, with axe for accessibility, and at its metrics with
+# promtool. Downloads 60 MB of npm packages the first time. REPORT=PAGE looks at another page.
+REPORT      ?= .cache/report/demo.html
+BROWSER      = .cache/report/npm
+AXE         := puppeteer-core@24.43.1 axe-core@4.14.1
+report-test: build
+	for t in chromium:chromium promtool:prometheus node:nodejs npm:npm; do \
+		command -v $${t%:*} >/dev/null || apt-get -q install -y --no-install-recommends $${t#*:} || \
+		exit; done
+	$(KAS) demo .cache/report/demo >/dev/null
+	$(KAS) report .cache/report/demo/out -o .cache/report/demo.html \
+		--prometheus .cache/report/demo.prom
+	promtool check metrics <.cache/report/demo.prom
+	mkdir -p $(BROWSER) && npm install --no-audit --no-fund --no-save --prefix $(BROWSER) $(AXE)
+	node report/page/check.mjs $(BROWSER) $(REPORT) .cache/report/pictures
 
 # Builds small kernels with and without the hooks, boots them under qemu and checks what they show. It
 # takes hours, and 1 GB a kernel. KINDS="6.12-gcc 6.1-gcc" picks kernels; KAS_LAB is the folder

@@ -334,6 +334,7 @@ type pageMatrix struct {
 type pageRow struct {
 	Name, Location string
 	Differs        bool
+	rank           int // rows of the lowest rank are left out first
 	Cells          []pageCell
 }
 
@@ -372,13 +373,13 @@ func (o *Outputs) pageMatrix(l linker) pageMatrix {
 	return m
 }
 
-// fit leaves out rows until the matrix is small enough: first rows in which no builds differ, the
-// last ones first.
+// fit leaves out rows until the matrix is small enough, those of the lowest rank first, and of one
+// rank the last ones.
 func fit(rows []pageRow, size int) []pageRow {
-	for _, differs := range []bool{false, true} {
+	for rank := range ranks {
 		kept := len(rows)
 		for i := len(rows) - 1; i >= 0 && size > mostMatrix; i-- {
-			if rows[i].Differs == differs {
+			if rows[i].rank == rank {
 				size -= rows[i].size()
 				rows[i].Cells = nil
 				kept = i
@@ -395,13 +396,32 @@ func fit(rows []pageRow, size int) []pageRow {
 	return rows
 }
 
+// Ranks of rows.
+const (
+	rankSame   = iota // no builds differ
+	rankSingle        // only one build has an alias
+	rankDiffers
+	ranks
+)
+
 func newRow(r *registry.Row, separators []string) pageRow {
 	row := pageRow{Name: r.Base, Location: r.Location(), Differs: r.Differs()}
-	count := map[string]int{}
+	count, have := map[string]int{}, 0
 	for i := range r.Cells {
+		if len(r.Cells[i].Records) > 0 {
+			have++
+		}
 		text := cellText(&r.Cells[i], r.Base, separators[i])
 		count[text]++
 		row.Cells = append(row.Cells, pageCell{Text: text})
+	}
+	switch {
+	case !row.Differs:
+		row.rank = rankSame
+	case have == 1:
+		row.rank = rankSingle
+	default:
+		row.rank = rankDiffers
 	}
 	if row.Differs {
 		usual := byFrequency(count)[0]

@@ -157,6 +157,28 @@ func TestPageOfAFarm(t *testing.T) {
 	}
 }
 
+// TestFit leaves out the rows of the lowest rank first.
+func TestFit(t *testing.T) {
+	var rows []pageRow
+	size := 0
+	ranks := []int{rankDiffers, rankSame, rankSingle, rankSame, rankSingle, rankDiffers}
+	for i, rank := range ranks {
+		r := pageRow{
+			Name: string(rune('a' + i)), Location: strings.Repeat("x", mostMatrix/4), rank: rank,
+			Cells: []pageCell{{Text: "1"}},
+		}
+		size += r.size()
+		rows = append(rows, r)
+	}
+	var names string
+	for _, r := range fit(rows, size) {
+		names += r.Name
+	}
+	if names != "acf" { // four do not fit, because of their other bytes
+		t.Errorf("%s are left", names)
+	}
+}
+
 // TestPolicy wants the policy of the page to allow its style and its script by their hashes, and
 // nothing else.
 func TestPolicy(t *testing.T) {

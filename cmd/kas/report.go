@@ -15,8 +15,8 @@ import (
 
 const reportLong = `Write a report about the runs whose output is in OUT: the builds and their
 problems, duplicates and aliases, the reasons, toolchains and LTO side by side,
-the cost, and what each build calls each function. Every number links to the
-file that holds it. The page needs no other file and no network.
+the cost, and what each build calls each function. Numbers link to the files
+that hold them. The page needs no other file and no network.
 
 For FILE, - is standard output.`
 
