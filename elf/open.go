@@ -65,9 +65,10 @@ func (f *File) Close() error {
 }
 
 // Forget takes what was read of a mapped file out of this process's memory. What is read again
-// comes from the system's cache. An error would only cost memory.
+// comes from the system's cache. An error would only cost memory. A decompressed object stays: its
+// memory has no file to read it from again.
 func (f *File) Forget() {
-	if s := f.source; s != nil && s.mapped != nil {
+	if s := f.source; s != nil && s.mapped != nil && !s.expanded {
 		unix.Madvise(s.mapped, unix.MADV_DONTNEED)
 	}
 }
