@@ -187,16 +187,19 @@ func isCode(letter, source []byte) bool {
 	if len(letter) == 0 {
 		return false
 	}
-	r := Record{Type: letter[0]}
-	if bytes.Contains(source, []byte(code)) {
-		r.Method = string(source)
+	if !bytes.Contains(source, []byte(code)) {
+		return strings.IndexByte(codeLetters, letter[0]) >= 0
 	}
+	r := Record{Type: letter[0], Method: string(source)}
 	return r.Code()
 }
 
 // isPadding reports whether the symbol marks the bytes before a function. Such a name repeats the
 // function's name, and nobody looks it up.
 func isPadding(name []byte) bool {
+	if len(name) < 2 || name[0] != '_' || name[1] != '_' {
+		return false // most names, at once
+	}
 	for _, prefix := range []string{"__pfx_", "__cfi_", "__kcfi_typeid_"} {
 		if len(name) > len(prefix) && string(name[:len(prefix)]) == prefix {
 			return true

@@ -170,6 +170,9 @@ const (
 	notCode = "not code"
 )
 
+// codeLetters are nm's letters of code.
+const codeLetters = "tTwW"
+
 // Code reports whether the symbol is code. nm's letter says it for most symbols. It is wrong for
 // data in a section that is flagged as instructions, and nm shows no section for weak symbols: then
 // the end of Method says it.
@@ -181,7 +184,7 @@ func (r *Record) Code() bool {
 	case strings.HasSuffix(method, code):
 		return true
 	}
-	return strings.IndexByte("tTwW", r.Type) >= 0
+	return strings.IndexByte(codeLetters, r.Type) >= 0
 }
 
 // SetCode records whether the symbol is code. The other fields must be set.

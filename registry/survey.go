@@ -32,7 +32,10 @@ type sourceName struct {
 
 // Survey reads all lines of the registry.
 func (f *File) Survey() *Survey {
-	s := &Survey{names: make([]sourceName, 0, f.lineCount())}
+	// The names are a fifth of a kernel's registry.
+	s := &Survey{
+		text: make([]byte, 0, len(f.lines)/4), names: make([]sourceName, 0, f.lineCount()),
+	}
 	aliases, separator := map[string]bool{}, []byte(f.Separator())
 	var maybe []columns // symbols that may be aliases: the symbol tables of a later build have them
 	for line := range f.from(0) {
