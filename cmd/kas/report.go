@@ -73,7 +73,7 @@ func anywhere(write func(io.Writer) error) func(io.Writer, string) error {
 }
 
 func writeReport(outs []string, f reportFlags, stdout, stderr io.Writer) error {
-	if err := f.check(); err != nil {
+	if err := f.check(outs); err != nil {
 		return err
 	}
 	collectLess()
@@ -101,8 +101,9 @@ func writeReport(outs []string, f reportFlags, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// check wants at least one output, and at most one on standard output.
-func (f *reportFlags) check() error {
+// check wants at least one file, at most one on standard output, and none in an output folder,
+// where it could replace what a run wrote.
+func (f *reportFlags) check(outs []string) error {
 	var first string
 	some := false
 	for _, out := range f.outputs(&report.Outputs{}) {
@@ -112,6 +113,13 @@ func (f *reportFlags) check() error {
 				return fmt.Errorf("%s - and %s - both write to standard output", first, out.flag)
 			}
 			first = out.flag
+			continue
+		}
+		for _, dir := range outs {
+			if out.path != "" && isBelow(dir, out.path) {
+				return fmt.Errorf("%s %s is in the output folder %s: choose another place",
+					out.flag, out.path, dir)
+			}
 		}
 	}
 	if !some {
@@ -119,6 +127,19 @@ func (f *reportFlags) check() error {
 			"--prometheus, --csv or --sqlite")
 	}
 	return nil
+}
+
+// isBelow reports whether a path is in a folder or below it.
+func isBelow(dir, path string) bool {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return false
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return false
+	}
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rel)
 }
 
 // writeRunReport writes the report of a run that is described in its configuration.
