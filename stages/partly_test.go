@@ -146,6 +146,38 @@ func TestPartlyKnown(t *testing.T) {
 	}
 }
 
+// TestAssembledTable: the table of an object that no linker made begins with a file symbol, and
+// section symbols may come before the functions of the file.
+func TestAssembledTable(t *testing.T) {
+	need.Tools(t, "gcc", "clang-19")
+	for _, compiler := range []string{"gcc", "clang-19"} {
+		dir := t.TempDir()
+		source := filepath.Join(dir, "one.c")
+		if err := os.WriteFile(source, []byte(partFunction+"int one(void) { return part_show(1); }\n"),
+			0o666); err != nil {
+			t.Fatal(err)
+		}
+		sh(t, dir, compiler+" -O2 -fno-pic -c one.c -o m.ko")
+		b := files(t)
+		b.objects = []pipeline.Object{{Name: "m.ko", Path: filepath.Join(dir, "m.ko")}}
+		found := 0
+		b.run(t, Read, see(func(b *pipeline.Build) {
+			o := &b.Objects[0]
+			for _, s := range o.Symbols {
+				if !s.Local {
+					continue
+				}
+				if found++; o.Files[s.File] != "one.c" {
+					t.Errorf("%s: %s of %q", compiler, s.Name, o.Files[s.File])
+				}
+			}
+		}))
+		if found != 2 {
+			t.Errorf("%s: %d local symbols", compiler, found)
+		}
+	}
+}
+
 // TestSameTables: without debugging information, nothing distinguishes a function of assembly that
 // LLD put below the file symbol of two.c from one that an asm statement of two.c defines. Both get
 // two.c.

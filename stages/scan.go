@@ -208,41 +208,60 @@ func visibleSymbols(
 	for i, end := range ends {
 		symbols[i].Name, start = all[start:end], end
 	}
+	sources.settle(symbols, f.Type)
 	return symbols, sources.names, nil
 }
 
 // fileScope knows which file symbol the symbols of a table belong to.
-type fileScope struct {
-	names   []string // of the file symbols; the first is "", for symbols without one
-	current int32
-	lld     bool
-}
-
-// enter is called with each symbol of NextLoaded. locals is the index of the first global symbol.
 //
 // Local symbols belong to the file symbol before them, if it has a name (gABI, "Symbol Table"). The
 // table of LLD begins with a file symbol, and there the symbols of assembly are below that of
-// another object. The sections that an object is the first to have come after its own symbols.
+// another object. The sections that an object is the first to have come after its own symbols, and
+// compilers give each symbol a type; so a symbol after that of a section, and one without a type,
+// may be of another file. An assembler's table begins with a file symbol, too, but has only one.
+type fileScope struct {
+	names   []string // of the file symbols; the first is "", for symbols without one
+	current int32    // index in names of the last one, 0 after the local symbols
+	first   bool     // a file symbol begins the table
+	section bool     // the symbol of a section came after the last file symbol
+}
+
+// enter is called with each symbol of NextLoaded. locals is the index of the first global symbol.
 func (f *fileScope) enter(s *elf.Symbol, id, locals elf.SymID) {
 	switch {
 	case s.SourceFile():
-		f.lld = f.lld || id == 1
+		f.first = f.first || id == 1
+		f.section = false
 		if f.current = 0; len(s.Name) > 0 {
 			f.current = int32(len(f.names))
 			f.names = append(f.names, string(s.Name))
 		}
-	case id >= locals || f.lld && s.Marker():
+	case id >= locals:
 		f.current = 0
+	case s.Marker():
+		f.section = true
 	}
 }
 
-// of returns the index in names of the file of the symbol that was entered last. Compilers give
-// each symbol a type, so one without is not of the file that LLD puts it below.
+// of returns the index in names of the file of the symbol that was entered last; negative if it is
+// of another file should LLD have linked the object.
 func (f *fileScope) of(s *elf.Symbol) int32 {
-	if f.lld && s.Untyped() {
-		return 0
+	if f.first && (f.section || s.Untyped()) {
+		return -f.current
 	}
 	return f.current
+}
+
+// settle makes negative files of all symbols positive, or 0 if LLD linked the object.
+func (f *fileScope) settle(symbols []pipeline.Symbol, typ elf.Type) {
+	lld := typ != elf.Relocatable || len(f.names) > 2
+	for i := range symbols {
+		if file := &symbols[i].File; *file < 0 && lld {
+			*file = 0
+		} else if *file < 0 {
+			*file = -*file
+		}
+	}
 }
 
 // canUnload reports whether the kernel of a module keeps its .exit sections, because it can unload
