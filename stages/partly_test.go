@@ -153,8 +153,8 @@ func TestAssembledTable(t *testing.T) {
 	for _, compiler := range []string{"gcc", "clang-19"} {
 		dir := t.TempDir()
 		source := filepath.Join(dir, "one.c")
-		if err := os.WriteFile(source, []byte(partFunction+"int one(void) { return part_show(1); }\n"),
-			0o666); err != nil {
+		text := partFunction + "int one(void) { return part_show(1); }\n"
+		if err := os.WriteFile(source, []byte(text), 0o666); err != nil {
 			t.Fatal(err)
 		}
 		sh(t, dir, compiler+" -O2 -fno-pic -c one.c -o m.ko")

@@ -17,6 +17,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"golang.org/x/sys/unix"
+
 	"kas/demo"
 	"kas/pipeline"
 )
@@ -202,27 +204,37 @@ func kill(t *testing.T, dir string, want []string) {
 	}
 }
 
-// TestBlocked interrupts a run that hangs in a system call: it reads its configuration from a pipe
-// that nobody writes to. Five seconds after the first signal it gives up; a second signal ends it
-// at once.
+// TestBlocked interrupts a command that hangs in a system call: it writes to a pipe that nobody
+// reads from. Five seconds after the first signal it gives up; a second signal ends it at once.
 func TestBlocked(t *testing.T) {
 	t.Parallel()
+	out := demoRegistries(t)
 	block := func(t *testing.T) *exec.Cmd {
-		dir := t.TempDir()
-		pipe := filepath.Join(dir, "kas.yaml")
-		if err := syscall.Mkfifo(pipe, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		c := kasCommand(t, dir, "run")
-		if err := c.Start(); err != nil {
-			t.Fatal(err)
-		}
-		// This returns when kas has opened the pipe, so kas handles signals by now.
-		writer, err := os.OpenFile(pipe, os.O_WRONLY, 0)
+		reader, writer, err := os.Pipe()
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { writer.Close() })
+		t.Cleanup(func() { reader.Close() })
+		capacity, err := unix.FcntlInt(writer.Fd(), unix.F_GETPIPE_SZ, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := kasCommand(t, out, "lookup", "*", "--json", "--registry", ".")
+		c.Stdout = writer
+		err = c.Start()
+		writer.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		// When the pipe is full, kas hangs, and handles signals since long.
+		for full := 0; full < capacity; time.Sleep(time.Millisecond) {
+			if full, err = unix.IoctlGetInt(int(reader.Fd()), unix.TIOCINQ); err != nil {
+				t.Fatal(err)
+			}
+			if processState(t, c) == 'Z' {
+				t.Fatal("the output fits the pipe")
+			}
+		}
 		return c
 	}
 	t.Run("one signal", func(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"unsafe"
 
 	"kas/demo"
+	"kas/need"
 )
 
 // The test of power failures runs on a file system of its own and cuts it off from its disk. What
@@ -31,12 +32,12 @@ type disk struct {
 	mounted    bool
 }
 
-// newDisk skips the test if this machine cannot mount one.
+// newDisk mounts one, which only root can do.
 func newDisk(t *testing.T) *disk {
 	t.Helper()
-	mkfs, err := exec.LookPath("mkfs.ext4")
-	if os.Getuid() != 0 || err != nil {
-		t.Skip("needs root and mkfs.ext4")
+	mkfs := need.Tool(t, "mkfs.ext4")
+	if os.Getuid() != 0 {
+		need.Missing(t, "root, who mounts a file system,")
 	}
 	size, err := strconv.Atoi(os.Getenv(configSizeMB))
 	if err != nil {
@@ -58,7 +59,7 @@ func newDisk(t *testing.T) *disk {
 	// The journal is written every second, so that names and sizes get to the disk early.
 	out, err := exec.Command("mount", "-o", "loop,commit=1", d.image, d.dir).CombinedOutput()
 	if err != nil {
-		t.Skipf("cannot mount: %s", out)
+		need.Missing(t, "a loop device to mount ("+strings.TrimSpace(string(out))+")")
 	}
 	d.mounted = true
 	return d
@@ -87,7 +88,7 @@ func (d *disk) cut() {
 	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, dir.Fd(), shutdown,
 		uintptr(unsafe.Pointer(&flags)))
 	if errno != 0 {
-		d.t.Skip("cannot cut the file system off: ", errno)
+		need.Missing(d.t, "the ioctl that cuts ext4 off ("+errno.Error()+")")
 	}
 }
 
