@@ -372,6 +372,23 @@ func TestBomb(t *testing.T) {
 	}
 }
 
+// TestManyProblems: a file that is no configuration has as many problems as lines. All are counted,
+// and the message stays short.
+func TestManyProblems(t *testing.T) {
+	var s strings.Builder
+	for i := range 20000 {
+		fmt.Fprintf(&s, "key%d: 1\n", i)
+	}
+	l := newLoader("x.yaml")
+	l.parse([]byte(s.String()))
+	errs := l.errors()
+	lines := strings.Split(errs.Error(), "\n")
+	want := fmt.Sprintf("and %d more problems", len(errs)-50)
+	if len(errs) < 20000 || len(lines) != 51 || lines[50] != want {
+		t.Errorf("%d problems in %d lines, the last: %s", len(errs), len(lines), lines[len(lines)-1])
+	}
+}
+
 func FuzzLoad(f *testing.F) {
 	for _, pattern := range []string{"*.yaml", "testdata/bad/*.yaml"} {
 		files, _ := filepath.Glob(pattern)

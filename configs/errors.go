@@ -30,10 +30,16 @@ func (e Error) Error() string {
 // Errors holds all problems of a configuration, sorted by position.
 type Errors []Error
 
+// mostErrors is how many problems Error prints. A file that is no configuration has one a line.
+const mostErrors = 50
+
 func (e Errors) Error() string {
-	lines := make([]string, len(e))
-	for i := range e {
-		lines[i] = e[i].Error()
+	var lines []string
+	for i := range e[:min(len(e), mostErrors)] {
+		lines = append(lines, e[i].Error())
+	}
+	if more := len(e) - mostErrors; more > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more problems", more))
 	}
 	return strings.Join(lines, "\n")
 }
