@@ -2,11 +2,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -54,12 +54,16 @@ func run(args []string, stdout, stderr io.Writer) int {
 		time.AfterFunc(5*time.Second, func() { os.Exit(exitInterrupted) })
 	})
 	defer disarm() // must run before stop, which also cancels ctx
-	stdout, stderr = screened(stdout, false), screened(stderr, true)
+	out := &checked{Writer: screened(stdout, false)}
+	stderr = screened(stderr, true)
 	root := newRoot()
 	root.SetArgs(args)
-	root.SetOut(stdout)
+	root.SetOut(out)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
+	if err == nil {
+		err = out.err // help and the version do not report it
+	}
 	switch {
 	case err == nil:
 		return 0
@@ -75,11 +79,22 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if failed := new(failure); errors.As(err, failed) {
 		return exitFailed
 	}
-	// Output that cannot be written is no wrong usage, whichever command writes it.
-	if out := new(fs.PathError); errors.As(err, &out) && out.Op == "write" {
-		return exitFailed
+	if out.err != nil {
+		return exitFailed // no wrong usage
 	}
 	return exitUsage
+}
+
+// checked remembers the first error of a writer.
+type checked struct {
+	io.Writer
+	err error
+}
+
+func (c *checked) Write(p []byte) (int, error) {
+	n, err := c.Writer.Write(p)
+	c.err = cmp.Or(c.err, err)
+	return n, err
 }
 
 // errReported ends a command that has reported its problems on standard error already.
