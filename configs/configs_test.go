@@ -385,7 +385,8 @@ func TestManyProblems(t *testing.T) {
 	lines := strings.Split(errs.Error(), "\n")
 	want := fmt.Sprintf("and %d more problems", len(errs)-50)
 	if len(errs) < 20000 || len(lines) != 51 || lines[50] != want {
-		t.Errorf("%d problems in %d lines, the last: %s", len(errs), len(lines), lines[len(lines)-1])
+		t.Errorf("%d problems in %d lines, the last: %s", len(errs), len(lines),
+			lines[len(lines)-1])
 	}
 }
 
