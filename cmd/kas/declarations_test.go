@@ -26,8 +26,12 @@ type declared struct {
 	folded    map[string][]string // by name: functions and file-scope variables without an address
 	bodies    []body              // ranges of functions, sorted
 	covered   []body              // ranges of units, sorted
-	callOps   bool                // arm64: a symbol may be 8 bytes before its function's low_pc
+	patchable bool                // a symbol may be 8 bytes before its function's low_pc
 }
+
+// patchable are the machines on which GCC may put the no-operations that the function tracer replaces
+// (-fpatchable-function-entry) between the symbol of a function and its low_pc.
+var patchable = []elf.Machine{elf.EM_AARCH64, elf.EM_RISCV, elf.EM_LOONGARCH}
 
 // declaration is what a subprogram or a variable declares.
 type declaration struct {
@@ -115,7 +119,7 @@ func declarations(name string) (*declared, error) {
 	d := &declared{
 		sections: sections, owners: map[uint64][]declaration{},
 		variables: map[uint64][]declaration{}, rows: map[uint64][]string{},
-		folded: map[string][]string{}, callOps: f.Machine == elf.EM_AARCH64,
+		folded: map[string][]string{}, patchable: slices.Contains(patchable, f.Machine),
 	}
 	data, err := standardDWARF(f, sections)
 	if err != nil {
@@ -277,7 +281,7 @@ var cold = regexp.MustCompile(`\.(cold|__part|warm|eh)(\.|$)`)
 func (d *declared) entry(e *dwarf.Entry, o declarationOf, starts []uint64) uint64 {
 	for _, start := range starts {
 		at := []uint64{start}
-		if d.callOps {
+		if d.patchable {
 			at = append(at, start-8)
 		}
 		for _, a := range at {
@@ -435,7 +439,7 @@ func (d *declared) functions(r aliasRow, at []uint64, fragment bool) []string {
 	var want []string
 	for _, a := range at {
 		here := d.owners[a]
-		if here == nil && d.callOps {
+		if here == nil && d.patchable {
 			here = d.owners[a+8]
 		}
 		want = append(want, texts(here, r.symbol, true, fragment)...)
