@@ -54,9 +54,9 @@ const (
 // The owner of a function symbol is the subprogram with a range that begins inside the symbol, in
 // [Address, Address+Size). That finds fragments by the ranges of their function, and functions
 // whose symbol is before their low_pc (-fpatchable-function-entry of GCC for arm64, riscv64 and
-// loong64); it never finds code that was inlined at the address. If several ranges begin there, the one at the symbol's address wins, then the one with
-// the symbol's name, then the one in a unit of its file. A range that begins after the symbol's
-// address must have its name.
+// loong64); it never finds code that was inlined at the address. If several ranges begin there, the
+// one at the symbol's address wins, then the one with the symbol's name, then the one in a unit of
+// its file. A range that begins after the symbol's address must have its name.
 func (d *Data) Locate(
 	ctx context.Context, targets []Target,
 ) (locations []Location, err error) {
