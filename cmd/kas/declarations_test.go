@@ -29,8 +29,8 @@ type declared struct {
 	patchable bool                // a symbol may be 8 bytes before its function's low_pc
 }
 
-// patchable are the machines on which GCC may put the no-operations that the function tracer replaces
-// (-fpatchable-function-entry) between the symbol of a function and its low_pc.
+// patchable are the machines on which GCC may put the no-operations that the function tracer
+// replaces (-fpatchable-function-entry) between the symbol of a function and its low_pc.
 var patchable = []elf.Machine{elf.EM_AARCH64, elf.EM_RISCV, elf.EM_LOONGARCH}
 
 // declaration is what a subprogram or a variable declares.
