@@ -39,6 +39,15 @@ func TestExpandSection(t *testing.T) {
 	}
 }
 
+// TestBudget: a file of up to 10 MB takes at most 1 GB of memory (SECURITY.md). The objects of
+// kernels expand to ten times their size, and nearly half of that is charged twice.
+func TestBudget(t *testing.T) {
+	b := budget{size: 10 << 20}
+	if left := b.left(); left > 900<<20 || left < 20*b.size {
+		t.Errorf("a file of %d bytes may cost %d", b.size, left)
+	}
+}
+
 // zstdFrame is a zstd frame (RFC 8878, section 3.1.1) of one block with the content "x". Its header
 // has the base-2 logarithm of the window.
 func zstdFrame(windowLog int) []byte {
