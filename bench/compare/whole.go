@@ -43,8 +43,8 @@ func costCPU(c cost) float64    { return c.cpu }
 func runCloud(b *bench) ([]comparison, error) { return runBesideCopy(b, "cloud-amd64") }
 func runAMD64(b *bench) ([]comparison, error) { return runBesideCopy(b, "amd64") }
 
-// runBesideCopy compares a run on a whole kernel with a copy of its modules. Both end when the files
-// are on disk.
+// runBesideCopy compares a run on a whole kernel with a copy of its modules. Both end when the
+// files are on disk.
 func runBesideCopy(b *bench, flavour string) ([]comparison, error) {
 	k, err := b.corpus(flavour)
 	if err != nil {
