@@ -50,6 +50,7 @@ var arrows = map[string]struct {
 	"verify":        {nil, "it proves what the others wrote, so it must not share their mistakes"},
 	"demo":          {nil, "it is files"},
 	"need":          {nil, "only tests import it"},
+	"need/kallsyms": {nil, "only tests import it"},
 	"bench/mutants": {nil, "it runs the tests from outside"},
 }
 
