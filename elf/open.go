@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -81,6 +82,19 @@ type source struct {
 	mapped   []byte
 	expanded bool  // the object is a decompressed copy of the file, which mapped is
 	blocks   block // memory of what was read
+}
+
+// CheckRegular returns an error, without the path, unless a regular file is at path. Callers whose
+// path comes from an object ask before they open it: opening a device may have an effect.
+func CheckRegular(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return errors.Unwrap(err)
+	case !info.Mode().IsRegular():
+		return errors.New("not a regular file")
+	}
+	return nil
 }
 
 // openSource opens a regular file that is not empty.

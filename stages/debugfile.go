@@ -75,7 +75,7 @@ func findDebug(b *pipeline.Build, o *pipeline.Object, f *elf.File) {
 // openDebug opens a file that may have the debugging information of another. It returns nil without
 // an error if the file has none itself.
 func openDebug(path string) (*elf.File, error) {
-	if err := regular(path); err != nil {
+	if err := elf.CheckRegular(path); err != nil {
 		return nil, err
 	}
 	f, err := elf.OpenTables(path)
@@ -87,18 +87,6 @@ func openDebug(path string) (*elf.File, error) {
 		return nil, nil
 	}
 	return f, nil
-}
-
-// regular returns an error unless a regular file is at path. Opening a device may have an effect.
-func regular(path string) error {
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return errors.Unwrap(err)
-	case !info.Mode().IsRegular():
-		return errors.New("not a regular file")
-	}
-	return nil
 }
 
 // belongs returns why a file is not the debug file of an object, nil if it is. Both have the same

@@ -57,7 +57,7 @@ func openShared(
 }
 
 func readShared(path, id string) (*elf.File, *dwarf.Data, error) {
-	if err := regular(path); err != nil {
+	if err := elf.CheckRegular(path); err != nil {
 		return nil, nil, err
 	}
 	f, err := elf.Open(path)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"slices"
 	"sort"
@@ -144,11 +143,7 @@ func (d *Data) allowSplit(path string, f *elf.File) {
 }
 
 func (s *splitFile) open(d *Data) error {
-	// Opening a device may have an effect, so only a regular file is opened.
-	info, err := os.Stat(s.path)
-	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("not a regular file")
-	}
+	err := elf.CheckRegular(s.path)
 	d.spend(stepsPerOpen)
 	d.check()
 	input := Input{s.path, elf.IdentifyTarget(s.path)}
@@ -160,10 +155,6 @@ func (s *splitFile) open(d *Data) error {
 		}
 	}
 	d.Splits.Inputs = append(d.Splits.Inputs, input)
-	var pathError *fs.PathError
-	if errors.As(err, &pathError) {
-		err = pathError.Err
-	}
 	if err != nil {
 		return err
 	}
