@@ -15,7 +15,7 @@ import (
 // The kernel loads only one module of a name, so the symbols of the others must not make names
 // ambiguous.
 func settleTwins(b *pipeline.Build) {
-	var modules []namedModule
+	var modules []Heading
 	for i := range b.Objects {
 		o := &b.Objects[i]
 		if o.Vmlinux {
@@ -23,11 +23,11 @@ func settleTwins(b *pipeline.Build) {
 		}
 		if o.Readable() {
 			file := configs.ModuleFile{Name: o.Name, Path: o.Path}
-			modules = append(modules, namedModule{file, o.Module})
+			modules = append(modules, Heading{ModuleFile: file, Module: o.Module})
 		}
 		o.Module = cmp.Or(o.Module, registry.ModuleName(o.Name))
 	}
-	b.Stats.LeftOut = leftOut(modules)
+	b.Stats.LeftOut = LeftOut(modules)
 	for _, l := range b.Stats.LeftOut {
 		i := slices.IndexFunc(b.Objects, func(o pipeline.Object) bool { return o.Name == l.Object })
 		o := &b.Objects[i]
@@ -36,34 +36,40 @@ func settleTwins(b *pipeline.Build) {
 	}
 }
 
-// LeftOut returns the modules of a build that a run leaves out. It skips files that cannot be read:
-// the run reports them.
-func LeftOut(files []configs.ModuleFile, jobs int) []pipeline.LeftOut {
-	modules := make([]namedModule, len(files))
+// Heading is what the first tables of an object say about it.
+type Heading struct {
+	configs.ModuleFile
+	Arch   string
+	Module string // the kernel's name of the module, "" if the file has none
+	Err    error  // why the object cannot be read
+}
+
+// Headings reads the first tables of objects, in parallel.
+func Headings(files []configs.ModuleFile, jobs int) []Heading {
+	all := make([]Heading, len(files))
 	pipeline.Parallel(jobs, len(files), func(i int) {
-		if f, err := elf.OpenTables(files[i].Path); err == nil {
-			modules[i] = namedModule{files[i], f.ModuleName()}
+		h := &all[i]
+		h.ModuleFile = files[i]
+		var f *elf.File
+		if f, h.Err = elf.OpenTables(files[i].Path); h.Err == nil {
+			h.Arch, h.Module = f.Arch(), f.ModuleName()
 			f.Close()
 		}
 	})
-	return leftOut(modules)
+	return all
 }
 
-// namedModule is a module's file and the name that is in it, "" if none is.
-type namedModule struct {
-	configs.ModuleFile
-	name string
-}
-
-// leftOut returns the modules that have the name of one that counts more, sorted by object. An X.o
-// without a name in it is not linked yet; two of them are compared only after the final link.
-func leftOut(modules []namedModule) []pipeline.LeftOut {
+// LeftOut returns the modules of a build that a run leaves out, sorted by object: those that have
+// the name of one that counts more. It skips files that cannot be read: the run reports them. An
+// X.o without a name in it is not linked yet; two of them are compared only after the final link.
+func LeftOut(modules []Heading) []pipeline.LeftOut {
+	modules = slices.DeleteFunc(slices.Clone(modules), func(h Heading) bool { return h.Err != nil })
 	best := map[string]configs.ModuleFile{}
-	named := func(m *namedModule) string {
-		if m.name == "" && configs.Linked(m.Name) {
+	named := func(m *Heading) string {
+		if m.Module == "" && configs.Linked(m.Name) {
 			return registry.ModuleName(m.Name)
 		}
-		return m.name
+		return m.Module
 	}
 	for i := range modules {
 		m := &modules[i]

@@ -50,7 +50,7 @@ func TestLeftOut(t *testing.T) {
 		{Object: "kernel/a/foo-1.2.ko", Module: "foo", Counts: "updates/foo.ko"},
 		{Object: "kernel/b/x.ko", Module: "foo", Counts: "updates/foo.ko"},
 	}
-	if d := cmp.Diff(want, LeftOut(files, 2)); d != "" {
+	if d := cmp.Diff(want, LeftOut(Headings(files, 2))); d != "" {
 		t.Error(d)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"kas/configs"
-	"kas/elf"
 	"kas/pipeline"
 	"kas/stages"
 )
@@ -41,19 +40,24 @@ func check(path string, stdout, stderr io.Writer) error {
 		return err
 	}
 	var errs configs.Errors
+	leftOut := make([][]pipeline.LeftOut, len(plan.Builds))
 	for i := range plan.Builds {
-		errs = append(errs, checkObjects(&plan.Builds[i], plan.Jobs)...)
-		errs = append(errs, checkToolchain(&plan.Builds[i])...)
+		b := &plan.Builds[i]
+		modules, err := b.ModuleFiles()
+		if err != nil {
+			errs = append(errs, b.At("modules", err.Error()))
+			continue
+		}
+		headings := stages.Headings(modules, plan.Jobs)
+		errs = append(errs, checkObjects(b, headings)...)
+		errs = append(errs, checkToolchain(b)...)
+		leftOut[i] = stages.LeftOut(headings)
 	}
 	if len(errs) > 0 {
 		return errs
 	}
 	for i := range plan.Builds {
-		modules, err := plan.Builds[i].ModuleFiles()
-		if err != nil {
-			return err
-		}
-		noteLeftOut(stderr, plan.Builds[i].Name, stages.LeftOut(modules, plan.Jobs))
+		noteLeftOut(stderr, plan.Builds[i].Name, leftOut[i])
 	}
 	text, err := plan.Effective(".")
 	if err != nil {
@@ -114,64 +118,42 @@ func checkToolchain(b *configs.Build) configs.Errors {
 	return configs.Errors{b.At("toolchain", msg)}
 }
 
-// checkObjects opens the objects of a build. It reports a vmlinux that is no object, modules of
-// which none is one, and objects of another arch than the configuration's. A single damaged module
-// is left to the run, because it costs only itself.
-func checkObjects(b *configs.Build, jobs int) (errs configs.Errors) {
-	modules, err := b.ModuleFiles()
-	if err != nil {
-		return configs.Errors{b.At("modules", err.Error())}
-	}
-	objects := slices.Clone(modules)
+// checkObjects reports a vmlinux that is no object, modules of which none is one, and objects of
+// another arch than the configuration's. A single damaged module is left to the run, because it
+// costs only itself.
+func checkObjects(b *configs.Build, modules []stages.Heading) (errs configs.Errors) {
+	objects := modules
 	if b.Vmlinux != "" {
-		vmlinux := configs.ModuleFile{Name: "vmlinux", Path: b.Vmlinux}
-		objects = slices.Insert(objects, 0, vmlinux)
-	}
-	arch := make([]string, len(objects))
-	failed := make([]error, len(objects))
-	pipeline.Parallel(jobs, len(objects), func(i int) {
-		arch[i], failed[i] = archOf(objects[i].Path)
-	})
-	if b.Vmlinux != "" && failed[0] != nil {
-		msg := fmt.Sprintf("vmlinux: %v: %s", failed[0], b.Vmlinux)
-		errs = append(errs, b.At("vmlinux", msg))
-	}
-	its := failed[len(objects)-len(modules):]
-	if len(modules) > 0 && !slices.Contains(its, nil) {
-		msg := fmt.Sprintf("modules: %v: %s", its[0], modules[0].Path)
-		if len(modules) > 1 {
-			msg = fmt.Sprintf("modules: none of %d can be read; the first: %v: %s",
-				len(modules), its[0], modules[0].Path)
+		vmlinux := stages.Headings([]configs.ModuleFile{{Name: "vmlinux", Path: b.Vmlinux}}, 1)
+		if err := vmlinux[0].Err; err != nil {
+			errs = append(errs, b.At("vmlinux", fmt.Sprintf("vmlinux: %v: %s", err, b.Vmlinux)))
 		}
-		errs = append(errs, b.At("modules", msg))
+		objects = append(vmlinux, modules...)
 	}
-	return append(errs, otherArch(b, objects, arch)...)
+	readable := func(h stages.Heading) bool { return h.Err == nil }
+	if len(modules) > 0 && !slices.ContainsFunc(modules, readable) {
+		first := fmt.Sprintf("%v: %s", modules[0].Err, modules[0].Path)
+		if len(modules) > 1 {
+			first = fmt.Sprintf("none of %d can be read; the first: %s", len(modules), first)
+		}
+		errs = append(errs, b.At("modules", "modules: "+first))
+	}
+	return append(errs, otherArch(b, objects)...)
 }
 
-// archOf returns the arch of an object.
-func archOf(path string) (string, error) {
-	f, err := elf.OpenTables(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	return f.Arch(), nil
-}
-
-// otherArch compares the configuration's arch with that of the build's objects, "" for an object
-// that cannot be read.
-func otherArch(b *configs.Build, objects []configs.ModuleFile, arch []string) configs.Errors {
-	var others []int
-	for i, a := range arch {
-		if a != "" && a != b.Arch {
-			others = append(others, i)
+// otherArch compares the configuration's arch with that of the build's objects.
+func otherArch(b *configs.Build, objects []stages.Heading) configs.Errors {
+	var others []*stages.Heading
+	for i := range objects {
+		if o := &objects[i]; o.Err == nil && o.Arch != b.Arch {
+			others = append(others, o)
 		}
 	}
 	if b.Arch == "" || len(others) == 0 {
 		return nil
 	}
-	first, its := objects[others[0]].Name, arch[others[0]]
-	msg := fmt.Sprintf("arch is %s, but %s is an object of %s", b.Arch, first, its)
+	msg := fmt.Sprintf("arch is %s, but %s is an object of %s", b.Arch, others[0].Name,
+		others[0].Arch)
 	if more := len(others) - 1; more > 0 {
 		msg += fmt.Sprintf("; %d more of %d objects are not of %s", more, len(objects), b.Arch)
 	}
