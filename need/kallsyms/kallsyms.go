@@ -23,7 +23,8 @@ var names = []struct {
 	{"__kvm_nvhe_f", true, never, never}, {"__kcfi_typeid_f", true, 0, never},
 	{"_SDA_BASE_", true, 0, never}, {"_SDA2_BASE_", true, 0, never},
 	{"_SDA_BASE_1", true, never, never}, {"f_from_arm", true, 0, never},
-	{"f_from_thumb", true, 0, never}, {"f_veneer", true, 0, never}, {"f_veneer2", true, never, never},
+	{"f_from_thumb", true, 0, never}, {"f_veneer", true, 0, never},
+	{"f_veneer2", true, never, never},
 	{"1.long_branch.f", true, 0, never}, {"1.plt_branch.f", true, 0, never},
 	{"__ARMV7PILongThunk_f", true, 0, never}, {"__AArch64ADRPThunk_f", true, 0, never},
 	{"__microLA25Thunk_f", true, 0, never},
@@ -46,7 +47,8 @@ var names = []struct {
 	{"$x", false, 0, never},
 	{"$dx", false, 606, never}, {"$xrv64i2p1", false, 606, never}, {"$b", false, 606, never},
 	{".L2", false, 0, never}, {"L0", false, 604, never}, {"L0f", false, 604, never},
-	{"L1", false, never, never}, {"__crc_f", false, never, never}, {"f_veneer", false, never, never},
+	{"L1", false, never, never}, {"__crc_f", false, never, never},
+	{"f_veneer", false, never, never},
 	{"kallsyms_names", false, never, never}, {"__pi_.L0", false, never, never},
 	{"__UNIQUE_ID_modinfo569", false, never, never},
 }
@@ -60,7 +62,8 @@ func Check(t *testing.T, shown func(name string, vmlinux bool, release string) b
 		check := func(release string, want bool) {
 			t.Helper()
 			if got := shown(n.name, n.vmlinux, release); got != want {
-				t.Errorf("release %q, vmlinux %v: %q is shown: %v", release, n.vmlinux, n.name, got)
+				t.Errorf("release %q, vmlinux %v: %q is shown: %v", release, n.vmlinux, n.name,
+					got)
 			}
 		}
 		for _, r := range []int{
