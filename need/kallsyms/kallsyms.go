@@ -1,5 +1,5 @@
-// Package kallsyms has, for tests, the names that kernels leave out of kallsyms, by release. Its rows
-// come from the sources of the kernel and the commits that they name. Only tests import it.
+// Package kallsyms has, for tests, the names that kernels leave out of kallsyms, by release. Its
+// rows come from the sources of the kernel and the commits that they name. Only tests import it.
 package kallsyms
 
 import (
