@@ -37,7 +37,7 @@ const (
 // TestPartlyKnown: a module of which some files have debugging information. The expected files are
 // those that were compiled: the linker cannot change what the source is.
 func TestPartlyKnown(t *testing.T) {
-	need.Tools(t, "gcc", "clang-19", "ld", "ld.lld-19")
+	need.Tools(t, "gcc", "clang-19", "ld", "ld.lld-19", "eu-strip")
 	for _, c := range []struct {
 		name string
 		make string
@@ -88,6 +88,18 @@ func TestPartlyKnown(t *testing.T) {
 				"part_var one.c:0 file symbol", "part_var two.c:0 file symbol",
 			},
 		}, {
+			"lld puts assembly below the file symbol of two.c, which has no -g",
+			"clang-19 -O2 -g -fno-pic -c a/one.c -o one.o; clang-19 -O2 -fno-pic -c b/two.c -o two.o;" +
+				"clang-19 -c c/three.S -o three.o; clang-19 -c c/four.S -o four.o;" +
+				"ld.lld-19 -r one.o two.o three.o four.o -o m.ko",
+			[]string{
+				"part_show a/one.c:2 subprogram", "part_show two.c:0 file symbol",
+				"part_show :0  not in the debugging information",
+				"part_untyped :0  not in the debugging information",
+				"part_untyped :0  not in the debugging information",
+				"part_var a/one.c:1 variable", "part_var two.c:0 file symbol",
+			},
+		}, {
 			"ld gives assembly a file symbol of its own",
 			"gcc -O2 -g -fno-pic -c a/one.c -o one.o; gcc -O2 -g -fno-pic -c b/two.c -o two.o;" +
 				"gcc -c c/three.S -o three.o; ld -r one.o two.o three.o -o m.ko",
@@ -122,28 +134,43 @@ func TestPartlyKnown(t *testing.T) {
 			}
 		}
 		sh(t, dir, c.make)
-		b := files(t)
-		b.Alias.Symbols, b.Alias.Line = "all", "declaration"
-		b.objects = []pipeline.Object{{Name: "m.ko", Path: filepath.Join(dir, "m.ko")}}
-		var got []string
-		errs := b.run(t, Read, Dedupe, Normalize, Resolve, see(func(b *pipeline.Build) {
-			o := &b.Objects[0]
-			for _, d := range o.Duplicates {
-				name, l := o.Symbols[d.Symbol].Name, d.Location
-				if !strings.HasPrefix(name, "part_") {
-					continue
-				}
-				got = append(got, strings.TrimSpace(strings.Join([]string{
-					fmt.Sprintf("%s %s:%d", name, l.File, l.Line), l.Method, d.Reason,
-				}, " ")))
-			}
-		}))
-		slices.Sort(got)
 		slices.Sort(c.want)
-		if diff := cmp.Diff(c.want, got); diff != "" || len(errs) > 0 {
-			t.Errorf("%s: errors %q (-want +got):\n%s", c.name, errs, diff)
+		if diff := cmp.Diff(c.want, partlyLocated(t, dir)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+		if !strings.Contains(c.make, " -g") {
+			continue // there is no debug file to make
+		}
+		sh(t, dir, "eu-strip -f m.ko.debug m.ko")
+		if diff := cmp.Diff(c.want, partlyLocated(t, dir)); diff != "" {
+			t.Errorf("%s, with a debug file (-want +got):\n%s", c.name, diff)
 		}
 	}
+}
+
+// partlyLocated resolves m.ko in a folder and returns its symbols with their locations or reasons.
+func partlyLocated(t *testing.T, dir string) (got []string) {
+	t.Helper()
+	b := files(t)
+	b.Alias.Symbols, b.Alias.Line = "all", "declaration"
+	b.objects = []pipeline.Object{{Name: "m.ko", Path: filepath.Join(dir, "m.ko")}}
+	errs := b.run(t, Read, Dedupe, Normalize, Resolve, see(func(b *pipeline.Build) {
+		o := &b.Objects[0]
+		for _, d := range o.Duplicates {
+			name, l := o.Symbols[d.Symbol].Name, d.Location
+			if !strings.HasPrefix(name, "part_") {
+				continue
+			}
+			got = append(got, strings.TrimSpace(strings.Join([]string{
+				fmt.Sprintf("%s %s:%d", name, l.File, l.Line), l.Method, d.Reason,
+			}, " ")))
+		}
+	}))
+	if len(errs) > 0 {
+		t.Errorf("errors %q", errs)
+	}
+	slices.Sort(got)
+	return got
 }
 
 // TestAssembledTable: the table of an object that no linker made begins with a file symbol, and

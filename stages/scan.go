@@ -207,8 +207,8 @@ func visibleSymbols(
 	all, start := names.String(), 0
 	for i, end := range ends {
 		symbols[i].Name, start = all[start:end], end
+		symbols[i].File = sources.settle(symbols[i].File, f.Type)
 	}
-	sources.settle(symbols, f.Type)
 	return symbols, sources.names, nil
 }
 
@@ -226,7 +226,8 @@ type fileScope struct {
 	section bool     // the symbol of a section came after the last file symbol
 }
 
-// enter is called with each symbol of NextLoaded. locals is the index of the first global symbol.
+// enter is called with each symbol of the table, or each of NextLoaded. locals is the index of the
+// first global symbol.
 func (f *fileScope) enter(s *elf.Symbol, id, locals elf.SymID) {
 	switch {
 	case s.SourceFile():
@@ -252,16 +253,16 @@ func (f *fileScope) of(s *elf.Symbol) int32 {
 	return f.current
 }
 
-// settle makes negative files of all symbols positive, or 0 if LLD linked the object.
-func (f *fileScope) settle(symbols []pipeline.Symbol, typ elf.Type) {
-	lld := typ != elf.Relocatable || len(f.names) > 2
-	for i := range symbols {
-		if file := &symbols[i].File; *file < 0 && lld {
-			*file = 0
-		} else if *file < 0 {
-			*file = -*file
-		}
+// settle returns the file that a result of of stands for, after the last symbol. typ is the type of
+// the object.
+func (f *fileScope) settle(file int32, typ elf.Type) int32 {
+	switch lld := typ != elf.Relocatable || len(f.names) > 2; {
+	case file >= 0:
+		return file
+	case lld:
+		return 0
 	}
+	return -file
 }
 
 // canUnload reports whether the kernel of a module keeps its .exit sections, because it can unload

@@ -1,6 +1,8 @@
 package stages
 
 import (
+	"math"
+
 	"kas/elf"
 	"kas/elf/dwarf"
 	"kas/pipeline"
@@ -18,7 +20,7 @@ type twins struct {
 }
 
 // absent marks a symbol without a twin.
-const absent = -1
+const absent = math.MinInt32
 
 // findTwins finds the twins of an object's duplicates in its debug file f: the same section, value,
 // size and name. It returns nil if the object has its own debugging information. A debug file
@@ -42,30 +44,29 @@ func findTwins(o *pipeline.Object, f *elf.File, list []*pipeline.Duplicate) (*tw
 		return nil, err
 	}
 	sections := sectionTwins(o, f)
-	file := int32(0)
+	sources := fileScope{names: []string{""}}
 	for id := elf.SymID(1); int(id) < syms.Len(); id++ {
 		s, err := syms.At(id)
 		if err != nil {
 			return nil, err
 		}
-		if s.SourceFile() {
-			if file = 0; len(s.Name) > 0 {
-				file = int32(len(t.Files))
-				t.Files = append(t.Files, string(s.Name))
-			}
+		if sources.enter(&s, id, syms.Locals); s.SourceFile() {
 			continue
-		}
-		if id == syms.Locals {
-			file = 0
 		}
 		for _, i := range wanted[f.CodeAddress(&s)] {
 			x := &o.Symbols[list[i].Symbol]
 			if t.File[i] == absent && sections[x.Section] == s.Section && s.Size == x.Size &&
 				s.Section != elf.Undef && string(s.Name) == x.Name {
-				t.File[i] = file
+				t.File[i] = sources.of(&s)
 			}
 		}
 	}
+	for i, file := range t.File {
+		if file != absent {
+			t.File[i] = sources.settle(file, f.Type)
+		}
+	}
+	t.Files = sources.names
 	return t, nil
 }
 
@@ -149,7 +150,7 @@ func (t *twins) fit(o *pipeline.Object, n int) bool {
 		return o.Debug.Path == ""
 	}
 	for _, file := range t.File {
-		if file < absent || int(file) >= len(t.Files) {
+		if file < 0 && file != absent || int(file) >= len(t.Files) {
 			return false
 		}
 	}
