@@ -81,21 +81,13 @@ func (c *comparison) read(side int) {
 	c.lines[side] = make([]groupLine, 0, r.lineCount())
 	at, last, separator := int32(-1), []byte(nil), []byte(r.Separator())
 	for line := range r.all() {
-		var column [10][]byte
-		rest := line
-		for i := range column {
-			n := bytes.IndexByte(rest, '\t')
-			if n < 0 {
-				break
-			}
-			column[i], rest = rest[:n], rest[n+1:]
-		}
-		name, object, letter, base, alias := column[0], column[1], column[5], column[8], column[9]
-		if bytes.Contains(name, separator) && r.isAlias(string(name)) {
+		col := cutColumns(line)
+		if bytes.Contains(col.name, separator) && r.isAlias(string(col.name)) {
 			continue
 		}
+		base := col.base
 		if len(base) == 0 {
-			base = name
+			base = col.name
 		}
 		if at < 0 || !bytes.Equal(base, last) {
 			at, last = c.groupOf(base), base
@@ -105,11 +97,11 @@ func (c *comparison) read(side int) {
 			g.first[side] = int32(len(c.lines[side]))
 		}
 		g.count[side]++
-		source := line[bytes.LastIndexByte(line, '\t')+1:]
-		g.code = g.code || isCode(letter, source) && !isPadding(name)
-		g.alias[side] = g.alias[side] || len(alias) > 0
-		if !objects[string(object)] { // this index expression does not allocate; an assignment does
-			objects[string(object)] = true
+		g.code = g.code || isCode(col.letter, col.source) && !isPadding(col.name)
+		g.alias[side] = g.alias[side] || len(col.alias) > 0
+		// This index expression does not allocate; an assignment does.
+		if !objects[string(col.object)] {
+			objects[string(col.object)] = true
 		}
 		c.lines[side] = append(c.lines[side], groupLine{at, line})
 	}

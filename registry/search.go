@@ -235,3 +235,41 @@ func parseRecord(line []byte) Record {
 	r.Line, _ = strconv.ParseInt(c[11], 10, 64)
 	return r
 }
+
+// columns are those of a line that a pass over all lines needs.
+type columns struct {
+	name, object, letter, count, base, alias, source []byte
+}
+
+// cutColumns cuts a line without making a record of it.
+func cutColumns(line []byte) (c columns) {
+	// Of most symbols a registry knows nothing after the position.
+	if rest, ok := bytes.CutSuffix(line, []byte("\t\t\t\t\t\t")); ok {
+		c.name, c.object, _ = bytes.Cut(line, []byte{'\t'})
+		c.object, _, _ = bytes.Cut(c.object, []byte{'\t'})
+		rest, _ = cutLast(rest)
+		rest, c.count = cutLast(rest)
+		_, c.letter = cutLast(rest)
+		return c
+	}
+	var all [10][]byte
+	rest := line
+	for i := range all {
+		n := bytes.IndexByte(rest, '\t')
+		if n < 0 {
+			break
+		}
+		all[i], rest = rest[:n], rest[n+1:]
+	}
+	_, source := cutLast(line)
+	return columns{
+		name: all[0], object: all[1], letter: all[5], count: all[6], base: all[8], alias: all[9],
+		source: source,
+	}
+}
+
+// cutLast cuts at the last tab.
+func cutLast(b []byte) (before, after []byte) {
+	at := bytes.LastIndexByte(b, '\t')
+	return b[:max(at, 0)], b[at+1:]
+}

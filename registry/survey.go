@@ -39,7 +39,7 @@ func (f *File) Survey() *Survey {
 	aliases, separator := map[string]bool{}, []byte(f.Separator())
 	var maybe []columns // symbols that may be aliases: the symbol tables of a later build have them
 	for line := range f.from(0) {
-		c := surveyColumns(line)
+		c := cutColumns(line)
 		if len(c.alias) > 0 {
 			s.Aliased = append(s.Aliased, f.record(line))
 			aliases[string(c.alias)] = true
@@ -61,41 +61,6 @@ func (f *File) Survey() *Survey {
 	})
 	s.join()
 	return s
-}
-
-// columns are those of a line that a survey needs.
-type columns struct {
-	name, letter, count, base, alias, source []byte
-}
-
-func surveyColumns(line []byte) (c columns) {
-	// Of most symbols a registry knows nothing after the position.
-	if rest, ok := bytes.CutSuffix(line, []byte("\t\t\t\t\t\t")); ok {
-		c.name, _, _ = bytes.Cut(line, []byte{'\t'})
-		rest, _ = cutLast(rest)
-		rest, c.count = cutLast(rest)
-		_, c.letter = cutLast(rest)
-		return c
-	}
-	var all [10][]byte
-	rest := line
-	for i := range all {
-		n := bytes.IndexByte(rest, '\t')
-		if n < 0 {
-			break
-		}
-		all[i], rest = rest[:n], rest[n+1:]
-	}
-	_, source := cutLast(line)
-	return columns{
-		name: all[0], letter: all[5], count: all[6], base: all[8], alias: all[9], source: source,
-	}
-}
-
-// cutLast cuts at the last tab.
-func cutLast(b []byte) (before, after []byte) {
-	at := bytes.LastIndexByte(b, '\t')
-	return b[:max(at, 0)], b[at+1:]
 }
 
 // add counts a symbol.
