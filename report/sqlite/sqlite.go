@@ -1,6 +1,7 @@
 // Package sqlite writes SQLite databases. It only writes whole ones, in a single stream of pages:
-// that takes a tenth of the time of inserting rows. A database engine is not linked, because it would
-// add 2 ms to the start of each process, also of the hooks in a kernel's build, and 7 MB. The format is https://www.sqlite.org/fileformat2.html, and sections below are of it.
+// that takes a tenth of the time of inserting rows. A database engine is not linked, because it
+// would add 2 ms to the start of each process, also of the hooks in a kernel's build, and 7 MB. The
+// format is https://www.sqlite.org/fileformat2.html, and sections below are of it.
 package sqlite
 
 import (
