@@ -27,10 +27,13 @@ var (
 )
 
 // pageTemplate escapes everything that comes from outside. Only the style and the script, which are
-// constants of the program, go in as they are.
-var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"comma": comma, "plural": plural, "join": strings.Join,
-}).Parse(pageHTML))
+// constants of the program, go in as they are. It is parsed when a page is written: the hooks of a
+// kernel's build start the program for each link.
+func pageTemplate() *template.Template {
+	return template.Must(template.New("page").Funcs(template.FuncMap{
+		"comma": comma, "plural": plural, "join": strings.Join,
+	}).Parse(pageHTML))
+}
 
 // page is what the template shows.
 type page struct {
@@ -90,7 +93,7 @@ func (o *Outputs) HTML(w io.Writer, dir string) error {
 			p.Failed++
 		}
 	}
-	return pageTemplate.Execute(w, &p)
+	return pageTemplate().Execute(w, &p)
 }
 
 // hashOf returns the source expression that allows an inline element with this content: Content
