@@ -394,11 +394,11 @@ var methodNames = map[dwarf.Method]string{
 // with their name is below it, too, and one file has only one symbol of a name. A file's own
 // symbols come first; what LLD puts after them is assembly.
 func straysOf(o *pipeline.Object) map[int32]bool {
-	type place struct {
+	type scoped struct {
 		name string
 		file int32
 	}
-	first := map[place]bool{}
+	first := map[scoped]bool{}
 	strays := map[int32]bool{}
 	for i := range o.Duplicates {
 		d := &o.Duplicates[i]
@@ -406,7 +406,7 @@ func straysOf(o *pipeline.Object) map[int32]bool {
 		if s.File == 0 {
 			continue
 		}
-		at := place{s.Name, s.File}
+		at := scoped{s.Name, s.File}
 		strays[d.Symbol] = first[at]
 		first[at] = true
 	}
