@@ -39,30 +39,35 @@ func (f *File) AltLink() (name, buildID string) {
 		}
 		return "", ""
 	}
-	// The version (two bytes), whether this is the shared file itself, its name, and the checksum
-	// after its length, a LEB128 number that is below 128 for a build ID.
-	data, err := f.Data(f.Section(".debug_sup"))
-	if err != nil || len(data) < 3 || data[2] != 0 {
+	name, id, shared := f.debugSup()
+	if shared {
 		return "", ""
 	}
-	text, rest, ok := bytes.Cut(data[3:], []byte{0})
-	if !ok || len(rest) == 0 || len(rest)-1 < int(rest[0]) {
-		return "", ""
-	}
-	return string(text), hex.EncodeToString(rest[1:][:rest[0]])
+	return name, id
 }
 
 // AltID returns the ID by which AltLink names this file: the checksum of its .debug_sup, else its
 // build ID.
 func (f *File) AltID() string {
-	data, err := f.Data(f.Section(".debug_sup"))
-	if err == nil && len(data) > 3 && data[2] == 1 {
-		if _, rest, ok := bytes.Cut(data[3:], []byte{0}); ok && len(rest) > 0 &&
-			len(rest)-1 >= int(rest[0]) {
-			return hex.EncodeToString(rest[1:][:rest[0]])
-		}
+	if _, id, shared := f.debugSup(); shared {
+		return id
 	}
 	return f.BuildID()
+}
+
+// debugSup reads .debug_sup (DWARF 5, section 7.3.6): the version (two bytes), whether this is the
+// shared file itself, its name, and the checksum after its length, a LEB128 number that is below
+// 128 for a build ID. All results are zero if the section is missing or damaged.
+func (f *File) debugSup() (name, id string, shared bool) {
+	data, err := f.Data(f.Section(".debug_sup"))
+	if err != nil || len(data) < 3 || data[2] > 1 {
+		return "", "", false
+	}
+	text, rest, ok := bytes.Cut(data[3:], []byte{0})
+	if !ok || len(rest) == 0 || len(rest)-1 < int(rest[0]) {
+		return "", "", false
+	}
+	return string(text), hex.EncodeToString(rest[1:][:rest[0]]), data[2] == 1
 }
 
 // CRC returns the CRC-32 of the whole file as it is on disk, which .gnu_debuglink has.
