@@ -2,10 +2,7 @@ package registry
 
 import (
 	"bytes"
-	"cmp"
-	"path"
 	"slices"
-	"strings"
 )
 
 // Survey is what one pass over all lines of a registry finds. It refers to nothing in the registry.
@@ -14,6 +11,7 @@ type Survey struct {
 	Repeated  int      // functions that share their exact name with another symbol of the build
 	Renamed   int      // functions with an identity suffix in their name: LTO renamed them
 	Aliased   []Record // symbols that have an alias, in the order of the file
+	Suffixed  []string // base names of renamed functions that have no alias; may repeat
 
 	text  []byte       // the names
 	names []sourceName // sorted, no name twice
@@ -30,18 +28,20 @@ type sourceName struct {
 	clones  int32 // of functions, and their parts: .cold, .isra.0
 }
 
-// Survey reads all lines of the registry.
-func (f *File) Survey() *Survey {
+// Survey reads all lines of the registry and of its overlay.
+func (r *Registry) Survey() *Survey {
 	// The names are a fifth of a kernel's registry.
 	s := &Survey{
-		text: make([]byte, 0, len(f.lines)/4), names: make([]sourceName, 0, f.lineCount()),
+		text: make([]byte, 0, len(r.lines)/4), names: make([]sourceName, 0, r.lineCount()),
 	}
-	aliases, separator := map[string]bool{}, []byte(f.Separator())
+	aliases, separator := map[string]bool{}, []byte(r.Separator())
 	var maybe []columns // symbols that may be aliases: the symbol tables of a later build have them
-	for line := range f.from(0) {
+	for line := range r.all() {
 		c := cutColumns(line)
 		if len(c.alias) > 0 {
-			s.Aliased = append(s.Aliased, f.record(line))
+			record := parseRecord(line)
+			record.Renamed = r.renamedTo(record.Object)
+			s.Aliased = append(s.Aliased, record)
 			aliases[string(c.alias)] = true
 		}
 		if bytes.Contains(c.name, separator) {
@@ -77,6 +77,9 @@ func (s *Survey) add(c *columns) {
 		}
 		if !bytes.Equal(base, c.name) {
 			s.Renamed++
+			if len(c.alias) == 0 {
+				s.Suffixed = append(s.Suffixed, string(base))
+			}
 		}
 	}
 	name := c.name
@@ -167,115 +170,4 @@ func (s *Survey) Against(a *Survey) (c Change) {
 		}
 	}
 	return c
-}
-
-// Row is a function, or a variable, in each of several builds. In a row without a location there
-// may be several.
-type Row struct {
-	Base, File, Unit string
-	Cells            []Cell // one for each build
-}
-
-// Cell is what a build calls a function.
-type Cell struct {
-	Records []Record // the symbols with an alias: several if the location does not separate them
-	Presence
-}
-
-// Presence says what is known of a function of which a build has no alias.
-type Presence byte
-
-// In a build without an alias for the function there is
-const (
-	Absent  Presence = iota // no symbol of the name, or each of them is another function
-	Unique                  // one symbol of the name; the registry does not know its location
-	Unnamed                 // a symbol of the name that has no alias, among several of that name
-)
-
-// Location returns FILE, and " in UNIT" if the unit is another file; "" if it is unknown.
-func (r *Row) Location() string { return (&Record{File: r.File, Unit: r.Unit}).Location() }
-
-// Matrix returns a row for each function that has an alias in a build, sorted by name and location.
-func Matrix(builds []*Survey) []Row {
-	type key struct{ base, file, unit string }
-	index := map[key]int{}
-	var rows []Row
-	for i, s := range builds {
-		for _, r := range s.Aliased {
-			k := key{r.BaseName(), r.File, r.Unit}
-			at, known := index[k]
-			if !known {
-				at = len(rows)
-				index[k] = at
-				rows = append(rows, Row{k.base, k.file, k.unit, make([]Cell, len(builds))})
-			}
-			cell := &rows[at].Cells[i]
-			cell.Records = append(cell.Records, r)
-		}
-	}
-	slices.SortFunc(rows, func(a, b Row) int {
-		return cmp.Or(strings.Compare(a.Base, b.Base), strings.Compare(a.File, b.File),
-			strings.Compare(a.Unit, b.Unit))
-	})
-	for i := range rows {
-		for j := range rows[i].Cells {
-			if c := &rows[i].Cells[j]; len(c.Records) == 0 {
-				c.Presence = builds[j].presence(rows[i].Base)
-			}
-		}
-	}
-	return rows
-}
-
-// presence says what the build has of a function that has no alias there.
-func (s *Survey) presence(base string) Presence {
-	name, _, _ := strings.Cut(base, ".")
-	if name != base {
-		return Absent // clones are counted by the name of their function
-	}
-	i, found := slices.BinarySearchFunc(s.names, name, func(n sourceName, name string) int {
-		return strings.Compare(string(s.name(&n)), name)
-	})
-	switch {
-	case !found || s.names[i].symbols == s.names[i].aliased:
-		return Absent
-	case s.names[i].symbols == 1:
-		return Unique
-	}
-	return Unnamed
-}
-
-// Differs reports whether the builds differ in the function: whether only some have it, or its name
-// or its alias is not the same in all.
-func (r *Row) Differs() bool {
-	first := &r.Cells[0]
-	for i := range r.Cells[1:] {
-		c := &r.Cells[i+1]
-		if len(c.Records) != len(first.Records) || c.Presence != first.Presence {
-			return true
-		}
-		for j := range c.Records {
-			a, b := &c.Records[j], &first.Records[j]
-			if a.Name != b.Name || a.Alias != b.Alias {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// Tail returns what the alias has after the name, the separator and the location without its line:
-// the line, an ordinal or both, as in "186" and "18_2". An alias that was shortened, or that has no
-// location, is returned whole.
-func (r *Record) Tail(separator string) string {
-	places := []string{r.File}
-	if r.Unit != r.File {
-		places = []string{r.File + ":" + r.Unit, r.File + ":" + path.Base(r.Unit), r.File}
-	}
-	for _, place := range places {
-		if tail, ok := strings.CutPrefix(r.Alias, r.BaseName()+separator+Fold(place)); ok {
-			return strings.TrimPrefix(tail, "_")
-		}
-	}
-	return r.Alias
 }

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -44,7 +45,8 @@ var (
 
 func survey(t *testing.T, names [][]Record) *Survey {
 	t.Helper()
-	return open(t, file(Header{Symbols: len(names), Policy: "separator=@"}, names)).Survey()
+	f := open(t, file(Header{Symbols: len(names), Policy: "separator=@"}, names))
+	return (&Registry{File: f}).Survey()
 }
 
 func TestSurvey(t *testing.T) {
@@ -130,5 +132,65 @@ func TestTail(t *testing.T) {
 		if got := r.Tail("@"); got != c.want {
 			t.Errorf("%s: %q, want %q", c.alias, got, c.want)
 		}
+	}
+}
+
+// TestRowKinds compares three builds of one function: it is unique, folded, and renamed.
+func TestRowKinds(t *testing.T) {
+	folded := aliased(inText("show", "vmlinux", 0x10, 8), "show@c_c_3", "c.c", 3)
+	folded.Method = "name, late"
+	var builds []*Registry
+	var surveys []*Survey
+	for _, names := range [][][]Record{
+		{{inText("show", "vmlinux", 0x20, 8)}},
+		{{folded, counted(inText("show", "a.ko", 0, 8), 2)}},
+		{{aliased(inText("show.17", "vmlinux", 0x30, 8), "show@c_c_4", "c.c", 4)}},
+		{{inText("show.cold", "vmlinux", 0x40, 8)}},
+	} {
+		f := open(t, file(Header{Symbols: len(names), Policy: "separator=@"}, names))
+		builds = append(builds, &Registry{File: f})
+		surveys = append(surveys, builds[len(builds)-1].Survey())
+	}
+	for _, c := range []struct {
+		builds []int
+		want   string
+	}{
+		{[]int{0, 1}, "folded unique"},
+		{[]int{1, 2}, "renamed folded line alias"},
+		{[]int{2, 2}, "renamed same"},
+		{[]int{2, 3}, "renamed absent"},
+		{[]int{0, 2}, "renamed unique"},
+		{[]int{0, 0}, "same"},
+	} {
+		var some []*Registry
+		var few []*Survey
+		for _, i := range c.builds {
+			some, few = append(some, builds[i]), append(few, surveys[i])
+		}
+		rows := Matrix(few)
+		if len(rows) == 0 {
+			rows = []Row{{Base: "show", Cells: make([]Cell, len(some))}}
+		}
+		rows[0].Complete(some)
+		var got []string
+		for _, kind := range RowKinds {
+			if rows[0].Is(kind[0]) {
+				got = append(got, kind[0])
+			}
+		}
+		if diff := cmp.Diff(c.want, strings.Join(got, " ")); diff != "" {
+			t.Errorf("%v: %s", c.builds, diff)
+		}
+	}
+	if rows := Matrix(surveys[1:2]); rows[0].Is("unaliased") {
+		t.Error("a symbol with an alias counts as unaliased")
+	}
+	rows := []Row{{Base: "show", Cells: make([]Cell, 1)}}
+	two := [][]Record{{
+		counted(inText("show", "a.ko", 0, 8), 2), counted(inText("show", "b.ko", 0, 8), 2),
+	}}
+	rows[0].Complete([]*Registry{{File: open(t, file(Header{Symbols: 2}, two))}})
+	if !rows[0].Is("unaliased") {
+		t.Error("two symbols without an alias do not count as unaliased")
 	}
 }

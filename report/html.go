@@ -243,11 +243,10 @@ func (o *Outputs) pagePairs(l linker) []pagePair {
 	return all
 }
 
-// folded counts the functions with an alias that the compiler folded into others: the ones that
-// debugging information has without an address.
+// folded counts the functions with an alias that the compiler folded into others.
 func (b *output) folded() (n int) {
 	for i := range b.survey.Aliased {
-		if method, _, _ := strings.Cut(b.survey.Aliased[i].Method, ","); method == "name" {
+		if b.survey.Aliased[i].Folded() {
 			n++
 		}
 	}

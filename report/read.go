@@ -143,7 +143,7 @@ func (b *output) read() {
 		return
 	}
 	defer f.Close()
-	b.file, b.survey = f, f.Survey()
+	b.file, b.survey = f, (&registry.Registry{File: f}).Survey()
 	for i := range b.survey.Aliased {
 		if r := &b.survey.Aliased[i]; !r.Late() {
 			b.cost.Add(b.Arch, r.Object == registry.Vmlinux, len(r.Alias))

@@ -58,6 +58,10 @@ var exitCodes = map[string][]exitCode{
 		{1, "--fail-on found something, an ALIAS has no translation, or a\nregistry is unreadable"},
 		{2, "wrong usage"},
 	},
+	"matrix": {
+		{0, "success"}, {1, "a PATTERN found nothing, or a registry is unreadable"},
+		{2, "wrong usage"},
+	},
 	"nm":     {{0, "success"}, {1, "the hook or TOOL failed"}, {toolsOwn, "other code is TOOL's"}},
 	"ld":     {{0, "success"}, {1, "the hook or TOOL failed"}, {toolsOwn, "other code is TOOL's"}},
 	"kbuild": {{0, "success"}, {2, "wrong usage"}},

@@ -50,6 +50,10 @@ func newLookup() *cobra.Command {
 		Args:              argCount(1, noLimit),
 		ValidArgsFunction: completeSymbols,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.matrix {
+				m := matrixFlags{long: !f.json, format: "table", json: f.json, object: f.object}
+				return matrix(f.registries, args, m, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			}
 			return lookup(args, f, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
@@ -59,7 +63,7 @@ func newLookup() *cobra.Command {
 	cmd.Flags().BoolVarP(&f.long, "long", "l", false,
 		"print everything that the registry says about each symbol")
 	cmd.Flags().BoolVar(&f.matrix, "matrix", false,
-		"print each function once, with its name in each registry")
+		"print each function once, with what each registry has, as kas matrix --long does")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	return cmd
 }
@@ -95,18 +99,13 @@ func lookup(patterns []string, f lookupFlags, stdout, stderr io.Writer) error {
 		}
 		if len(found) == n {
 			missing = true
-			fmt.Fprintf(stderr, "kas: %s: not found in %s\n", pattern, nameAll(all))
-			if hint := hint(all, pattern); hint != "" {
-				fmt.Fprintln(stderr, "kas:", hint)
-			}
+			noteNotFound(stderr, all, pattern)
 		}
 	}
 	print := printTable
 	switch {
 	case f.json:
 		print = printJSON
-	case f.matrix:
-		print = printMatrix
 	case f.long:
 		print = printLong
 	}
@@ -117,6 +116,14 @@ func lookup(patterns []string, f lookupFlags, stdout, stderr io.Writer) error {
 		return errReported
 	}
 	return nil
+}
+
+// noteNotFound says that no registry has the pattern.
+func noteNotFound(stderr io.Writer, all []*registry.Registry, pattern string) {
+	fmt.Fprintf(stderr, "kas: %s: not found in %s\n", pattern, nameAll(all))
+	if hint := hint(all, pattern); hint != "" {
+		fmt.Fprintln(stderr, "kas:", hint)
+	}
 }
 
 // hint returns advice about a pattern NAME@FILE or FILE:LINE that was not found, or "".

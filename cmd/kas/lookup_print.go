@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -88,44 +87,6 @@ func printLong(w io.Writer, found []match, _ []string) error {
 		}
 	}
 	return nil
-}
-
-// printMatrix prints each function once, by its location, with its names and aliases in each
-// registry.
-func printMatrix(w io.Writer, found []match, labels []string) error {
-	type function struct{ base, file, unit string }
-	var order []function
-	rows := map[function]map[string][]match{}
-	for _, m := range found {
-		k := function{m.BaseName(), m.File, m.Unit}
-		if rows[k] == nil {
-			rows[k] = map[string][]match{}
-			order = append(order, k)
-		}
-		rows[k][m.registry] = append(rows[k][m.registry], m)
-	}
-	slices.SortStableFunc(order, func(a, b function) int {
-		return cmp.Or(cmp.Compare(a.base, b.base), cmp.Compare(a.file, b.file),
-			cmp.Compare(a.unit, b.unit))
-	})
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	for _, k := range order {
-		where := "location unknown"
-		if k.file != "" {
-			where = (&registry.Record{File: k.file, Unit: k.unit}).Location()
-		}
-		fmt.Fprintf(t, "%s, %s\n", k.base, where)
-		for _, label := range labels {
-			if rows[k][label] == nil {
-				fmt.Fprintf(t, "  %s\t-\n", label)
-			}
-			for _, m := range rows[k][label] {
-				fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", label, m.Name, m.Object,
-					cmp.Or(m.Alias, remarks(&m.Record)))
-			}
-		}
-	}
-	return t.Flush()
 }
 
 func printJSON(w io.Writer, found []match, _ []string) error {

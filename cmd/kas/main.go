@@ -136,7 +136,9 @@ list of vmlinux, that carry the aliases. It never changes its inputs.`,
 		{"Alias kernels:", []*cobra.Command{
 			newRun(), newCheck(), newVerify(), newReport(), newDemo(),
 		}},
-		{"Use registries:", []*cobra.Command{newLookup(), newProbe(), newModule(), newDiff()}},
+		{"Use registries:", []*cobra.Command{
+			newLookup(), newProbe(), newModule(), newDiff(), newMatrix(),
+		}},
 		{"Work in a kernel's build:", []*cobra.Command{newNM(), newLD(), newKbuild(), newInc()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
