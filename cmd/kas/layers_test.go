@@ -21,8 +21,8 @@ var arrows = map[string]struct {
 	reason string
 }{
 	"cmd/kas": {
-		[]string{"configs", "demo", "elf", "elf/dwarf", "kbuild", "pipeline", "probe", "registry",
-			"report", "stages", "verify"},
+		[]string{"configs", "demo", "elf", "elf/dwarf", "kbuild", "packages", "pipeline",
+			"probe", "registry", "report", "stages", "verify"},
 		"the command line ties everything together",
 	},
 	"report": {
@@ -44,6 +44,7 @@ var arrows = map[string]struct {
 	"bench/compare": {nil, "it runs kas as users do, and measures it from outside"},
 	"probe":         {[]string{"elf", "registry"}, "it compares a kernel with its registry"},
 	"registry":      {nil, "others import it to read the exported file"},
+	"packages":      {[]string{"elf"}, "it makes folders of packages, and reads no object in them"},
 	"elf":           {nil, "it reads bytes and knows nothing of kernels and builds"},
 	"elf/dwarf":     {[]string{"elf"}, "it is the debugging information of elf"},
 	"configs":       {nil, "it is read before anything else exists"},
@@ -73,11 +74,13 @@ var doors = map[string][]string{
 	}, // has no releases; rustfilt's rules
 	"github.com/klauspost/compress": {
 		"elf",
+		"packages",
 		"registry",
 		"verify",
 	}, // verify has its own reader
-	"github.com/mikelolasagasti/xz":   {"elf", "verify"},
-	"golang.org/x/sys/unix":           {"elf", "pipeline", "registry", "verify"},
+	"github.com/cavaliergopher/cpio":  {"packages"},
+	"github.com/mikelolasagasti/xz":   {"elf", "packages", "verify"},
+	"golang.org/x/sys/unix":           {"elf", "packages", "pipeline", "registry", "verify"},
 	"debug/elf":                       {"elf", "elf/dwarf"}, // constants; its readers panic
 	"debug/dwarf":                     {"elf", "elf/dwarf"},
 	"github.com/rogpeppe/go-internal": {"kbuild"}, // for its diff; tests use the rest
