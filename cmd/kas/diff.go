@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -22,7 +20,8 @@ const diffLong = `Compare the kernels of two registries (symbols.kas): two versi
 toolchains, two architectures. Diff finds each alias of A again in B, and
 reports which names became ambiguous. If A and B are the outputs of two runs,
 diff compares the builds of the same name, and names those that only one has.
-With ALIAS it only translates these:
+With more than two, the oldest first, it prints since when each name of
+functions has been ambiguous. With ALIAS it only translates these:
 
   ALIAS_IN_A<TAB>NAME_OR_ALIAS_IN_B<TAB>KIND
 
@@ -69,12 +68,20 @@ type diffFlags struct {
 func newDiff() *cobra.Command {
 	var f diffFlags
 	cmd := &cobra.Command{
-		Use:   "diff A B [ALIAS...]",
+		Use:   "diff A B [C...|ALIAS...]",
 		Short: "Compare two kernels: names, and what became of each alias",
 		Long:  diffLong,
 		Args:  argCount(2, noLimit),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return diff(args[0], args[1], args[2:], f, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			names, aliases := splitDiff(args)
+			if len(names) == 2 {
+				return diff(names[0], names[1], aliases, f, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			}
+			if len(aliases) > 0 {
+				return fmt.Errorf("%s: aliases are translated from one registry to another, "+
+					"and there are %d", aliases[0], len(names))
+			}
+			return diffSeries(names, f, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().BoolVar(&f.list, "list", false,
@@ -240,20 +247,12 @@ type pair struct{ build, a, b string }
 func pairBuilds(a, b string) (pairs, error) {
 	var builds [2]map[string]string
 	for i, name := range []*string{&a, &b} {
-		info, err := os.Stat(*name)
-		if err != nil || !info.IsDir() {
-			continue // opening it reports what is wrong
+		inside, found, err := buildsIn(*name)
+		if err != nil {
+			return pairs{}, err
 		}
-		if inside := registry.InFolder(*name); inside != "" {
+		if builds[i] = found; found == nil {
 			*name = inside
-			continue
-		}
-		builds[i] = map[string]string{}
-		for _, file := range registriesBelow(*name) {
-			builds[i][filepath.Base(filepath.Dir(file))] = file
-		}
-		if len(builds[i]) == 0 {
-			return pairs{}, fmt.Errorf("%s: no %s in this folder", *name, registry.FileName)
 		}
 	}
 	if builds[0] == nil && builds[1] == nil {

@@ -76,12 +76,10 @@ func newMatrix() *cobra.Command {
 	return cmd
 }
 
-// splitMatrix separates the registries from the patterns after them. The first argument is a
-// registry, and so are folders and files named *.kas.
+// splitMatrix separates the registries, of which there is at least one, from the patterns.
 func splitMatrix(args []string) (names, patterns []string) {
 	n := 1
-	for n < len(args) && (isFolder(args[n]) ||
-		strings.HasSuffix(strings.TrimSuffix(args[n], ".zst"), ".kas")) {
+	for n < len(args) && isRegistryArg(args[n]) {
 		n++
 	}
 	return args[:n], args[n:]
