@@ -22,6 +22,7 @@ type Plan struct {
 	Jobs    int      // number of workers; 0 means all cores
 	OnError string   // continue or stop
 	Report  Report   // what a run writes besides its output
+	Gate    Gate     // what the output must meet
 	Builds  []Build  // never empty after Load
 	Skipped []string // names of the optional builds that have no file on this machine
 
@@ -148,6 +149,7 @@ type loader struct {
 
 	top      map[string]pair // the keys of the file
 	report   map[string]pair // the keys of report
+	gate     map[string]pair // the keys of gate
 	entries  []pathEntry     // of the build being decoded
 	folders  []pathEntry     // of the build being decoded
 	common   []pathEntry     // folders for all builds

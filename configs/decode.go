@@ -116,6 +116,10 @@ func (l *loader) decode(n *yaml.Node, v any, name, enum string) {
 		}
 	case *Report:
 		l.report = l.mapping(n, v, name)
+	case *Gate:
+		l.gate = l.mapping(n, v, name)
+	case *Limit:
+		*v = l.limit(n, name)
 	case *Never:
 		var never struct{ Add, Replace []string }
 		set := l.mapping(n, &never, name)

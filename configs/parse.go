@@ -29,6 +29,7 @@ func (l *loader) parse(data []byte) *Plan {
 		Emit           Emit
 		Debug          []string
 		Report         Report
+		Gate           Gate
 		Builds, Matrix []*yaml.Node
 	}{
 		Version: 1, Out: "out", OnError: "continue",
@@ -50,13 +51,13 @@ func (l *loader) parse(data []byte) *Plan {
 		l.errorf(root, "nothing to do: builds or matrix is missing")
 	}
 	p.Jobs, p.OnError = file.Jobs, file.OnError
-	p.Out, p.Report = l.out(file.Out), file.Report
-	l.checkReport(p, l.report)
+	p.Out, p.Report, p.Gate = l.out(file.Out), file.Report, file.Gate
 	base.Alias, base.Stages, base.Emit = file.Alias, file.Stages, file.Emit
 	base.Debug, l.common = file.Debug, l.folders
 	if l.base = base; l.policyOnly {
 		return p
 	}
+	l.checkReport(p, l.report)
 	for _, n := range file.Builds {
 		l.build(p, n, "builds", combination{})
 	}

@@ -40,19 +40,32 @@ func (r Rule) String() string {
 	return r.kind
 }
 
+// ruleMeaning is what the names are that break a rule.
+var ruleMeaning = map[string]string{
+	"ambiguous": "names that became ambiguous",
+	"vanished":  "names that vanished",
+	"moved":     "aliases of A that do not hold in B",
+	"reused":    "aliases of A that name other symbols in B",
+	"undecided": "aliases of A that cannot be followed to B",
+}
+
 // Broken describes how the differences break the rule, "" if they do not.
 func (r Rule) Broken(d *Diff) string {
-	switch r.kind {
-	case "growth":
-		if d.B.Ambiguous > d.A.Ambiguous {
-			return fmt.Sprintf("%d names with aliases are ambiguous, up from %d",
-				d.B.Ambiguous, d.A.Ambiguous)
-		}
-		return ""
-	case "ambiguous", "vanished":
-		return r.brokenByNames(d)
+	if r.kind != "growth" {
+		return summary(ruleMeaning[r.kind], r.Found(d))
 	}
-	var found []string
+	if d.B.Ambiguous > d.A.Ambiguous {
+		return fmt.Sprintf("%d names with aliases are ambiguous, up from %d",
+			d.B.Ambiguous, d.A.Ambiguous)
+	}
+	return ""
+}
+
+// Found returns the names or aliases that break the rule. Growth has none.
+func (r Rule) Found(d *Diff) (found []string) {
+	if r.kind == "ambiguous" || r.kind == "vanished" {
+		return r.foundNames(d)
+	}
 	for i := range d.Aliases {
 		t := &d.Aliases[i]
 		switch {
@@ -61,17 +74,12 @@ func (r Rule) Broken(d *Diff) string {
 			found = append(found, t.A.Alias)
 		}
 	}
-	return summary(map[string]string{
-		"moved":     "aliases of A that do not hold in B",
-		"reused":    "aliases of A that name other symbols in B",
-		"undecided": "aliases of A that cannot be followed to B",
-	}[r.kind], found)
+	return found
 }
 
-// brokenByNames checks the rules on names. Without a glob, "ambiguous" means functions that had one
+// foundNames checks the rules on names. Without a glob, "ambiguous" means functions that had one
 // symbol in A. With a glob it means any name, and also one that was not in A.
-func (r Rule) brokenByNames(d *Diff) string {
-	var found []string
+func (r Rule) foundNames(d *Diff) (found []string) {
 	for i := range d.Names {
 		n := &d.Names[i]
 		broken := false
@@ -87,10 +95,7 @@ func (r Rule) brokenByNames(d *Diff) string {
 			found = append(found, n.Name)
 		}
 	}
-	return summary(map[string]string{
-		"vanished":  "names that vanished",
-		"ambiguous": "names that became ambiguous",
-	}[r.kind], found)
+	return found
 }
 
 // summary lists the first names after the label, "" if there are none.

@@ -35,54 +35,72 @@ type (
 	}
 )
 
-// check is what a build must pass.
-type check struct {
-	name     string
-	problems []string // why it did not
+// Check is what a build must pass.
+type Check struct {
+	Build, Name string
+	Problems    []string // why it did not
 }
 
 // checks returns the checks of a build: that its run ended, that no object had a problem, and that
 // its registry is whole.
-func (b *output) checks() []check {
+func (b *output) checks() []Check {
 	if !b.finished {
-		return []check{{"run", b.problems}}
+		return []Check{{b.label, "run", b.problems}}
 	}
 	objects, registry := b.problems, []string(nil)
 	if b.damage != "" {
 		last := len(b.problems) - 1
 		objects, registry = b.problems[:last], b.problems[last:]
 	}
-	return []check{{"objects", objects}, {"registry", registry}}
+	return []Check{{b.label, "objects", objects}, {b.label, "registry", registry}}
 }
 
 // JUnit writes a test suite for each build, with a case for each check.
 func (o *Outputs) JUnit(w io.Writer) error {
-	all := junitSuites{Name: "kas"}
+	var all []Check
+	times := map[string]string{}
 	for _, b := range o.builds {
-		s := junitSuite{Name: b.label}
 		if b.seconds != nil {
 			total := 0.0
 			for _, stage := range o.stages {
 				total += b.seconds[stage]
 			}
-			s.Time = fmt.Sprintf("%.3f", total)
+			times[b.label] = fmt.Sprintf("%.3f", total)
 		}
-		for _, c := range b.checks() {
-			test := junitCase{Class: "kas." + b.label, Name: c.name}
-			if n := len(c.problems); n > 0 {
-				message := c.problems[0]
-				if n > 1 {
-					message = fmt.Sprintf("%s, and %d more", message, n-1)
-				}
-				test.Failure = &junitFailure{message, strings.Join(c.problems, "\n")}
-				s.Failures++
+		all = append(all, b.checks()...)
+	}
+	return writeJUnit(w, "kas", all, times)
+}
+
+// JUnit writes a test suite for each build of the checks, which are in the order of the builds. The
+// title is that of all suites.
+func JUnit(w io.Writer, title string, checks []Check) error {
+	return writeJUnit(w, title, checks, nil)
+}
+
+// writeJUnit writes the checks; times has the seconds of builds.
+func writeJUnit(w io.Writer, title string, checks []Check, times map[string]string) error {
+	all := junitSuites{Name: title}
+	for _, c := range checks {
+		last := len(all.Suites) - 1
+		if last < 0 || all.Suites[last].Name != c.Build {
+			all.Suites = append(all.Suites, junitSuite{Name: c.Build, Time: times[c.Build]})
+			last++
+		}
+		s := &all.Suites[last]
+		test := junitCase{Class: "kas." + c.Build, Name: c.Name}
+		if n := len(c.Problems); n > 0 {
+			message := c.Problems[0]
+			if n > 1 {
+				message = fmt.Sprintf("%s, and %d more", message, n-1)
 			}
-			s.Cases = append(s.Cases, test)
+			test.Failure = &junitFailure{message, strings.Join(c.Problems, "\n")}
+			s.Failures++
+			all.Failures++
 		}
-		s.Tests = len(s.Cases)
-		all.Tests += s.Tests
-		all.Failures += s.Failures
-		all.Suites = append(all.Suites, s)
+		s.Cases = append(s.Cases, test)
+		s.Tests++
+		all.Tests++
 	}
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err

@@ -189,6 +189,27 @@ func (o *Outputs) Damaged() []string {
 	return all
 }
 
+// Summary is what a gate looks at in a build.
+type Summary struct {
+	Build        string
+	Damage       string   // why there is no finished run or no registry, "" if there is
+	Problems     []string // with the damage
+	Unreadable   int      // objects
+	WithoutAlias int      // duplicates
+}
+
+// Summaries returns a summary of each build, in the order of their names.
+func (o *Outputs) Summaries() []Summary {
+	var all []Summary
+	for _, b := range o.builds {
+		all = append(all, Summary{
+			b.label, b.damage, b.problems, b.Unreadable, b.Duplicates - b.Aliases,
+		})
+	}
+	slices.SortFunc(all, func(a, b Summary) int { return strings.Compare(a.Build, b.Build) })
+	return all
+}
+
 // AddRun adds what only the run itself knows: the times of its stages and, if a build did not end,
 // the builds and their errors.
 func (o *Outputs) AddRun(r *pipeline.Result) {

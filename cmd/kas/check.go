@@ -39,6 +39,9 @@ func check(path string, stdout, stderr io.Writer) error {
 	if err := plan.CheckOut(); err != nil {
 		return err
 	}
+	if _, err := parseRules(plan.Gate.FailOn); err != nil {
+		return fmt.Errorf("gate: fail_on: %w", err)
+	}
 	var errs configs.Errors
 	leftOut := make([][]pipeline.LeftOut, len(plan.Builds))
 	for i := range plan.Builds {

@@ -102,7 +102,7 @@ func newDiff() *cobra.Command {
 func diff(a, b string, aliases []string, f diffFlags, stdout, stderr io.Writer) error {
 	rules, err := parseRules(f.failOn)
 	if err != nil {
-		return err
+		return fmt.Errorf("--fail-on: %w", err)
 	}
 	if len(aliases) > 0 && (f.list || f.json || f.quiet || len(rules) > 0) {
 		return errors.New(
@@ -224,7 +224,7 @@ func parseRules(texts []string) (rules []registry.Rule, err error) {
 		for part := range strings.SplitSeq(text, ",") {
 			rule, err := registry.ParseRule(part)
 			if err != nil {
-				return nil, fmt.Errorf("--fail-on: %w", err)
+				return nil, err
 			}
 			rules = append(rules, rule)
 		}
