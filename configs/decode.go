@@ -26,6 +26,7 @@ var enums = map[string][]string{
 	"symbols":   {"text", "data", "all"},
 	"names":     {"duplicates", "all"},
 	"unaliased": {"skip", "link"},
+	"limit":     {"old"},
 	"stages":    {"scan", "dedupe", "normalize", "resolve", "emit", "stats"},
 }
 
@@ -42,6 +43,23 @@ func canonicalArch(s string) string {
 	return s
 }
 
+// keysOf returns the keys that a mapping may have which is decoded into a struct of this type, in
+// the order of its fields.
+func keysOf(t reflect.Type) (keys []string, fields map[string]reflect.StructField) {
+	fields = map[string]reflect.StructField{}
+	for _, f := range reflect.VisibleFields(t) {
+		if f.IsExported() && !f.Anonymous {
+			key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+			if key == "" {
+				key = strings.ToLower(f.Name)
+			}
+			keys = append(keys, key)
+			fields[key] = f
+		}
+	}
+	return keys, fields
+}
+
 // mapping decodes the mapping n into the struct that v points to. A field keeps its value if n
 // does not set its key, or sets it to something invalid. mapping returns the nodes of the keys
 // that n sets, by key, or nil if n is not a mapping.
@@ -51,19 +69,8 @@ func (l *loader) mapping(n *yaml.Node, v any, name string) map[string]pair {
 		l.errorf(n, "%s: want keys and values, got %s", name, describe(n))
 		return nil
 	}
-	var valid []string
-	fields := map[string]reflect.StructField{}
 	struc := reflect.ValueOf(v).Elem()
-	for _, f := range reflect.VisibleFields(struc.Type()) {
-		if f.IsExported() && !f.Anonymous {
-			key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
-			if key == "" {
-				key = strings.ToLower(f.Name)
-			}
-			valid = append(valid, key)
-			fields[key] = f
-		}
-	}
+	valid, fields := keysOf(struc.Type())
 	set := map[string]pair{}
 	for _, p := range l.pairs(n, nil) {
 		key := p.key.Value
@@ -119,9 +126,9 @@ func (l *loader) decode(n *yaml.Node, v any, name, enum string) {
 	case *Gate:
 		l.gate = l.mapping(n, v, name)
 	case *Limit:
-		*v = l.limit(n, name)
+		*v = l.limit(n, name, enum)
 	case *Never:
-		var never struct{ Add, Replace []string }
+		var never neverKeys
 		set := l.mapping(n, &never, name)
 		v.Patterns = slices.Concat(never.Add, never.Replace)
 		v.Replace = set["replace"].key != nil

@@ -2,6 +2,7 @@ package configs
 
 import (
 	"math"
+	"slices"
 	"strconv"
 
 	"gopkg.in/yaml.v3"
@@ -10,10 +11,12 @@ import (
 // Gate holds the rules that kas gate checks. The rules of the second group compare the output with
 // that of an earlier run.
 type Gate struct {
-	Verify       bool  // kas verify proves the output
-	Problems     Limit // of a build: errors and unreadable objects
-	Unreadable   Limit // objects of a build
-	WithoutAlias Limit `yaml:"without_alias"` // duplicates of a build
+	// Verify wants that kas verify proves the output.
+	Verify bool
+	// These are of a build: errors and unreadable objects, unreadable objects, and duplicates.
+	Problems     Limit `enum:"limit"`
+	Unreadable   Limit `enum:"limit"`
+	WithoutAlias Limit `yaml:"without_alias" enum:"limit"`
 
 	Missing   Limit    // builds that the earlier run has
 	Moved     Limit    // aliases of a build that do not hold
@@ -30,20 +33,18 @@ type Limit struct {
 	Most int
 }
 
-// limit decodes a number, or the word old.
-func (l *loader) limit(n *yaml.Node, name string) (limit Limit) {
-	if n.Kind == yaml.ScalarNode && n.Value == "old" {
-		switch name {
-		case "problems", "unreadable", "without_alias":
-			return Limit{Set: true, Old: true}
-		}
-		l.errorf(n, "%s: compares with the earlier run already; want a number", name)
-		return limit
+// limit decodes a number or, with the enumeration limit, its word.
+func (l *loader) limit(n *yaml.Node, name, enum string) (limit Limit) {
+	want := "a whole number"
+	if enum != "" {
+		want += " or old"
 	}
 	most, err := strconv.Atoi(n.Value)
 	switch {
+	case enum != "" && n.Kind == yaml.ScalarNode && slices.Contains(enums[enum], n.Value):
+		return Limit{Set: true, Old: true}
 	case n.Kind != yaml.ScalarNode || n.ShortTag() != "!!int" || err != nil:
-		l.errorf(n, "%s: want a whole number or old, got %s", name, describe(n))
+		l.errorf(n, "%s: want %s, got %s", name, want, describe(n))
 	case most < 0 || most > math.MaxInt32:
 		l.errorf(n, "%s: %s is out of range", name, n.Value)
 	default:

@@ -9,17 +9,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// parse returns the plan that data describes, without looking at the file system. If there are
-// problems, the plan holds what could be understood.
-func (l *loader) parse(data []byte) *Plan {
-	p := &Plan{File: l.file, relative: l.relative}
-	root := l.document(data)
-	if root == nil {
-		return p
-	}
-	base := defaults()
-	base.file = l.file
-	file := struct {
+// The keys of mappings whose values are decoded further.
+type (
+	fileKeys struct {
 		Version        int
 		Out            string
 		Jobs           int
@@ -31,7 +23,37 @@ func (l *loader) parse(data []byte) *Plan {
 		Report         Report
 		Gate           Gate
 		Builds, Matrix []*yaml.Node
-	}{
+	}
+	buildKeys struct {
+		Build    `yaml:",inline"`
+		Optional bool
+	}
+	matrixKeys struct {
+		Arch      []*yaml.Node `enum:"arch"`
+		Toolchain []*yaml.Node `enum:"toolchain"`
+		LTO       []*yaml.Node `enum:"lto"`
+		Exclude   []*yaml.Node
+		Build     *yaml.Node
+	}
+	excludeKeys struct {
+		Arch      string `enum:"arch"`
+		Toolchain string `enum:"toolchain"`
+		LTO       string `enum:"lto"`
+	}
+	neverKeys struct{ Add, Replace []string }
+)
+
+// parse returns the plan that data describes, without looking at the file system. If there are
+// problems, the plan holds what could be understood.
+func (l *loader) parse(data []byte) *Plan {
+	p := &Plan{File: l.file, relative: l.relative}
+	root := l.document(data)
+	if root == nil {
+		return p
+	}
+	base := defaults()
+	base.file = l.file
+	file := fileKeys{
 		Version: 1, Out: "out", OnError: "continue",
 		Alias: base.Alias, Stages: base.Stages, Emit: base.Emit,
 	}
@@ -90,10 +112,7 @@ func (l *loader) out(out string) string {
 // build decodes n, the value of the key name, and adds the build to the plan. l.base has the
 // values that n does not set, and c those of the axes of a matrix.
 func (l *loader) build(p *Plan, n *yaml.Node, name string, c combination) {
-	b := struct {
-		Build    `yaml:",inline"`
-		Optional bool
-	}{Build: l.base}
+	b := buildKeys{Build: l.base}
 	b.combo, b.at = l.combo, map[string]position{"": at(n)}
 	l.entries, l.folders = nil, nil
 	set := l.mapping(n, &b, name)
@@ -160,13 +179,7 @@ func (c combination) String() string {
 
 // matrix expands a template into a build for every combination that is not excluded.
 func (l *loader) matrix(p *Plan, n *yaml.Node) {
-	var m struct {
-		Arch      []*yaml.Node `enum:"arch"`
-		Toolchain []*yaml.Node `enum:"toolchain"`
-		LTO       []*yaml.Node `enum:"lto"`
-		Exclude   []*yaml.Node
-		Build     *yaml.Node
-	}
+	var m matrixKeys
 	set := l.mapping(n, &m, "matrix")
 	if set == nil {
 		return
@@ -220,11 +233,7 @@ func product(all []combination, i int, axis []*yaml.Node) (next []combination) {
 
 // exclude returns whether n, an entry of exclude, matches a combination, or nil if n is invalid.
 func (l *loader) exclude(n *yaml.Node) func(combination) bool {
-	var x struct {
-		Arch      string `enum:"arch"`
-		Toolchain string `enum:"toolchain"`
-		LTO       string `enum:"lto"`
-	}
+	var x excludeKeys
 	before := len(l.problems)
 	if l.mapping(n, &x, "exclude"); len(l.problems) > before {
 		return nil

@@ -25,7 +25,8 @@ var exitCodes = map[string][]exitCode{
 		{0, "success"}, {1, "the run failed, or had problems with some objects"},
 		{2, "wrong usage or configuration"},
 	},
-	"check": {{0, "the configuration is valid"}, {2, "wrong usage or configuration"}},
+	"check":  {{0, "the configuration is valid"}, {2, "wrong usage or configuration"}},
+	"schema": {{0, "success"}, {2, "wrong usage"}},
 	"verify": {
 		{0, "everything in OUT is proved"}, {1, "something is wrong in OUT"},
 		{2, "wrong usage, or OUT is not the output of a finished run"},

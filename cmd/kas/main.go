@@ -134,7 +134,7 @@ list of vmlinux, that carry the aliases. It never changes its inputs.`,
 		commands []*cobra.Command
 	}{
 		{"Alias kernels:", []*cobra.Command{
-			newRun(), newCheck(), newVerify(), newGate(), newReport(), newDemo(),
+			newRun(), newCheck(), newSchema(), newVerify(), newGate(), newReport(), newDemo(),
 		}},
 		{"Use registries:", []*cobra.Command{
 			newLookup(), newProbe(), newModule(), newDiff(), newMatrix(),
