@@ -20,14 +20,46 @@ PACKAGES := gcc make patch gdb sqlite3 python3 python3-jsonschema xz-utils zstd 
 CORPORA := cloud-amd64 cloud-amd64-old cloud-amd64-6.12 cloud-arm64 s390x amd64 686 mips64r2el \
 	next-cloud-amd64 next-cloud-arm64 next-riscv64 next-loong64
 
-.PHONY: all build demo test check lint spell shuffle verify-test kernel-test kernel-table report-test mutants crash lab bench compare fuzz tools
+.PHONY: all go build install man dist dist-test demo test check lint spell shuffle verify-test kernel-test kernel-table report-test mutants crash lab bench compare fuzz tools
 .PHONY: $(CORPORA:%=corpus-%) corpus-headers hostile fixtures clean
 
 all: build
 
-build:
-	$(GO) build -o $(KAS) ./cmd/kas
+# What kas --version prints after the release: the commit, and + if files differ from it.
+COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null && git diff --quiet HEAD || echo +)
+COMMIT := $(subst $() ,,$(COMMIT))
+GOBUILD = $(GO) build -ldflags '-X main.commit=$(COMMIT)'
+
+build: go
+	$(GOBUILD) -o $(KAS) ./cmd/kas
 	ln -sf kas bin/kas-nm && ln -sf kas bin/kas-ld
+
+# One line instead of an error about go.mod if Go is missing or too old.
+go:
+	@v=$$($(GO) env GOVERSION 2>/dev/null); case $$v in go1.2[6-9]*|go1.[3-9][0-9]*|devel*) ;; *) \
+		echo "kas needs Go 1.26 or later, and this is $${v:-none}: see Install in README.md" >&2; \
+		exit 1;; \
+	esac
+
+# DESTDIR is the root that a package is made in.
+PREFIX  ?= /usr/local
+DESTDIR ?=
+install: build man
+	dist/install.sh $(KAS) bin/man "$(DESTDIR)$(PREFIX)"
+
+# The manual pages, from the texts that kas help prints.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+man: go
+	$(GO) run -tags man ./cmd/kas man bin/man
+
+# Archives and packages of a release for amd64 and arm64, in bin/dist. The same commit gives the same
+# bytes on every machine.
+dist: go
+	GO="$(GO)" COMMIT=$(COMMIT) dist/dist.sh bin/dist
+
+# Makes the release twice, compares, and installs and tries each form in a bare Debian 12.
+dist-test: go
+	dist/test.sh
 
 demo: build
 	$(KAS) demo

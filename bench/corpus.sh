@@ -90,7 +90,15 @@ if [ "$suite" != - ]; then
 	set -- "$@" -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
 fi
 
-apt-get "$@" update
+# While a mirror is brought up to date, its lists and their digests differ for a minute.
+for wait in 30 60 -; do
+	if apt-get "$@" update; then
+		break
+	elif [ $wait = - ]; then
+		die "the package lists cannot be fetched"
+	fi
+	sleep $wait
+done
 
 # in_archive PACKAGE VERSION OPTION...: whether the package lists have it. apt-cache show prints nothing
 # and exits 0 for a version that they do not have.

@@ -105,6 +105,9 @@ type failure struct{ error }
 
 func (f failure) Unwrap() error { return f.error }
 
+// extra has the commands of programs that are built with a tag.
+var extra []func() *cobra.Command
+
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "kas",
@@ -148,20 +151,33 @@ list of vmlinux, that carry the aliases. It never changes its inputs.`,
 		}
 	}
 	finishHelp(root)
+	for _, newCommand := range extra {
+		root.AddCommand(newCommand())
+	}
 	return root
 }
 
-// version returns the module's version, or the revision that it was built from.
+// release is the version of the next release, or of this one: https://semver.org.
+const release = "0.2.0"
+
+// commit is what the program was built from, and made with changes to it if it ends with "+". The
+// Makefile sets it.
+var commit string
+
+// version returns the release and, if it is known, the commit.
 func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	v := info.Main.Version
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && (v == "" || v == "(devel)") {
-			v = s.Value
+	if info, ok := debug.ReadBuildInfo(); ok && commit == "" {
+		set := map[string]string{}
+		for _, s := range info.Settings {
+			set[s.Key] = s.Value
+		}
+		commit = set["vcs.revision"][:min(12, len(set["vcs.revision"]))]
+		if set["vcs.modified"] == "true" {
+			commit += "+"
 		}
 	}
-	return v
+	if commit == "" {
+		return release
+	}
+	return release + " (" + commit + ")"
 }
