@@ -1,8 +1,6 @@
 package kbuild
 
 import (
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -16,7 +14,9 @@ func Object(h Hook, object string) error {
 	if h.off() {
 		return linkPlain(object)
 	}
-	copied, _, err := h.session().copied(object)
+	s := h.session()
+	s.linked = true
+	copied, _, err := s.copied(object)
 	if err != nil || copied {
 		return err
 	}
@@ -29,9 +29,6 @@ func linkPlain(object string) error {
 	if to, err := os.Readlink(target); err == nil && to == filepath.Base(object) {
 		return nil
 	}
-	if err := os.Remove(target); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
 	return pipeline.Symlink(filepath.Base(object), target)
 }
 
@@ -40,7 +37,9 @@ func Finish(h Hook, module, object string) error {
 	if h.off() {
 		return nil
 	}
-	_, globals, err := h.session().copied(object)
+	s := h.session()
+	s.linked = true
+	_, globals, err := s.copied(object)
 	if err != nil || len(globals) == 0 {
 		return err
 	}

@@ -1,8 +1,11 @@
 package kbuild
 
 import (
+	"errors"
 	"os"
+	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 
 	"kas/elf"
@@ -74,5 +77,83 @@ func TestObject(t *testing.T) {
 		Kas: func() string { return "test" }}, "drivers/nosuch.o")
 	if err == nil || !strings.Contains(err.Error(), "is not in modules.order") {
 		t.Errorf("an object that is not listed: %v", err)
+	}
+}
+
+func hookForTest() Hook {
+	return Hook{Getenv: func(string) string { return "" }, Kas: func() string { return "test" }}
+}
+
+// The copies are targets of make. A recipe that finds a copy lost or cut makes all copies again, and
+// must leave those that other recipes of the same make have made.
+func TestObjectRemovesNothing(t *testing.T) {
+	k := newKernel(t, gnu)
+	t.Chdir(k.dir)
+	modules := []string{"drivers/a.o", "drivers/b.o", "drivers/c.o"}
+	k.order(modules...)
+	for _, m := range modules {
+		object(t, m)
+	}
+	copies, links := modules[:2], modules[2:]
+	want := map[string]elf.Identity{}
+	for _, m := range links {
+		want[m] = elf.IdentifyTarget(m)
+	}
+
+	type damage func(name string) error
+	cut := func(name string) error { return os.Truncate(name, 0) }
+	stale := func(name string) error {
+		return errors.Join(os.Remove(name), os.WriteFile(name, nil, 0o644))
+	}
+	for _, test := range []struct {
+		name        string
+		copy, other damage
+	}{
+		{"all are lost", os.Remove, os.Remove},
+		{"a copy is cut", cut, func(string) error { return nil }},
+		{"a link is an old copy", os.Remove, stale},
+	} {
+		for _, first := range modules {
+			for _, m := range copies {
+				if err := test.copy(m + ".kas"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, m := range links {
+				if err := test.other(m + ".kas"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			object(t, first)
+			var done sync.WaitGroup
+			for _, m := range modules {
+				done.Go(func() {
+					if err := Object(hookForTest(), m); err != nil {
+						t.Errorf("%s: %v", test.name, err)
+					}
+				})
+			}
+			done.Wait()
+			for _, m := range copies {
+				if out, err := exec.Command("readelf", "-sW", m+".kas").CombinedOutput(); err != nil ||
+					!strings.Contains(string(out), "name_show@") {
+					t.Errorf("%s, %s is first: %s has no alias: %v %s", test.name, first, m, err, out)
+				}
+			}
+			for m, id := range want {
+				if elf.IdentifyTarget(m+".kas") != id {
+					t.Errorf("%s, %s is first: %s.kas is not %s", test.name, first, m, m)
+				}
+			}
+		}
+	}
+
+	// A recipe that runs alone replaces an old copy of another module.
+	if err := errors.Join(os.Remove(copies[0]+".kas"), stale(links[0]+".kas")); err != nil {
+		t.Fatal(err)
+	}
+	object(t, copies[0])
+	if elf.IdentifyTarget(links[0]+".kas") != want[links[0]] {
+		t.Errorf("an old copy of a module without aliases is not replaced by a link to the module")
 	}
 }

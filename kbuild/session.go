@@ -26,6 +26,10 @@ type session struct {
 	srctree    string   // the kernel's source tree, "" if kbuild does not export it
 	makeflags  string
 
+	// linked is whether the modules without aliases get a symbolic link in place of a copy: there,
+	// the copies are targets of make, and one recipe must not remove another's target.
+	linked bool
+
 	kas func() string // Hook.Kas
 }
 
@@ -73,6 +77,9 @@ func (s *session) aliases(name, vmlinux string, write bool,
 		return err
 	}
 	policy.Name, policy.Vmlinux, policy.Emit = name, vmlinux, beside
+	if s.linked {
+		policy.Emit.Unaliased = "link"
+	}
 	ctx, stop := untilSignal()
 	defer stop()
 	jobs, release := jobs(s.makeflags)
