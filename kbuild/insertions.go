@@ -81,7 +81,10 @@ kas-ext := .kas
 
 # X.o.kas is X.o with aliases. A change of one module may change the aliases of
 # another, so kas runs each time. It leaves a file alone that is up to date.
-cmd_kas_o = $(KAS_PROGRAM) kbuild object $<
+# The saved command and the line below it are what make sbom reads.
+cmd_kas_o = $(KAS_PROGRAM) kbuild object $< && { [ -e $(dot-target).cmd ] || \
+	printf 'savedcmd_%s := false || %s\n%s : %s\n' \
+		$@ '$(KAS_PROGRAM) kbuild object $<' $@ $< >$(dot-target).cmd; }
 
 kas-copies := $(addsuffix .o.kas,$(basename $(modules)))
 $(kas-copies): %.kas: % FORCE
@@ -89,9 +92,10 @@ $(kas-copies): %.kas: % FORCE
 
 # A linker may reorder global symbols, but an alias must follow its original. So
 # the aliases of global symbols are added after the link. If X.o.kas becomes a
-# link to X.o, it is not newer than X.ko: the command differs then instead.
-cmd_ld_ko_o += ; $(if $(filter %.kas,$(realpath $<)),: copy;) \
-	$(KAS_PROGRAM) kbuild finish $@ $(<:.kas=)
+# link to X.o, it is not newer than X.ko: the command differs then instead. make
+# sbom fails on a command that it does not know, but it passes over true and false.
+cmd_ld_ko_o += ; $(if $(filter %.kas,$(realpath $<)),true copy;) \
+	false || $(KAS_PROGRAM) kbuild finish $@ $(<:.kas=)
 endif
 `
 

@@ -536,6 +536,29 @@ func TestInstalledRules(t *testing.T) {
 	}
 }
 
+// checkSaved wants the saved commands to lead from a.ko to a.o by way of a.o.kas, for make sbom. That
+// fails on commands whose first word it does not know.
+func checkSaved(t *testing.T, tree string) {
+	t.Helper()
+	for name, want := range map[string]string{
+		"a.ko":    `^(saved)?cmd_a.ko := ld -r -o a.ko a.o.kas a.mod.o .*; (true copy;)? *false \|\| kas kbuild finish a.ko a.o\n`,
+		"a.o.kas": `^savedcmd_a.o.kas := false \|\| kas kbuild object a.o\na.o.kas : a.o\n$`,
+	} {
+		path := filepath.Join(tree, "."+name+".cmd")
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Error(err)
+		}
+		// What tells linkers apart is between the objects and the rest.
+		text := regexp.MustCompile(` -T \S+| \S*module-common\.o| -m \S+| \./`).ReplaceAllString(
+			string(data), " ")
+		text = regexp.MustCompile(` +`).ReplaceAllString(text, " ")
+		if !regexp.MustCompile(want).MatchString(text) {
+			t.Errorf("%s: %s", path, text)
+		}
+	}
+}
+
 // With kbuild's own rules, a module is linked again if and only if its copy has changed.
 func TestInstalledRulesOfKernels(t *testing.T) {
 	kernelTrees(t, func(t *testing.T, tree string) {
@@ -550,6 +573,7 @@ func TestInstalledRulesOfKernels(t *testing.T) {
 		endA, endB := "kas kbuild finish a.ko a.o", "kas kbuild finish b.ko b.o"
 		wantCalls(t, "on", modfinal(t, tree), lookA, newA, endA, lookB, newB, endB)
 		wantCalls(t, "again", modfinal(t, tree), lookA, lookB)
+		checkSaved(t, tree)
 		writeTestFile(t, filepath.Join(tree, "a.copy"), "a with aliases", 0o644)
 		wantCalls(t, "a gets aliases", modfinal(t, tree), lookA, newA, endA, lookB)
 		wantCalls(t, "again", modfinal(t, tree), lookA, lookB)
