@@ -768,6 +768,20 @@ func TestExternal(t *testing.T) {
 			!k.exists(filepath.Join(ext, ".kas/emitted")) {
 			t.Errorf("inside %t: the copy or .kas is not in the module's folder", inside)
 		}
+		if inside {
+			continue
+		}
+		// A folder of headers has neither the objects nor, from most builds, a registry.
+		for _, name := range []string{"vmlinux.o", "modules.order"} {
+			if err := os.Remove(filepath.Join(tree, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := k.kasLD(args)
+		k.ok(r)
+		if n := strings.Count(r.stderr, "no registry of the kernel"); n != 1 {
+			t.Errorf("without a registry there are %d warnings: %s", n, r.stderr)
+		}
 	}
 }
 

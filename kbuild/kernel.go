@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"kas/configs"
@@ -14,8 +15,16 @@ import (
 // kernelNames opens the registry of the kernel that the session builds modules for, if it needs
 // one, and sets the policy to that of the registry.
 func (s *session) kernelNames(policy *configs.Build) (*kernelNames, error) {
+	if err := s.absolutePaths(); err != nil {
+		return nil, err
+	}
 	files := s.registryFiles()
 	if len(files) == 0 {
+		if s.tree.ext != "" && !s.tree.built() {
+			warn("no registry of the kernel: no KAS_REGISTRY, and no symbols.kas in %s, so the "+
+				"modules get no aliases for names that the kernel has; kas run makes one",
+				absolute(s.tree.dir))
+		}
 		return buildNames(), nil
 	}
 	all, err := registry.OpenAll(files)
@@ -32,6 +41,25 @@ func (s *session) kernelNames(policy *configs.Build) (*kernelNames, error) {
 		all[0].Close()
 	}
 	return names, err
+}
+
+// absolutePaths refuses relative paths of registries for out-of-tree modules: make M= changes the
+// folder, to one that depends on the kernel's version.
+func (s *session) absolutePaths() error {
+	if s.tree.ext == "" {
+		return nil
+	}
+	for _, path := range s.registries {
+		if !filepath.IsAbs(path) {
+			return fmt.Errorf("KAS_REGISTRY: %s is relative, and make M= changes the folder: "+
+				"give the whole path", path)
+		}
+	}
+	if s.overlay != "" && !filepath.IsAbs(s.overlay) {
+		return fmt.Errorf("KAS_OVERLAY: %s is relative, and make M= changes the folder: "+
+			"give the whole path", s.overlay)
+	}
+	return nil
 }
 
 // registryFiles returns the registry of the kernel that out-of-tree modules are built for, and its

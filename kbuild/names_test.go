@@ -206,6 +206,28 @@ func TestRegistryFiles(t *testing.T) {
 	}
 }
 
+// make M= changes the folder, so a relative path would name another file there.
+func TestRelativeRegistry(t *testing.T) {
+	dir := t.TempDir()
+	for _, c := range []struct {
+		s    session
+		want string
+	}{
+		{session{registries: []string{filepath.Join(dir, "a"), "b/symbols.kas"}},
+			"KAS_REGISTRY: b/symbols.kas is relative"},
+		{session{overlay: "o.kas"}, "KAS_OVERLAY: o.kas is relative"},
+	} {
+		if err := c.s.absolutePaths(); err != nil {
+			t.Errorf("in the tree: %v", err)
+		}
+		c.s.tree = tree{dir: dir, ext: dir}
+		_, err := c.s.kernelNames(&configs.Build{})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v, want %q", err, c.want)
+		}
+	}
+}
+
 // A registry must be that of the tree's kernel, with the policy that KAS_CONFIG sets.
 func TestRegistryFits(t *testing.T) {
 	const other = "separator=~ line=none symbols=all names=all"
