@@ -536,13 +536,15 @@ func TestInstalledRules(t *testing.T) {
 	}
 }
 
-// checkSaved wants the saved commands to lead from a.ko to a.o by way of a.o.kas, for make sbom. That
+// checkSaved wants the saved commands to lead from a.ko to a.o by way of a.o.kas, for make sbom. It
 // fails on commands whose first word it does not know.
 func checkSaved(t *testing.T, tree string) {
 	t.Helper()
 	for name, want := range map[string]string{
-		"a.ko":    `^(saved)?cmd_a.ko := ld -r -o a.ko a.o.kas a.mod.o .*; (true copy;)? *false \|\| kas kbuild finish a.ko a.o\n`,
-		"a.o.kas": `^savedcmd_a.o.kas := false \|\| kas kbuild object a.o\na.o.kas : a.o\n$`,
+		"a.ko": `^(saved)?cmd_a.ko := ld -r -o a.ko a.o.kas a.mod.o .*; (true copy;)? *` +
+			`false \|\| kas kbuild finish a.ko a.o\n`,
+		"a.o.kas": `^savedcmd_a.o.kas := false \|\| kas kbuild object a.o\n` +
+			`a.o.kas : a.o\n$`,
 	} {
 		path := filepath.Join(tree, "."+name+".cmd")
 		data, err := os.ReadFile(path)

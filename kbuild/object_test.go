@@ -84,7 +84,7 @@ func hookForTest() Hook {
 	return Hook{Getenv: func(string) string { return "" }, Kas: func() string { return "test" }}
 }
 
-// The copies are targets of make. A recipe that finds a copy lost or cut makes all copies again, and
+// The copies are targets of make. A recipe that finds a copy lost or cut makes all copies again. It
 // must leave those that other recipes of the same make have made.
 func TestObjectRemovesNothing(t *testing.T) {
 	k := newKernel(t, gnu)
@@ -135,9 +135,10 @@ func TestObjectRemovesNothing(t *testing.T) {
 			}
 			done.Wait()
 			for _, m := range copies {
-				if out, err := exec.Command("readelf", "-sW", m+".kas").CombinedOutput(); err != nil ||
-					!strings.Contains(string(out), "name_show@") {
-					t.Errorf("%s, %s is first: %s has no alias: %v %s", test.name, first, m, err, out)
+				out, err := exec.Command("readelf", "-sW", m+".kas").CombinedOutput()
+				if err != nil || !strings.Contains(string(out), "name_show@") {
+					t.Errorf("%s, %s is first: %s has no alias: %v %s",
+						test.name, first, m, err, out)
 				}
 			}
 			for m, id := range want {
