@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+
+	"kas/packages"
 )
 
 // FS holds the shipped configurations: example.yaml, matrix.yaml, debian.yaml and kbuild.yaml.
@@ -46,6 +48,10 @@ type Build struct {
 	Modules []string `yaml:",omitempty"`
 	Source  []string `yaml:",omitempty"` // source roots as written: prefixes of paths in the DWARF
 
+	// Package holds resolved packages and globs, for Unpack. What is in them is the same wherever
+	// they are.
+	Package []string `yaml:",omitempty" json:"-"`
+
 	// Debug holds the resolved folders with the debug files of stripped objects; none means
 	// /usr/lib/debug.
 	Debug []string `yaml:",omitempty"`
@@ -58,6 +64,10 @@ type Build struct {
 	combo string              // the matrix combination the build was expanded from
 	at    map[string]position // position of the value of each key; "" is the build itself
 	found []ModuleFile        // the result of ModuleFiles, once Load has called it
+
+	packages []packageFile      // found by Load
+	given    *given             // set by Unpack
+	origins  []packages.Package // set by Unpack
 }
 
 // Alias says which symbols get an alias and how it is spelled.

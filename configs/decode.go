@@ -166,7 +166,7 @@ func (l *loader) text(n *yaml.Node, name, enum string) (string, bool) {
 		s = l.reportPath(n, name)
 	case name == "debug":
 		s = l.folder(n, name)
-	case name == "vmlinux" || name == "modules":
+	case name == "vmlinux" || name == "modules" || name == "package":
 		s = l.pattern(n, name)
 	case name == "name":
 		l.buildName(n)

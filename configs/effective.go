@@ -84,19 +84,19 @@ func (p *Plan) Effective(dir string) ([]byte, error) {
 	builds := make([]Build, len(p.Builds))
 	shared := true
 	for i, b := range p.Builds {
+		if b.given != nil {
+			b.Vmlinux, b.Modules, b.Debug = b.given.vmlinux, b.given.modules, b.given.debug
+		}
 		if b.Vmlinux != "" {
 			if b.Vmlinux, err = p.rebase(dir, b.Vmlinux, b.Vmlinux, ""); err != nil {
 				return nil, err
 			}
 		}
-		modules := b.Modules
-		b.Modules = nil
-		for _, m := range modules {
-			fixed, rest := splitGlob(m)
-			if m, err = p.rebase(dir, m, fixed, rest); err != nil {
-				return nil, err
-			}
-			b.Modules = append(b.Modules, m)
+		if b.Modules, err = p.rebaseGlobs(dir, b.Modules); err != nil {
+			return nil, err
+		}
+		if b.Package, err = p.rebaseGlobs(dir, b.Package); err != nil {
+			return nil, err
 		}
 		if b.Debug, err = p.rebaseAll(dir, b.Debug); err != nil {
 			return nil, err
@@ -144,6 +144,18 @@ func (p *Plan) rebase(dir, entry, fixed, rest string) (string, error) {
 		}
 	}
 	return joinGlob(fixed, rest), nil
+}
+
+// rebaseGlobs returns globs as a file in dir spells them.
+func (p *Plan) rebaseGlobs(dir string, globs []string) (all []string, err error) {
+	for _, g := range globs {
+		fixed, rest := splitGlob(g)
+		if g, err = p.rebase(dir, g, fixed, rest); err != nil {
+			return nil, err
+		}
+		all = append(all, g)
+	}
+	return all, nil
 }
 
 // rebaseAll returns folders as a file in dir spells them.

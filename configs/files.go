@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"kas/packages"
 )
 
 // buildPaths is what checkFiles looks for.
@@ -159,12 +161,22 @@ func (l *loader) findFiles(p *Plan, b *Build, paths buildPaths) (absent bool) {
 	missing := 0
 	for _, e := range paths.entries {
 		var err error
-		if e.key == "vmlinux" {
+		switch {
+		case e.key == "package" || e.key == "modules" && packages.Is(unquote(e.pattern)):
+			var files []string
+			files, err = findPackages(e.pattern)
+			for _, file := range files {
+				b.packages = append(b.packages, packageFile{e.key, file, e.pos})
+			}
+		case e.key == "vmlinux":
 			b.Vmlinux, err = findVmlinux(e.pattern)
 			if p.relative[e.pattern] {
 				p.relative[b.Vmlinux] = true
 			}
-		} else {
+			if err == nil && packages.Is(b.Vmlinux) {
+				b.packages = append(b.packages, packageFile{e.key, b.Vmlinux, e.pos})
+			}
+		default:
 			var files []ModuleFile
 			files, err = entryFiles(e.pattern)
 			b.found = append(b.found, files...)

@@ -136,10 +136,12 @@ func (l *loader) build(p *Plan, n *yaml.Node, name string, c combination) {
 	if set["name"].key == nil {
 		l.errorf(n, "a build has no name")
 	}
-	modules := set["modules"].val
-	none := modules == nil || modules.Kind == yaml.SequenceNode && len(modules.Content) == 0
-	if set["vmlinux"].key == nil && none {
-		l.errorf(n, "a build needs vmlinux or modules, at least one")
+	none := func(key string) bool {
+		v := set[key].val
+		return v == nil || v.Kind == yaml.SequenceNode && len(v.Content) == 0
+	}
+	if set["vmlinux"].key == nil && none("modules") && none("package") {
+		l.errorf(n, "a build needs vmlinux, modules or package, at least one")
 	}
 	p.Builds = append(p.Builds, b.Build)
 	l.paths = append(l.paths, buildPaths{b.Optional || l.optional, l.entries, l.folders})

@@ -95,7 +95,8 @@ func nodeSchema(path, enum string, template bool) schema {
 	case "builds", "matrix.build":
 		s := objectSchema(reflect.TypeFor[buildKeys](), "builds", template)
 		s["required"] = []string{"name"}
-		s["anyOf"] = []schema{{"required": []string{"vmlinux"}}, {"required": []string{"modules"}}}
+		s["anyOf"] = []schema{{"required": []string{"vmlinux"}}, {"required": []string{"modules"}},
+			{"required": []string{"package"}}}
 		return s
 	case "matrix":
 		s := objectSchema(reflect.TypeFor[matrixKeys](), path, template)
@@ -188,6 +189,7 @@ var descriptions = map[string]string{
 	"builds.lto":       "kind of link-time optimization",
 	"builds.vmlinux":   "vmlinux with debugging information, or a glob that matches one file",
 	"builds.modules":   "modules: list files, folders, files and globs",
+	"builds.package":   "packages, .deb or .rpm: files and globs",
 	"builds.source":    "source roots in the debugging information",
 	"builds.optional":  "skip the build if none of its files exists",
 

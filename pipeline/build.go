@@ -83,6 +83,8 @@ type Object struct {
 	fresh  bool      // product was made in this run, and is not settled yet
 	opened time.Time // when scan opened it
 
+	fingerprint string // see content.go
+
 	// Saved for the next run: see state.go.
 	product product
 	note
@@ -140,7 +142,7 @@ func (o *Object) ScanTables() (*elf.File, error) {
 	o.opened = time.Now()
 	f, err := elf.OpenTables(o.Path)
 	if err == nil {
-		o.Identity = f.Identity()
+		o.Identity, o.fingerprint = f.Identity(), f.Fingerprint()
 	}
 	return f, err
 }

@@ -13,6 +13,8 @@ import (
 type input struct {
 	path     string
 	identity elf.Identity // the zero value if there was no such file
+	content  string       // see content.go
+	young    bool         // a change may go unnoticed
 }
 
 // Depends notes that what is found in the object depends on another file, with the identity it had
@@ -23,16 +25,29 @@ func (o *Object) Depends(path string, id elf.Identity) {
 	if abs, err := filepath.Abs(path); err == nil {
 		path = abs
 	}
-	o.inputs = append(o.inputs, input{path, id})
-	if o.opened.Sub(time.Unix(0, max(id.Mtime, id.Ctime))) <= settled {
-		o.unsettled = true
-	}
+	young := o.opened.Sub(time.Unix(0, max(id.Mtime, id.Ctime))) <= settled
+	o.inputs = append(o.inputs, input{path: path, identity: id, young: young})
 }
 
 // inputsHold reports whether the other files that the note depends on are as they were.
-func (n *note) inputsHold() bool {
+func (b *Build) inputsHold(n *note) bool {
 	return !slices.ContainsFunc(n.inputs, func(in input) bool {
-		return elf.IdentifyTarget(in.path) != in.identity
+		return elf.IdentifyTarget(in.path) != in.identity &&
+			(in.content == "" || !b.same(in.path, in.identity, in.content))
+	})
+}
+
+// nameInputs names the contents of the other files that objects depend on, for the next run.
+func (b *Build) nameInputs() {
+	Parallel(0, len(b.Objects), func(i int) {
+		for k := range b.Objects[i].inputs {
+			in := &b.Objects[i].inputs[k]
+			in.young = in.young && b.Config.Origin(in.path) == ""
+			if in.content == "" && in.identity != (elf.Identity{}) &&
+				in.identity == elf.IdentifyTarget(in.path) {
+				in.content = b.contentAt(in.path)
+			}
+		}
 	})
 }
 
@@ -41,10 +56,10 @@ func (n *note) inputsHold() bool {
 func (n *note) reuse(last note) {
 	now := *n
 	*n = last
-	n.unsettled = now.unsettled
 	n.inputs = slices.Clone(now.inputs)
 	for _, in := range last.inputs {
-		if !slices.Contains(now.inputs, in) {
+		same := func(other input) bool { return other.path == in.path }
+		if !slices.ContainsFunc(now.inputs, same) {
 			n.inputs = append(n.inputs, in)
 		}
 	}
@@ -56,7 +71,8 @@ func (o *Object) appendInputs(line []byte) []byte {
 	for _, in := range o.inputs {
 		line = strconv.AppendQuote(append(line, "input\t"...), o.Name)
 		line = strconv.AppendQuote(append(line, '\t'), in.path)
-		line = append(in.identity.Text(append(line, '\t')), '\n')
+		line = in.identity.Text(append(line, '\t'))
+		line = append(append(append(line, '\t'), in.content...), '\n')
 	}
 	return line
 }
@@ -64,7 +80,7 @@ func (o *Object) appendInputs(line []byte) []byte {
 // addInput reads a line that appendInputs wrote, after its first column.
 func (s *state) addInput(c *columns) bool {
 	o := s.objects[c.quoted()]
-	in := input{c.quoted(), c.identity()}
+	in := input{path: c.quoted(), identity: c.identity(), content: c.text()}
 	if o == nil || c.bad {
 		return false
 	}

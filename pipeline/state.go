@@ -45,7 +45,7 @@ func (b *Build) stateFile() string {
 // stateAge is how long the cache keeps a file that no run reads.
 const stateAge = 30 * 24 * time.Hour
 
-const stateFormat = "kas state 4"
+const stateFormat = "kas state 5"
 
 // settled is the time between the last change of a file and its opening that makes its identity
 // reliable. A file that is changed twice within a clock tick keeps its times.
@@ -69,6 +69,7 @@ type summary struct {
 // objectState is what is known of one object.
 type objectState struct {
 	identity elf.Identity // the zero value if a change of the object may go unnoticed
+	content  string       // see content.go; "" if that says nothing, or with the zero identity
 	product
 	note
 }
@@ -85,8 +86,7 @@ type note struct {
 	about string // digest of what the content depends on besides the object
 	json  []byte // nil if there is no note
 
-	inputs    []input // other files that the content depends on
-	unsettled bool    // a change of an input may go unnoticed
+	inputs []input // other files that the content depends on
 }
 
 // Digest returns a short key of everything that a result depends on.
@@ -100,7 +100,11 @@ func Digest(parts ...string) string {
 
 // configDigest returns a digest of the configuration and the stages.
 func (b *Build) configDigest() string {
-	text, err := json.Marshal(b.Config)
+	config := b.Config
+	if !config.Emit.Beside && config.Emit.Unaliased != "link" {
+		config.Vmlinux, config.Modules = "", nil // what is there counts, not where
+	}
+	text, err := json.Marshal(config)
 	if err != nil {
 		return "" // equals no saved digest
 	}
@@ -134,7 +138,7 @@ func (b *Build) upToDate(ctx context.Context) bool {
 	var changed atomic.Bool
 	err := b.Split(ctx, len(b.Objects), func(_, from, to int) {
 		for i := from; i < to && !changed.Load(); i++ {
-			if !s.objects[b.Objects[i].Name].holds(b.Objects[i].Path) {
+			if !b.holds(s.objects[b.Objects[i].Name], b.Objects[i].Path) {
 				changed.Store(true)
 			}
 		}
@@ -149,9 +153,9 @@ func (b *Build) upToDate(ctx context.Context) bool {
 }
 
 // holds reports whether the object at path and the file made from it are as they were.
-func (k *objectState) holds(path string) bool {
-	return k != nil && k.identity != (elf.Identity{}) && k.identity == elf.IdentifyTarget(path) &&
-		(k.path == "" || k.made == elf.Identify(k.path)) && k.inputsHold()
+func (b *Build) holds(k *objectState, path string) bool {
+	return k != nil && b.same(path, k.identity, k.content) &&
+		(k.path == "" || k.made == elf.Identify(k.path)) && b.inputsHold(&k.note)
 }
 
 // strays reports whether there are files that look like output and are not, which a run must
@@ -190,7 +194,8 @@ func (b *Build) known(o *Object) *objectState {
 		return nil
 	}
 	k := b.last.objects[o.Name]
-	if k == nil || k.identity == (elf.Identity{}) || k.identity != o.Identity {
+	if k == nil || k.identity == (elf.Identity{}) ||
+		k.identity != o.Identity && (k.content == "" || k.content != b.contentOf(o)) {
 		return nil
 	}
 	return k
@@ -200,7 +205,7 @@ func (b *Build) known(o *Object) *objectState {
 // object and the same key, read is not called. The key is a digest of everything else that the
 // result depends on. T is kept as JSON, so only its exported fields are noted.
 func Note[T any](b *Build, o *Object, key string, read func() (T, error)) (T, error) {
-	if k := b.known(o); k != nil && k.about == key && k.json != nil && k.inputsHold() {
+	if k := b.known(o); k != nil && k.about == key && k.json != nil && b.inputsHold(&k.note) {
 		var noted T
 		if json.Unmarshal(k.json, &noted) == nil {
 			o.reuse(k.note)
@@ -288,11 +293,12 @@ func (b *Build) Settle(ctx context.Context, lost func(*Object)) error {
 }
 
 // trusted reports whether the object's identity determines its content. It does not if the object
-// was changed just before it was opened.
-func (o *Object) trusted() bool {
+// was changed just before it was opened, unless it is from a package, which is not changed.
+func (o *Object) trusted(packaged bool) bool {
 	last := max(o.Identity.Mtime, o.Identity.Ctime)
-	return o.Identity != (elf.Identity{}) && !o.unsettled &&
-		o.opened.Sub(time.Unix(0, last)) > settled
+	young := func(in input) bool { return in.young }
+	return o.Identity != (elf.Identity{}) && !slices.ContainsFunc(o.inputs, young) &&
+		(packaged || o.opened.Sub(time.Unix(0, last)) > settled)
 }
 
 // saveState saves the state of this run for the next one. clean says that the run had no error.
@@ -305,6 +311,7 @@ func (b *Build) saveState(clean bool) error {
 	if err != nil {
 		return err
 	}
+	b.nameInputs()
 	dropOld(filepath.Dir(path))
 	_, err = WriteFile(path, func(w io.Writer) error {
 		line := fmt.Appendf(nil, "%s\t%s\t%t\t%s\n", stateFormat, b.configDigest(), clean, about)
@@ -316,7 +323,7 @@ func (b *Build) saveState(clean bool) error {
 			return err
 		}
 		for i := range b.Objects {
-			line = append(b.Objects[i].appendState(line[:0]), '\n')
+			line = append(b.appendState(line[:0], &b.Objects[i]), '\n')
 			line = b.Objects[i].appendInputs(line)
 			if _, err := w.Write(line); err != nil {
 				return err
@@ -328,13 +335,14 @@ func (b *Build) saveState(clean bool) error {
 }
 
 // appendState appends the object's line of the state file.
-func (o *Object) appendState(line []byte) []byte {
-	id := o.Identity
-	if !o.trusted() {
-		id = elf.Identity{}
+func (b *Build) appendState(line []byte, o *Object) []byte {
+	id, content := o.Identity, b.contentOf(o)
+	if !o.trusted(b.Config.Origin(o.Path) != "") {
+		id, content = elf.Identity{}, ""
 	}
 	line = strconv.AppendQuote(append(line, "object\t"...), o.Name)
 	line = id.Text(append(line, '\t'))
+	line = append(append(line, '\t'), content...)
 	line = fmt.Appendf(line, "\t%s\t%q", o.product.key, o.product.path)
 	line = o.product.made.Text(append(line, '\t'))
 	line = append(append(line, '\t'), o.about...)
@@ -396,7 +404,7 @@ func (s *state) add(line []byte) bool {
 		return s.addInput(&c)
 	case "object":
 		name := c.quoted()
-		o := &objectState{identity: c.identity()}
+		o := &objectState{identity: c.identity(), content: c.text()}
 		o.product = product{c.text(), c.quoted(), c.identity()}
 		if o.about = c.text(); len(c.rest) > 0 {
 			o.json = c.rest

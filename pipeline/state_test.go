@@ -33,13 +33,17 @@ func TestTrusted(t *testing.T) {
 		{at(time.Hour), at(-time.Minute), false}, // from a machine whose clock is ahead
 	} {
 		o := Object{opened: opened, Identity: elf.Identity{Ino: 1, Mtime: c.mtime, Ctime: c.ctime}}
-		if got := o.trusted(); got != c.want {
+		if got := o.trusted(false); got != c.want {
 			mtime, ctime := time.Unix(0, c.mtime), time.Unix(0, c.ctime)
 			t.Errorf("changed %v before, its inode %v before: %v",
 				opened.Sub(mtime), opened.Sub(ctime), got)
 		}
 	}
-	if o := (&Object{opened: opened}); o.trusted() {
+	o := Object{opened: opened, Identity: elf.Identity{Ino: 1, Mtime: opened.UnixNano()}}
+	if !o.trusted(true) {
+		t.Error("an object of a package")
+	}
+	if o := (&Object{opened: opened}); o.trusted(true) {
 		t.Error("an object that could not be opened")
 	}
 }
@@ -198,6 +202,14 @@ func TestState(t *testing.T) {
 			r.t.Fatal(err)
 		}
 	}
+	replace := func(r *rerun, name, more string) {
+		data, err := os.ReadFile(r.path(name))
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		os.Rename(r.path(name), r.path("old")) // keeps its inode
+		edit(r, name, string(data)+more)
+	}
 	inState := func(r *rerun, old, new string) {
 		files := cached(r.t, r.dir)
 		if len(files) != 1 {
@@ -222,7 +234,10 @@ func TestState(t *testing.T) {
 		{"another folder", func(r *rerun) { r.task.Dir += "2" }, everything},
 		{"another configuration", func(r *rerun) { r.task.Config.Arch = "arm64" }, []string{"table"}},
 		{"another key", func(r *rerun) { r.key, r.task.Config.Arch = "2", "arm64" }, everything},
-		{"an object", func(r *rerun) { touch(r, "a.ko") }, []string{"read a.ko", "table", "write a.ko"}},
+		{"an object", func(r *rerun) { replace(r, "a.ko", "more") },
+			[]string{"read a.ko", "table", "write a.ko"}},
+		{"the time of an object", func(r *rerun) { touch(r, "a.ko") }, nil},
+		{"an object of the same content", func(r *rerun) { replace(r, "a.ko", "") }, nil},
 		{"an object is gone", func(r *rerun) { os.Remove(r.path("b.ko")) }, []string{"table"}},
 		{"an object is new", func(r *rerun) { os.Rename(module(r.t), r.path("c.ko")) },
 			[]string{"read c.ko", "table", "write c.ko"}},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -26,16 +27,21 @@ module of the same name.`,
 			if err != nil {
 				return err
 			}
-			return check(path, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return check(cmd.Context(), path, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 }
 
-func check(path string, stdout, stderr io.Writer) error {
+func check(ctx context.Context, path string, stdout, stderr io.Writer) error {
 	plan, err := configs.Load(path)
 	if err != nil {
 		return err
 	}
+	done, err := unpack(ctx, plan, stderr)
+	if err != nil {
+		return err
+	}
+	defer done()
 	if err := plan.CheckOut(); err != nil {
 		return err
 	}

@@ -44,6 +44,10 @@ var exitCodes = map[string][]exitCode{
 		{0, "success"}, {1, "the run failed"},
 		{2, "wrong usage, or DIR is in use for something else"},
 	},
+	"cache": {{0, "success"}, {1, "the cache is unreadable"}, {2, "wrong usage"}},
+	"cache clear": {
+		{0, "success"}, {1, "the cache could not be changed"}, {2, "wrong usage"},
+	},
 	"lookup": {
 		{0, "each PATTERN found something"},
 		{1, "a PATTERN found nothing, or a registry is unreadable"}, {2, "wrong usage"},

@@ -138,6 +138,7 @@ list of vmlinux, that carry the aliases. It never changes its inputs.`,
 	}{
 		{"Alias kernels:", []*cobra.Command{
 			newRun(), newCheck(), newSchema(), newVerify(), newGate(), newReport(), newDemo(),
+			newCache(),
 		}},
 		{"Use registries:", []*cobra.Command{
 			newLookup(), newProbe(), newModule(), newDiff(), newMatrix(),

@@ -137,6 +137,11 @@ func runConfig(ctx context.Context, path string, f runFlags, stdout, stderr io.W
 	if f.json && f.profile.bench == toStdout {
 		return errors.New("--json and --benchfmt - both write to standard output")
 	}
+	done, err := unpack(ctx, plan, stderr)
+	if err != nil {
+		return err
+	}
+	defer done()
 	if err := plan.CheckOut(); err != nil && !f.dry {
 		return err
 	}

@@ -36,7 +36,8 @@ not counted; --allow-incomplete accepts it.`,
 			if jobs < 0 {
 				return fmt.Errorf("--jobs %d: must not be negative", jobs)
 			}
-			return verifyOut(cmd.Context(), args[0], jobs, allowIncomplete, cmd.OutOrStdout())
+			return verifyOut(cmd.Context(), args[0], jobs, allowIncomplete, cmd.OutOrStdout(),
+				cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().BoolVar(&allowIncomplete, "allow-incomplete", false,
@@ -46,12 +47,17 @@ not counted; --allow-incomplete accepts it.`,
 }
 
 func verifyOut(
-	ctx context.Context, out string, jobs int, allowIncomplete bool, stdout io.Writer,
+	ctx context.Context, out string, jobs int, allowIncomplete bool, stdout, stderr io.Writer,
 ) error {
 	summary, plan, clean, err := verifyRun(out, stdout)
 	if err != nil {
 		return err
 	}
+	done, err := unpack(ctx, plan, stderr)
+	if err != nil {
+		return err
+	}
+	defer done()
 	for i := range plan.Builds {
 		b := &plan.Builds[i]
 		t, err := target(b, filepath.Join(out, b.Name))
