@@ -4,6 +4,7 @@
 package probe
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"iter"
@@ -29,7 +30,7 @@ func Find(reg *registry.Registry, r registry.Record, k *Kernel) (*Target, error)
 	if t.Module != "" {
 		find = f.inModule
 	}
-	if err := find(); err != nil {
+	if err := cmp.Or(find(), reg.Err()); err != nil {
 		return nil, err
 	}
 	if t.Symbol == "" && !t.Live {

@@ -17,7 +17,7 @@ func BenchmarkLookup(b *testing.B) {
 	} {
 		b.Run(pattern, func(b *testing.B) {
 			for b.Loop() {
-				all, err := OpenAll([]string{path})
+				all, err := OpenForLookup([]string{path})
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -52,7 +52,7 @@ func newComparison(a, b *Registry) *comparison {
 }
 
 // lineCount returns the number of lines that the header states, limited to what fits the file.
-func (f *File) lineCount() int { return min(max(f.Symbols, 0), len(f.lines)/len(Columns)) }
+func (f *File) lineCount() int { return min(max(f.Symbols, 0), f.size/len(Columns)) }
 
 // all yields the lines of the registry and its overlay, without the lines that the overlay hides.
 func (r *Registry) all() iter.Seq[[]byte] {

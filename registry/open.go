@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// File is an open symbols.kas, or what was unpacked from symbols.kas.zst. All of it is in memory.
+// File is an open symbols.kas, or what was unpacked from symbols.kas.zst.
 type File struct {
 	Header
 	Path   string
@@ -24,24 +24,49 @@ type File struct {
 	// if it is nil, they make one call after the other.
 	Parallel func(n int, f func(i int))
 
-	lines   []byte            // everything after the header
+	size    int               // of everything after the header, in bytes
+	parts   []part            // of everything after the header
+	lines   []byte            // everything after the header, if load returned true
 	memory  []byte            // that Close releases, nil if the file is small
 	renamed map[string]string // kernel's names of modules whose files have others, by object
+
+	file    *os.File // that parts are read from, nil if all are in memory
+	linesAt int64    // offset of the lines in file
+	err     error    // the first one of reading a part
 }
 
-// Open opens a registry or an overlay. It refuses a file that was cut, edited or written in another
-// format. The error does not include the path.
+// Open opens a registry or an overlay, and reads and checks all of it. It refuses a file that was
+// cut, edited or written in another format. The error does not include the path.
 func Open(path string) (*File, error) {
-	f := &File{Path: path}
-	data, err := f.load()
-	if err == nil {
-		err = f.parse(data)
+	f, err := openParts(path)
+	if err == nil && !f.load() {
+		err = f.err
+		f.Close()
 	}
 	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// openParts opens a file like Open, but leaves parts to be read and checked when a search needs
+// them.
+func openParts(path string) (*File, error) {
+	f := &File{Path: path}
+	if err := f.open(); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return f, nil
+}
+
+// Err returns an error if a part that a search needed could not be read or is not what was written.
+// Such a search finds nothing, and no later one does. Only files of OpenForLookup have such parts.
+func (f *File) Err() error {
+	if f.err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", f.Path, f.err)
 }
 
 // InFolder returns the path of the registry in a folder, "" if there is none.
@@ -57,7 +82,8 @@ func InFolder(dir string) string {
 
 // Close releases the memory. Records that were returned before stay valid.
 func (f *File) Close() error {
-	f.lines = nil
+	f.lines, f.parts = nil, nil
+	f.closeFile()
 	memory := f.memory
 	if f.memory = nil; memory == nil {
 		return nil
@@ -65,38 +91,92 @@ func (f *File) Close() error {
 	return unix.Munmap(memory)
 }
 
-// parse reads the header and checks that the file is exactly what was written.
-func (f *File) parse(data []byte) error {
-	p := f.readHeader(data)
-	switch {
-	case p.format == 0:
-		return errors.New("not a registry of kas (symbols.kas)")
-	case p.format > Format:
-		return fmt.Errorf("format %d of a newer kas; this one reads formats 1 to %d",
-			p.format, Format)
-	case p.digest == "" || !p.counted || p.malformed:
-		return errors.New("incomplete header: the file was cut or edited, " +
-			"or written by a kas before its release")
-	case p.columns != strings.Join(Columns, " "):
-		return fmt.Errorf("columns %q are not those of format %d", p.columns, Format)
+func (f *File) closeFile() {
+	if f.file != nil {
+		f.file.Close()
+		f.file = nil
 	}
-	if err := checkDigest(data, p.digest, p.digestAt); err != nil {
+}
+
+// parse reads the header of a file that is in memory, and checks that it is exactly what was
+// written.
+func (f *File) parse(data []byte) error {
+	p, err := f.parseHeader(data)
+	if err != nil {
 		return err
+	}
+	if size := int64(len(data)); size != p.size {
+		return wrongSize(size, p.size)
+	}
+	f.lines, f.size = data[p.end:], len(data)-p.end
+	if p.each > 0 {
+		if err := f.checkHeader(data[:p.end], &p); err != nil {
+			return err
+		}
+		for i := range f.parts {
+			if err := f.parts[i].check(f.lines[f.begin(i):f.parts[i].end]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if crc := crc32.Update(p.crcOfHeader(data), crc32.IEEETable, f.lines); crc != p.crc {
+		return wrongCRC(crc, p.crc)
 	}
 	if !bytes.HasSuffix(data, []byte("\n")) {
 		return errors.New("the last line has no newline")
 	}
-	f.Digest = p.digest
-	f.lines = data[p.end:]
-	if err := checkColumns(f.lines); err != nil {
-		return err
+	if len(f.lines) > 0 {
+		f.parts = []part{{end: f.size, text: f.lines}}
 	}
+	_, err = checkColumns(f.lines)
+	return err
+}
+
+// parseHeader reads the header at the beginning of data.
+func (f *File) parseHeader(data []byte) (p preamble, err error) {
+	p = f.readHeader(data)
+	switch {
+	case p.format == 0:
+		return p, errors.New("not a registry of kas (symbols.kas)")
+	case p.format > Format:
+		return p, fmt.Errorf("format %d of a newer kas; this one reads formats 1 to %d",
+			p.format, Format)
+	case p.digest == "" || !p.counted || p.malformed:
+		return p, errors.New("incomplete header: the file was cut or edited, " +
+			"or written by a kas before its release")
+	case p.columns != strings.Join(Columns, " "):
+		return p, fmt.Errorf("columns %q are not those of format %d", p.columns, Format)
+	}
+	if _, err := fmt.Sscanf(p.digest, digestForm, &p.crc, &p.size); err != nil {
+		return p, fmt.Errorf("unreadable digest %q: the file was edited", p.digest)
+	}
+	// This also refuses other spellings of the same numbers, so the line has its known length.
+	if !bytes.HasPrefix(data[p.digestAt:], digestLine(p.crc, p.size)) {
+		return p, fmt.Errorf("misspelled digest %q: the file was edited", p.digest)
+	}
+	f.Digest = p.digest
 	slices.SortFunc(f.Modules, func(a, b Module) int { return strings.Compare(a.Object, b.Object) })
 	f.renamed = map[string]string{}
 	for i := range f.Modules {
 		if m := &f.Modules[i]; m.Name != ModuleName(m.Object) {
 			f.renamed[m.Object] = m.Name
 		}
+	}
+	return p, nil
+}
+
+// checkHeader checks a header that has the parts of the lines, without reading the lines: the
+// digest follows from the header and the CRC-32 and size of each part.
+func (f *File) checkHeader(header []byte, p *preamble) error {
+	if err := checkText(header); err != nil {
+		return err
+	}
+	if err := f.setParts(p.each, p.parts); err != nil {
+		return err
+	}
+	if crc := joinCRC(p.crcOfHeader(header), f.parts); crc != p.crc {
+		return wrongCRC(crc, p.crc)
 	}
 	return nil
 }
@@ -109,8 +189,19 @@ type preamble struct {
 	digestAt int  // offset of the digest line
 	counted  bool // the number of symbols is there
 	end      int  // offset of the first line after the header
+	each     int  // lines per part, 0 if the header has no parts
+	parts    []part
 
 	malformed bool // a line has another form than the format's
+
+	crc  uint32 // that the digest states
+	size int64  // of the file, that the digest states
+}
+
+// crcOfHeader returns the CRC-32 of the header at the beginning of data, without the digest line.
+func (p *preamble) crcOfHeader(data []byte) uint32 {
+	crc := crc32.ChecksumIEEE(data[:p.digestAt])
+	return crc32.Update(crc, crc32.IEEETable, data[int64(p.digestAt)+digestLength:p.end])
 }
 
 // readHeader reads the lines that begin with "#" into the Header. It skips keys that it does not
@@ -150,6 +241,10 @@ func (f *File) readHeader(data []byte) (p preamble) {
 			f.Modules = append(f.Modules, Module{object, name, id})
 		case "overlay-of":
 			f.OverlayOf = value
+		case "parts":
+			var err error
+			p.each, p.parts, err = parseParts(value)
+			p.malformed = p.malformed || err != nil
 		case "policy":
 			f.Policy = value
 		case "release":
@@ -168,25 +263,7 @@ func (f *File) readHeader(data []byte) (p preamble) {
 // digestForm is the value of a digest line, as Sscanf reads it.
 const digestForm = "crc32=%08x bytes=%d"
 
-// checkDigest compares data with the digest in its header line at the offset at.
-func checkDigest(data []byte, digest string, at int) error {
-	var crc uint32
-	var size int64
-	if _, err := fmt.Sscanf(digest, digestForm, &crc, &size); err != nil {
-		return fmt.Errorf("unreadable digest %q: the file was edited", digest)
-	}
-	// This also refuses other spellings of the same numbers, so the line has its known length.
-	if !bytes.HasPrefix(data[at:], digestLine(crc, size)) {
-		return fmt.Errorf("misspelled digest %q: the file was edited", digest)
-	}
-	if size != int64(len(data)) {
-		return wrongSize(int64(len(data)), size)
-	}
-	got := crc32.ChecksumIEEE(data[:at])
-	got = crc32.Update(got, crc32.IEEETable, data[int64(at)+digestLength:])
-	if got != crc {
-		return fmt.Errorf("CRC-32 is %08x, but %08x was written: the file was edited or damaged",
-			got, crc)
-	}
-	return nil
+func wrongCRC(is, written uint32) error {
+	return fmt.Errorf("CRC-32 is %08x, but %08x was written: the file was edited or damaged",
+		is, written)
 }

@@ -56,15 +56,16 @@ func withHeader(h Header, lines []byte) []byte {
 
 // redigest replaces the digest of an edited file by the digest of what it is now.
 func redigest(data string) string {
-	var others, digest string
+	var others strings.Builder
+	var digest string
 	for line := range strings.Lines(data) {
 		if strings.HasPrefix(line, digestKey) {
 			digest = line
 		} else {
-			others += line
+			others.WriteString(line)
 		}
 	}
-	now := digestLine(crc32.ChecksumIEEE([]byte(others)), int64(len(data)))
+	now := digestLine(crc32.ChecksumIEEE([]byte(others.String())), int64(len(data)))
 	return strings.Replace(data, digest, string(now), 1)
 }
 

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"iter"
@@ -26,7 +27,14 @@ func (r *Record) key() symbolKey { return symbolKey{r.Name, r.Object, r.Section,
 
 // OpenAll opens registries and overlays. Each overlay is attached to its registry, which must be
 // among the paths, in any order. On an error it closes all of them.
-func OpenAll(paths []string) (all []*Registry, err error) {
+func OpenAll(paths []string) ([]*Registry, error) { return openAll(paths, Open) }
+
+// OpenForLookup opens registries and overlays like OpenAll, but reads and checks a part of a file
+// only when a search needs it. If that fails, the search and all later ones find nothing, Err
+// returns why, and so does Lookup. Searches of one registry must not run at the same time.
+func OpenForLookup(paths []string) ([]*Registry, error) { return openAll(paths, openParts) }
+
+func openAll(paths []string, open func(string) (*File, error)) (all []*Registry, err error) {
 	defer func() {
 		if err != nil {
 			CloseAll(all)
@@ -35,7 +43,7 @@ func OpenAll(paths []string) (all []*Registry, err error) {
 	}()
 	var overlays []*File
 	for _, path := range paths {
-		f, err := Open(path)
+		f, err := open(path)
 		switch {
 		case err != nil:
 			for _, o := range overlays {
@@ -61,6 +69,9 @@ func OpenAll(paths []string) (all []*Registry, err error) {
 		default:
 			all[i].Overlay = o
 			all[i].setOverlay(o.Prefixed(""))
+			if err := all[i].Err(); err != nil {
+				problems = append(problems, err)
+			}
 			continue
 		}
 		o.Close()
@@ -81,6 +92,14 @@ func (r *Registry) Close() error {
 		r.Overlay.Close()
 	}
 	return r.File.Close()
+}
+
+// Err returns the error of a search in a registry of OpenForLookup, nil if there was none.
+func (r *Registry) Err() error {
+	if r.Overlay != nil {
+		return cmp.Or(r.File.Err(), r.Overlay.Err())
+	}
+	return r.File.Err()
 }
 
 // setOverlay records which symbols of the file the symbols of an overlay hide.
@@ -124,8 +143,16 @@ func (r *Registry) ModuleBuildID(object string) string {
 }
 
 // Find runs find on the registry and on its overlay and returns the symbols of both, without those
-// that the overlay hides. Counts are over both files.
+// that the overlay hides. Counts are over both files. After an error it returns none.
 func (r *Registry) Find(find func(*File) iter.Seq[Record]) []Record {
+	found := r.find(find)
+	if r.Err() != nil {
+		return nil
+	}
+	return found
+}
+
+func (r *Registry) find(find func(*File) iter.Seq[Record]) []Record {
 	found := slices.Collect(find(r.File))
 	if r.Overlay == nil {
 		return found

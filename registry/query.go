@@ -17,6 +17,9 @@ import (
 func (r *Registry) Lookup(pattern string) ([]Record, error) {
 	found, err := r.lookup(strings.TrimPrefix(pattern, "./"))
 	found = slices.DeleteFunc(found, func(f Record) bool { return r.isAlias(f.Name) })
+	if err := r.Err(); err != nil {
+		return nil, err
+	}
 	slices.SortFunc(found, func(a, b Record) int {
 		return cmp.Or(strings.Compare(a.BaseName(), b.BaseName()), strings.Compare(a.Name, b.Name),
 			strings.Compare(a.Object, b.Object), strings.Compare(a.Section, b.Section),

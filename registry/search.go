@@ -116,20 +116,36 @@ func near(object, section string, address uint64) []string {
 
 // start returns the offset of the first line whose name, with the tab after it, is not before key.
 func (f *File) start(key string) int {
-	// An offset in the middle of a line stands for that line.
-	lineAt := func(i int) int { return bytes.LastIndexByte(f.lines[:i], '\n') + 1 }
-	i := sort.Search(len(f.lines), func(i int) bool {
-		line := f.lines[lineAt(i):]
-		return string(line[:bytes.IndexByte(line, '\t')+1]) >= key
+	before := func(line []byte) bool { return string(line[:bytes.IndexByte(line, '\t')+1]) < key }
+	i := sort.Search(len(f.parts), func(i int) bool {
+		return !f.need(i) || !before(f.parts[i].text)
 	})
-	if i == len(f.lines) {
-		return i
+	if i == 0 || !f.need(i-1) {
+		return 0
 	}
-	return lineAt(i)
+	part, begin := f.parts[i-1].text, f.begin(i-1)
+	// An offset in the middle of a line stands for that line.
+	lineAt := func(i int) int { return bytes.LastIndexByte(part[:i], '\n') + 1 }
+	at := sort.Search(len(part), func(i int) bool { return !before(part[lineAt(i):]) })
+	if at == len(part) {
+		return begin + at
+	}
+	return begin + lineAt(at)
 }
 
 // from yields the lines after an offset.
-func (f *File) from(offset int) iter.Seq[[]byte] { return lines(f.lines[offset:]) }
+func (f *File) from(offset int) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for i := f.partAt(offset); i < len(f.parts) && f.need(i); i++ {
+			for line := range lines(f.parts[i].text[offset-f.begin(i):]) {
+				if !yield(line) {
+					return
+				}
+			}
+			offset = f.parts[i].end
+		}
+	}
+}
 
 func lines(text []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
@@ -166,18 +182,14 @@ func (f *File) scan(text string, keep func(line []byte) bool) iter.Seq[Record] {
 func (f *File) inParts(find func(part []byte) [][]byte) iter.Seq[Record] {
 	const parts = 16
 	return func(yield func(Record) bool) {
+		if !f.load() {
+			return
+		}
 		var found [parts][][]byte
-		search := func(i int) {
+		f.spread(parts, func(i int) {
 			begin, end := f.lineEnd(len(f.lines)*i/parts), f.lineEnd(len(f.lines)*(i+1)/parts)
 			found[i] = find(f.lines[begin:end])
-		}
-		if f.Parallel != nil {
-			f.Parallel(parts, search)
-		} else {
-			for i := range parts {
-				search(i)
-			}
-		}
+		})
 		for _, part := range found {
 			for _, line := range part {
 				if !yield(f.record(line)) {

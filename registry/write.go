@@ -10,17 +10,18 @@ import (
 	"strings"
 )
 
-// Head is the header of a file that is being written. The header holds the digest, so it is final
-// only after the last line; its length is fixed up front.
+// Head is the header of a file that is being written. The header holds the digest and the parts of
+// the lines, so it is final only after the last line; its length is fixed up front.
 type Head struct {
-	before, after []byte // the header lines before and after the digest
-	crc           uint32 // of everything added so far, without the digest line
-	size          int64  // of the symbol lines, in bytes
-	err           error  // the first one of Err
+	lines   []string // of the header; those of the digest and the parts are only their keys
+	symbols int
+	parts   lineParts // of what was added so far
+	err     error     // the first one of Err
 }
 
 // NewHead begins a file.
 func NewHead(h Header) *Head {
+	head := &Head{symbols: h.Symbols}
 	lines := []string{
 		fmt.Sprintf("#format\tkas symbols %d\n", Format),
 		"#columns\t" + strings.Join(Columns, " ") + "\n",
@@ -40,45 +41,73 @@ func NewHead(h Header) *Head {
 	if i := h.Incomplete; i.Objects > 0 {
 		lines = append(lines, fmt.Sprintf("#incomplete\t%d: %s\n", i.Objects, i.Names))
 	}
-	slices.Sort(lines)
-	at, _ := slices.BinarySearch(lines, digestKey)
-	head := &Head{
-		before: []byte(strings.Join(lines[:at], "")),
-		after:  []byte(strings.Join(lines[at:], "")),
-	}
-	head.crc = crc32.Update(crc32.ChecksumIEEE(head.before), crc32.IEEETable, head.after)
-	head.err = checkText(slices.Concat(head.before, head.after))
 	for _, line := range lines {
+		if head.err == nil {
+			head.err = checkText([]byte(line))
+		}
 		if head.err == nil && (line[0] != '#' || strings.Count(line, "\n") != 1) {
 			head.err = fmt.Errorf("header line %q", line)
 		}
 	}
+	head.lines = append(lines, digestKey)
+	if h.Symbols > linesPerPart {
+		head.lines = append(head.lines, partsKey)
+	}
+	slices.Sort(head.lines)
 	return head
 }
 
 // Err returns an error if what was added is no registry: a name has control bytes. Such a file must
 // not be written, since a name could forge a line.
 func (h *Head) Err() error {
-	if h.err == nil {
+	err := h.err
+	if want, have := h.partCount(), len(h.parts.all()); err == nil && want > 0 && have != want {
+		err = fmt.Errorf("%d parts, %d expected", have, want)
+	}
+	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s cannot be written: %w", FileName, h.err)
+	return fmt.Errorf("%s cannot be written: %w", FileName, err)
+}
+
+// partCount returns how many parts the header has.
+func (h *Head) partCount() int {
+	if h.symbols <= linesPerPart {
+		return 0
+	}
+	return (h.symbols + linesPerPart - 1) / linesPerPart
 }
 
 // Add takes the next lines of the file, in order.
 func (h *Head) Add(lines []byte) {
 	if h.err == nil {
-		h.err = cmp.Or(checkText(lines), checkColumns(lines))
+		_, err := checkColumns(lines)
+		h.err = cmp.Or(checkText(lines), err)
 	}
-	h.crc = crc32.Update(h.crc, crc32.IEEETable, lines)
-	h.size += int64(len(lines))
+	h.parts.add(lines)
 }
 
 // Bytes returns the header of a file that holds the lines added so far. The length of the header
 // does not depend on them.
 func (h *Head) Bytes() []byte {
-	size := h.size + int64(len(h.before)+len(h.after)) + digestLength
-	return slices.Concat(h.before, digestLine(h.crc, size), h.after)
+	parts := h.parts.all()
+	var header []byte
+	digestAt := 0
+	for _, line := range h.lines {
+		switch line {
+		case digestKey:
+			digestAt = len(header)
+		case partsKey:
+			inHeader := make([]part, h.partCount())
+			copy(inHeader, parts)
+			header = append(header, partsLine(inHeader)...)
+		default:
+			header = append(header, line...)
+		}
+	}
+	crc := joinCRC(crc32.ChecksumIEEE(header), parts)
+	size := int64(len(header)) + digestLength + int64(h.parts.last.end)
+	return slices.Insert(header, digestAt, digestLine(crc, size)...)
 }
 
 const digestKey = "#digest\t"

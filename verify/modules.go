@@ -145,7 +145,9 @@ func (b *build) checkHeader(data string) {
 			break
 		}
 		line = strings.TrimSuffix(line, "\n")
-		if key := first(line); key != "#digest" && key != "#symbols" { // see checkDigest
+		switch first(line) {
+		case "#digest", "#symbols", "#parts": // see checkDigest and checkParts
+		default:
 			have = append(have, line)
 		}
 	}
@@ -160,7 +162,7 @@ func (b *build) checkHeader(data string) {
 		}
 	}
 	if len(have) != len(want) {
-		b.add("symbols.kas: the header has %d lines, %d expected", len(have)+2, len(want)+2)
+		b.add("symbols.kas: the header has %d other lines, %d expected", len(have), len(want))
 	}
 	if len(b.missing()) > 0 && !b.AllowIncomplete {
 		b.add("incomplete: %s could not be read, so other symbols may share names with theirs "+

@@ -81,6 +81,47 @@ func checkDigest(p *problems, data string) {
 	}
 }
 
+// checkParts checks the header line about the parts of symbols.kas, 1,024 lines each: the CRC-32 of
+// each and its size in bytes. A file of one part has no such line.
+func checkParts(p *problems, data string) {
+	const lines = 1024
+	var have []string
+	for strings.HasPrefix(data, "#") {
+		var line string
+		line, data, _ = strings.Cut(data, "\n")
+		if first(line) == "#parts" {
+			have = append(have, strings.Split(line, " ")...)
+		}
+	}
+	want := []string{fmt.Sprintf("#parts\t%d", lines)}
+	for data != "" {
+		size := 0
+		for n := 0; n < lines && size < len(data); n++ {
+			line, _, ended := strings.Cut(data[size:], "\n")
+			if size += len(line); ended {
+				size++
+			}
+		}
+		crc := crc32.ChecksumIEEE([]byte(data[:size]))
+		want = append(want, fmt.Sprintf("%08x:%08x", crc, size))
+		data = data[size:]
+	}
+	if len(want) <= 2 {
+		want = nil
+	}
+	if len(have) != len(want) {
+		p.add("symbols.kas: the parts line has %d words, %d expected", len(have), len(want))
+		return
+	}
+	for i := range want {
+		if have[i] != want[i] {
+			p.add("symbols.kas: the parts line has %q as word %d, %q expected",
+				have[i], i+1, want[i])
+			return
+		}
+	}
+}
+
 func first(line string) string {
 	s, _, _ := strings.Cut(line, "\t")
 	return s

@@ -2,6 +2,8 @@ package verify
 
 import (
 	"debug/elf"
+	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"slices"
@@ -127,6 +129,9 @@ func TestBrokenRegistry(t *testing.T) {
 		{"registry digest", replaced("symbols.kas", "#digest\tcrc32=", "#digest\tcrc32=0"),
 			"the digest is"},
 		{"registry header", replaced("symbols.kas", "#arch\tx86_64", "#arch\tx86_65"), "the digest is"},
+		{"registry parts",
+			replaced("symbols.kas", "#symbols\t", "#parts\t1024 00000000:00000001\n#symbols\t"),
+			"the parts line has 2 words, 0 expected"},
 		{"registry module", replaced("symbols.kas", "ko\tc\t", "ko\td\t"),
 			`the header has no line "#module\tdrivers/c.ko\tc\t"`},
 		{"registry module without an object", func(t *testing.T, e *emission) {
@@ -254,5 +259,35 @@ func TestClaims(t *testing.T) {
 	}
 	if !slices.Equal(got, []int32{1, 2, 0, -1}) {
 		t.Error(got)
+	}
+}
+
+// TestCheckParts checks lines about the parts of a registry of 2,500 lines.
+func TestCheckParts(t *testing.T) {
+	head, rest := "#arch\ta\n", strings.Repeat("a\tb\n", 2500)
+	want := "#parts\t1024"
+	for _, size := range []int{4 * 1024, 4 * 1024, 4 * 452} {
+		want += fmt.Sprintf(" %08x:%08x", crc32.ChecksumIEEE([]byte(rest[:size])), size)
+	}
+	for line, message := range map[string]string{
+		want + "\n":     "",
+		want + " \n":    "5 words, 4 expected",
+		want + "0\n":    `as word 4, "`,
+		"":              "0 words, 4 expected",
+		want[:8] + "\n": "1 words, 4 expected",
+		strings.Replace(want, ":00001000", ":00001001", 1) + "\n": `:00001001" as word 2, "`,
+		strings.Replace(want, "1024", "512", 1) + "\n":            `"#parts\t512" as word 1, "`,
+		want + "\n" + want + "\n":                                 "8 words, 4 expected",
+	} {
+		var p problems
+		checkParts(&p, head+line+rest)
+		if message == "" && len(p.list) > 0 || message != "" && len(p.list) != 1 {
+			t.Errorf("%q: %v", line, p.list)
+		}
+		for _, text := range p.list {
+			if !strings.Contains(text, message) {
+				t.Errorf("%q: %s", line, text)
+			}
+		}
 	}
 }

@@ -332,6 +332,7 @@ func (b *build) check(ctx context.Context, each func(int, func(int)) error) erro
 	var lines [][]int
 	if ok {
 		checkDigest(&b.problems, registry)
+		checkParts(&b.problems, registry)
 		b.checkHeader(registry)
 		lines = splitRegistry(&b.problems, registry, b.index, len(b.objects))
 	}

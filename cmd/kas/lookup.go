@@ -75,7 +75,7 @@ type match struct {
 }
 
 func lookup(patterns []string, f lookupFlags, stdout, stderr io.Writer) error {
-	all, err := openRegistries(f.registries)
+	all, err := openRegistries(f.registries, registry.OpenForLookup)
 	if err != nil {
 		return err
 	}
@@ -88,6 +88,9 @@ func lookup(patterns []string, f lookupFlags, stdout, stderr io.Writer) error {
 		n := len(found)
 		for i, r := range all {
 			records, err := r.Lookup(pattern)
+			if err := r.Err(); err != nil {
+				return failure{err}
+			}
 			if err != nil {
 				return err
 			}
@@ -168,7 +171,7 @@ func completeSymbols(
 	cmd *cobra.Command, _ []string, toComplete string,
 ) ([]string, cobra.ShellCompDirective) {
 	names, err := cmd.Flags().GetStringArray("registry")
-	all, openErr := openRegistries(names)
+	all, openErr := openRegistries(names, registry.OpenForLookup)
 	if err := errors.Join(err, openErr); err != nil || toComplete == "" {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

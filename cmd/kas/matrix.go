@@ -115,7 +115,7 @@ func matrix(names, patterns []string, f matrixFlags, stdout, stderr io.Writer) e
 		return err
 	}
 	collectLess()
-	all, err := openRegistries(names)
+	all, err := openRegistries(names, registry.OpenAll)
 	if err != nil {
 		return err
 	}

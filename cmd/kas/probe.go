@@ -116,7 +116,7 @@ func probeLine(t *probe.Target, format string, n probe.Naming) (string, error) {
 }
 
 func printProbe(pattern string, f probeFlags, stdout, stderr io.Writer) error {
-	all, err := openRegistries(f.registries)
+	all, err := openRegistries(f.registries, registry.OpenForLookup)
 	if err != nil {
 		return err
 	}

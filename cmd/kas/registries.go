@@ -14,12 +14,15 @@ import (
 )
 
 // openRegistries opens the named registries, or, without names, those that registryFiles finds.
-func openRegistries(names []string) ([]*registry.Registry, error) {
+// open is registry.OpenAll or OpenForLookup.
+func openRegistries(
+	names []string, open func(files []string) ([]*registry.Registry, error),
+) ([]*registry.Registry, error) {
 	files, err := registryFiles(names)
 	if err != nil {
 		return nil, err
 	}
-	all, err := registry.OpenAll(files)
+	all, err := open(files)
 	if err != nil {
 		return nil, failure{err}
 	}
