@@ -106,6 +106,13 @@ type Emit struct {
 // of type Errors, and holds every problem found.
 func Load(path string) (*Plan, error) { return loadFile(path, false) }
 
+// LoadText is Load of the text of a file that need not be there: relative paths are those of a file
+// at path.
+func LoadText(path string, text []byte) (*Plan, error) {
+	l := newLoader(path)
+	return l.load(l.parse(text))
+}
+
 // LoadOptional is Load with all builds optional: it leaves out those that have no file here.
 func LoadOptional(path string) (*Plan, error) { return loadFile(path, true) }
 
@@ -116,6 +123,11 @@ func loadFile(path string, optional bool) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	return l.load(p)
+}
+
+// load checks a plan that was parsed against the file system.
+func (l *loader) load(p *Plan) (*Plan, error) {
 	l.checkFiles(p)
 	if errs := l.errors(); len(errs) > 0 {
 		return nil, errs

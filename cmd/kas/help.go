@@ -25,6 +25,10 @@ var exitCodes = map[string][]exitCode{
 		{0, "success"}, {1, "the run failed, or had problems with some objects"},
 		{2, "wrong usage or configuration"},
 	},
+	"init": {
+		{0, "success"}, {1, "the file could not be written"},
+		{2, "wrong usage, no kernel found, or the file exists"},
+	},
 	"check":  {{0, "the configuration is valid"}, {2, "wrong usage or configuration"}},
 	"schema": {{0, "success"}, {2, "wrong usage"}},
 	"verify": {

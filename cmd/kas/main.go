@@ -137,8 +137,8 @@ list of vmlinux, that carry the aliases. It never changes its inputs.`,
 		commands []*cobra.Command
 	}{
 		{"Alias kernels:", []*cobra.Command{
-			newRun(), newCheck(), newSchema(), newVerify(), newGate(), newReport(), newDemo(),
-			newCache(),
+			newInit(), newCheck(), newSchema(), newRun(), newVerify(), newGate(), newReport(),
+			newDemo(), newCache(),
 		}},
 		{"Use registries:", []*cobra.Command{
 			newLookup(), newProbe(), newModule(), newDiff(), newMatrix(),

@@ -1,0 +1,368 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"kas/configs"
+	"kas/packages"
+	"kas/pipeline"
+)
+
+const initLong = `Write a configuration with the kernels that are found at each PATH (default: the
+current folder), and check it as kas check does. PATH is
+
+  linux               the folder a kernel was built in, or one with several
+  *.deb, *.rpm        packages, or a folder with packages; those of one kernel
+                      are one build
+  /usr/lib/debug      kernels of installed debug packages
+  debs                a folder where such packages were unpacked
+  /lib/modules/6.1.0  modules alone; with the vmlinux of a debug package, if
+                      one is installed
+  vmlinux, xfs.ko     single files
+
+A file that is there is not replaced. For FILE, - is standard output.`
+
+func newInit() *cobra.Command {
+	var to string
+	cmd := &cobra.Command{
+		Use:   "init [PATH...]",
+		Short: "Write a configuration for the kernels in a folder",
+		Long:  initLong,
+		Example: `  kas init linux && kas run
+  kas init /usr/lib/debug -o -`,
+		Args: argCount(0, noLimit),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				args = []string{"."}
+			}
+			return writeInit(cmd.Context(), args, to, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	cmd.Flags().StringVarP(&to, "output", "o", defaultConfig, "write to `FILE`")
+	return cmd
+}
+
+func writeInit(
+	ctx context.Context, paths []string, to string, stdout, stderr io.Writer,
+) error {
+	if to != toStdout {
+		if _, err := os.Lstat(to); err == nil {
+			return fmt.Errorf("%s exists: remove it, or name another file with -o", to)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	all, err := findAllKernels(paths)
+	if err != nil {
+		return err
+	}
+	file := to
+	if to == toStdout {
+		file = defaultConfig
+	}
+	text, err := initText(all, filepath.Dir(file))
+	if err != nil {
+		return err
+	}
+	plan, err := configs.LoadText(file, text)
+	if err != nil {
+		return err
+	}
+	done, err := unpack(ctx, plan, stderr)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := checkPlan(plan, stderr); err != nil {
+		return err
+	}
+	if to == toStdout {
+		if _, err := stdout.Write(text); err != nil {
+			return failure{err}
+		}
+		return nil
+	}
+	_, err = pipeline.WriteFile(to, func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
+	if err != nil {
+		return failure{err}
+	}
+	fmt.Fprintf(stderr, "kas: wrote %s: %s\n", to, strings.Join(buildNames(plan), ", "))
+	return nil
+}
+
+// kernelFiles are the files of a build.
+type kernelFiles struct {
+	name, vmlinux, modules string // "" if there are none
+	packages               []string
+}
+
+// findAllKernels returns the kernels at all paths. Packages of one kernel are one build.
+func findAllKernels(paths []string) (all []kernelFiles, err error) {
+	var files []string
+	for _, path := range paths {
+		if packages.Is(path) && !isFolder(path) {
+			files = append(files, path)
+			continue
+		}
+		found, err := findKernels(path)
+		if err != nil {
+			return nil, err
+		}
+		if len(found) == 0 {
+			return nil, fmt.Errorf("%s: found no kernel here: neither vmlinux nor modules "+
+				"(kas help init says where they are looked for)", path)
+		}
+		all = append(all, found...)
+	}
+	return append(all, packagedKernels(files)...), nil
+}
+
+// packageRelease finds the release of the kernel, or its version, in the name of a package, without
+// what distinguishes the packages of one kernel.
+var packageRelease = regexp.MustCompile(`-(\d.*?)(-dbg|-dbgsym)?(_[^_]+_[^_]+)?\.\w+$`)
+
+// packagedKernels makes a build of the packages of each kernel.
+func packagedKernels(files []string) (all []kernelFiles) {
+	for _, file := range files {
+		name := filepath.Base(file)
+		if m := packageRelease.FindStringSubmatch(name); m != nil {
+			name = m[1]
+		}
+		at := slices.IndexFunc(all, func(k kernelFiles) bool { return k.name == name })
+		if at < 0 {
+			at = len(all)
+			all = append(all, kernelFiles{name: name})
+		}
+		all[at].packages = append(all[at].packages, file)
+	}
+	return all
+}
+
+// findKernels returns the kernels at a path.
+func findKernels(path string) ([]kernelFiles, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	base := filepath.Base(path)
+	switch {
+	case info.IsDir():
+		return kernelsIn(path), nil
+	case strings.HasPrefix(base, "vmlinux"):
+		return []kernelFiles{{name: releaseOf(path), vmlinux: path}}, nil
+	default:
+		name, _, _ := strings.Cut(base, ".")
+		return []kernelFiles{{name: name, modules: path}}, nil
+	}
+}
+
+// kernelsIn returns the kernels in a folder: the one that was built there, else those of debug
+// packages, else modules, else those that were built in its subfolders.
+func kernelsIn(dir string) (all []kernelFiles) {
+	if tree, ok := builtIn(dir); ok {
+		return []kernelFiles{tree}
+	}
+	for _, root := range []string{dir, filepath.Join(dir, "usr/lib/debug")} {
+		all = append(all, debugKernels(root)...)
+	}
+	if len(all) > 0 {
+		return all
+	}
+	if modules := filepath.Join(dir, "kernel"); hasModules(modules) {
+		release := filepath.Base(absolute(dir))
+		found := kernelFiles{name: release, modules: modules}
+		for _, name := range []string{"boot/vmlinux-%s", "lib/modules/%s/vmlinux"} {
+			path := filepath.Join("/usr/lib/debug", fmt.Sprintf(name, release))
+			if isFile(path) {
+				found.vmlinux = path
+			}
+		}
+		return []kernelFiles{found}
+	}
+	entries, _ := os.ReadDir(dir)
+	var files []string
+	for _, e := range entries {
+		if packages.Is(e.Name()) {
+			files = append(files, filepath.Join(dir, e.Name()))
+		}
+		if tree, ok := builtIn(filepath.Join(dir, e.Name())); ok {
+			tree.name = e.Name()
+			all = append(all, tree)
+		}
+	}
+	all = append(all, packagedKernels(files)...)
+	isModule := func(e fs.DirEntry) bool { return moduleName.MatchString(e.Name()) }
+	if len(all) == 0 && slices.ContainsFunc(entries, isModule) {
+		return []kernelFiles{{name: filepath.Base(absolute(dir)), modules: dir}}
+	}
+	return all
+}
+
+// builtIn returns the kernel whose vmlinux is in a folder.
+func builtIn(dir string) (kernelFiles, bool) {
+	found := kernelFiles{vmlinux: filepath.Join(dir, "vmlinux")}
+	if !isFile(found.vmlinux) {
+		return found, false
+	}
+	// A tree without modules.order has not built its modules, or only some.
+	if list := filepath.Join(dir, "modules.order"); isFile(list) {
+		found.modules = list
+	} else if below := filepath.Join(dir, "modules"); hasModules(below) {
+		found.modules = below
+	}
+	found.name = filepath.Base(absolute(dir))
+	release, err := os.ReadFile(filepath.Join(dir, "include/config/kernel.release"))
+	if name := strings.TrimSpace(string(release)); err == nil && name != "" {
+		found.name = name
+	}
+	return found, true
+}
+
+// debugKernels returns the kernels of debug packages below a root such as /usr/lib/debug.
+func debugKernels(root string) (all []kernelFiles) {
+	var files []string
+	for _, pattern := range []string{"boot/vmlinux-*", "lib/modules/*/vmlinux"} {
+		found, _ := filepath.Glob(filepath.Join(escapeGlob(root), pattern))
+		files = append(files, found...)
+	}
+	for _, file := range files {
+		k := kernelFiles{name: releaseOf(file), vmlinux: file}
+		// The modules of the package, or those that it is about, elsewhere in what was unpacked.
+		for _, dir := range []string{root, filepath.Join(root, "../../.."), "/"} {
+			modules := filepath.Join(dir, "lib/modules", k.name, "kernel")
+			if hasModules(modules) {
+				k.modules = modules
+				break
+			}
+		}
+		same := func(o kernelFiles) bool { return o.name == k.name }
+		if isFile(file) && !slices.ContainsFunc(all, same) {
+			all = append(all, k)
+		}
+	}
+	return all
+}
+
+// releaseOf returns the kernel release in the path of a vmlinux, or the name of its folder.
+func releaseOf(vmlinux string) string {
+	if _, release, ok := strings.Cut(filepath.Base(vmlinux), "vmlinux-"); ok {
+		return release
+	}
+	return filepath.Base(filepath.Dir(absolute(vmlinux)))
+}
+
+func absolute(path string) string {
+	if whole, err := filepath.Abs(path); err == nil {
+		return whole
+	}
+	return path
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+var moduleName = regexp.MustCompile(`\.ko(\.xz|\.zst|\.gz)?$`)
+
+// hasModules reports whether there is a module below a folder.
+func hasModules(dir string) (found bool) {
+	filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() && moduleName.MatchString(path) {
+			found = true
+			return fs.SkipAll
+		}
+		return nil
+	})
+	return found
+}
+
+func escapeGlob(path string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
+}
+
+// initText returns the configuration that will be a file in folder dir.
+func initText(all []kernelFiles, dir string) ([]byte, error) {
+	text := []byte("# Written by kas init. docs/configuration.md has all keys.\n" +
+		"version: 1\nout: out\n\nbuilds:\n")
+	seen := map[string]int{}
+	for _, k := range all {
+		name := strings.TrimLeft(cmp.Or(k.name, "kernel"), ".")
+		if seen[name]++; seen[name] > 1 {
+			name = fmt.Sprintf("%s-%d", name, seen[name])
+		}
+		text = fmt.Appendf(text, "  - name: %s\n", quoteYAML(name))
+		for _, f := range []struct {
+			key   string
+			paths []string
+		}{{"vmlinux", []string{k.vmlinux}}, {"modules", []string{k.modules}},
+			{"package", k.packages}} {
+			var err error
+			if text, err = appendPaths(text, f.key, f.paths, dir); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return text, nil
+}
+
+// appendPaths appends the key of a build with one path or a list, if there are any.
+func appendPaths(text []byte, key string, paths []string, dir string) ([]byte, error) {
+	if len(paths) == 0 || paths[0] == "" {
+		return text, nil
+	}
+	text = fmt.Appendf(text, "    %s:", key)
+	for _, path := range paths {
+		path, err := initPath(path, dir)
+		if err != nil {
+			return nil, err
+		}
+		if len(paths) > 1 {
+			text = append(text, "\n      -"...)
+		}
+		text = fmt.Appendf(text, " %s", quoteYAML(path))
+	}
+	return append(text, '\n'), nil
+}
+
+// initPath spells a path for a file in folder dir. A relative path stays relative.
+func initPath(path, dir string) (string, error) {
+	if !filepath.IsAbs(path) {
+		rel, err := filepath.Rel(absolute(dir), absolute(path))
+		if err != nil {
+			return "", err
+		}
+		path = rel
+	}
+	if strings.Contains(path, "${") {
+		return "", fmt.Errorf("%s: a configuration takes ${ for a variable: use another name", path)
+	}
+	return escapeGlob(path), nil
+}
+
+// plainYAML matches texts that YAML reads as strings without quotes.
+var plainYAML = regexp.MustCompile(`^[A-Za-z_/.][A-Za-z0-9_/.+-]*[A-Za-z_/-][A-Za-z0-9_/.+-]*$`)
+
+// quoteYAML spells a string. A single-quoted string of YAML has no escapes but that of the quote.
+func quoteYAML(s string) string {
+	words := []string{"true", "false", "null", "yes", "no", "on", "off"}
+	if plainYAML.MatchString(s) && !slices.Contains(words, strings.ToLower(s)) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", "''") + "'"
+}
