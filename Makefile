@@ -10,10 +10,10 @@ KAS         := bin/kas
 # writes for. codespell checks the prose.
 CROSS    := aarch64-linux-gnu s390x-linux-gnu riscv64-linux-gnu i686-linux-gnu \
 	arm-linux-gnueabihf powerpc64le-linux-gnu mips64-linux-gnuabi64 mips64el-linux-gnuabi64
-TOOLS    := gcc make patch gdb sqlite3 python3 jsonschema xz zstd perf readelf nm ld objcopy strip eu-strip eu-elflint eu-addr2line dwz codespell clang-19 \
+TOOLS    := gcc make patch gdb sqlite3 python3 jsonschema xz zstd perf readelf nm ld objcopy strip eu-strip eu-elflint eu-addr2line dwz dpkg-deb rpmbuild codespell clang-19 \
 	ld.lld-19 llvm-readelf-19 llvm-nm-19 llvm-objcopy-19 llvm-addr2line-19 \
 	$(CROSS:%=%-gcc) $(CROSS:%=%-ld)
-PACKAGES := gcc make patch gdb sqlite3 python3 python3-jsonschema xz-utils zstd linux-perf libc6-dev binutils elfutils dwz codespell clang-19 lld-19 llvm-19 \
+PACKAGES := gcc make patch gdb sqlite3 python3 python3-jsonschema xz-utils zstd linux-perf libc6-dev binutils elfutils dwz dpkg rpm codespell clang-19 lld-19 llvm-19 \
 	$(CROSS:%=gcc-%)
 
 # Debian's 6.1 kernels, and the newest of its other suites.
@@ -174,6 +174,7 @@ fuzz:
 	$(FUZZ) FuzzNeverWords ./stages
 	$(FUZZ) FuzzLoad ./configs
 	$(FUZZ) FuzzOpen ./registry
+	$(FUZZ) FuzzUnpack ./packages
 
 # Runs kas on every hostile object of the generator in full size. It takes a quarter of an hour.
 hostile: tools
@@ -183,6 +184,7 @@ hostile: tools
 fixtures:
 	$(MAKE) -C demo
 	$(MAKE) -C elf/testdata
+	$(MAKE) -C packages/testdata
 
 tools:
 	@missing=; for t in $(TOOLS); do command -v $$t >/dev/null || missing="$$missing $$t"; done; \

@@ -185,7 +185,7 @@ func (u *unpacker) putFile(name string, e entry, content io.Reader) error {
 	n, err := io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(f, crc)},
 		io.LimitReader(content, e.size), u.buf)
 	if err == nil && n < e.size {
-		err = fmt.Errorf("ends after %d of %d bytes", n, e.size)
+		err = fmt.Errorf("the file is truncated: %d of %d bytes are here", n, e.size)
 	}
 	if err := cmp.Or(err, f.Close()); err != nil {
 		return err
