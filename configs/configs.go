@@ -5,8 +5,11 @@ package configs
 import (
 	"embed"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
 
 	"kas/packages"
 )
@@ -25,13 +28,13 @@ type Plan struct {
 	OnError string   // continue or stop
 	Report  Report   // what a run writes besides its output
 	Gate    Gate     // what the output must meet
-	Builds  []Build  // never empty after Load
+	Builds  []Build  // never empty after Load; a shard may be
 	Skipped []string // names of the optional builds that have no file on this machine
 
 	// relative holds the resolved paths that the file gives as relative; Effective keeps them so.
 	relative map[string]bool
 
-	order []string // names of Builds after Load, in the order of the file
+	order []string // names of all builds of the file, in its order
 	outAt position // of the value of out
 }
 
@@ -104,7 +107,7 @@ type Emit struct {
 
 // Load reads the configuration at path and checks it against the file system. The error is nil or
 // of type Errors, and holds every problem found.
-func Load(path string) (*Plan, error) { return loadFile(path, false) }
+func Load(path string) (*Plan, error) { return LoadSome(path, Choice{}) }
 
 // LoadText is Load of the text of a file that need not be there: relative paths are those of a file
 // at path.
@@ -113,12 +116,24 @@ func LoadText(path string, text []byte) (*Plan, error) {
 	return l.load(l.parse(text))
 }
 
-// LoadOptional is Load with all builds optional: it leaves out those that have no file here.
-func LoadOptional(path string) (*Plan, error) { return loadFile(path, true) }
+// Choice says which builds of a configuration LoadSome loads, and how. The zero value means all.
+type Choice struct {
+	Names []string // of builds; none means all
 
-func loadFile(path string, optional bool) (*Plan, error) {
+	// Shards is the number of shards that the chosen builds are dealt to, in turn and in the order
+	// of the file; 0 means none. Shard counts from 1. A shard may have no build.
+	Shard, Shards int
+
+	// Unlisted says that the modules are not listed, only looked for: ModuleFiles lists them.
+	Unlisted bool
+	// Optional says that all builds are optional.
+	Optional bool
+}
+
+// LoadSome is Load for some builds. It looks for no files of others.
+func LoadSome(path string, c Choice) (*Plan, error) {
 	l := newLoader(path)
-	l.optional = optional
+	l.some = c
 	p, err := l.read()
 	if err != nil {
 		return nil, err
@@ -128,15 +143,42 @@ func loadFile(path string, optional bool) (*Plan, error) {
 
 // load checks a plan that was parsed against the file system.
 func (l *loader) load(p *Plan) (*Plan, error) {
+	for i := range p.Builds {
+		p.order = append(p.order, p.Builds[i].Name)
+	}
+	if err := l.choose(p); err != nil {
+		return nil, err
+	}
 	l.checkFiles(p)
 	if errs := l.errors(); len(errs) > 0 {
 		return nil, errs
 	}
-	for i := range p.Builds {
-		p.order = append(p.order, p.Builds[i].Name)
-	}
 	p.outAt = at(l.top["out"].val)
 	return p, nil
+}
+
+// choose leaves the builds of the choice in the plan.
+func (l *loader) choose(p *Plan) error {
+	for _, name := range l.some.Names {
+		if !slices.Contains(p.order, name) && len(l.problems) == 0 {
+			return Errors{{Msg: fmt.Sprintf("no build is named %s; the builds are %s", name,
+				strings.Join(p.order, ", "))}}
+		}
+	}
+	var builds []Build
+	var paths []buildPaths
+	k := 0
+	for i := range p.Builds {
+		if n := l.some.Names; len(n) > 0 && !slices.Contains(n, p.Builds[i].Name) {
+			continue
+		}
+		if n := l.some.Shards; n == 0 || k%n == l.some.Shard-1 {
+			builds, paths = append(builds, p.Builds[i]), append(paths, l.paths[i])
+		}
+		k++
+	}
+	p.Builds, l.paths = builds, paths
+	return nil
 }
 
 // Policy returns what the configuration at path sets for all builds, and ignores the builds
@@ -166,8 +208,8 @@ type loader struct {
 	env      func(string) (string, bool)
 
 	policyOnly bool  // ignore the builds
-	optional   bool  // all builds are
 	base       Build // what holds for all builds
+	some       Choice
 
 	top      map[string]pair // the keys of the file
 	report   map[string]pair // the keys of report
@@ -193,7 +235,7 @@ func (l *loader) read() (*Plan, error) {
 		if errors.As(err, &pe) {
 			err = pe.Err // Error prints the path
 		}
-		return nil, Errors{{File: l.file, Msg: err.Error()}}
+		return nil, Errors{{File: l.file, Msg: err.Error(), cause: err}}
 	}
 	return l.parse(data), nil
 }

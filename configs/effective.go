@@ -83,26 +83,11 @@ func (p *Plan) Effective(dir string) ([]byte, error) {
 	}
 	builds := make([]Build, len(p.Builds))
 	shared := true
-	for i, b := range p.Builds {
-		if b.given != nil {
-			b.Vmlinux, b.Modules, b.Debug = b.given.vmlinux, b.given.modules, b.given.debug
-		}
-		if b.Vmlinux != "" {
-			if b.Vmlinux, err = p.rebase(dir, b.Vmlinux, b.Vmlinux, ""); err != nil {
-				return nil, err
-			}
-		}
-		if b.Modules, err = p.rebaseGlobs(dir, b.Modules); err != nil {
+	for i := range p.Builds {
+		if builds[i], err = p.rebased(dir, p.Builds[i]); err != nil {
 			return nil, err
 		}
-		if b.Package, err = p.rebaseGlobs(dir, b.Package); err != nil {
-			return nil, err
-		}
-		if b.Debug, err = p.rebaseAll(dir, b.Debug); err != nil {
-			return nil, err
-		}
-		builds[i] = b
-		shared = shared && reflect.DeepEqual(b.options(), p.Builds[0].options())
+		shared = shared && reflect.DeepEqual(builds[i].options(), builds[0].options())
 	}
 	var common Build
 	if shared && len(builds) > 0 {
@@ -129,6 +114,43 @@ func (p *Plan) Effective(dir string) ([]byte, error) {
 		return nil, err
 	}
 	return buf.Bytes(), enc.Close()
+}
+
+// EffectiveBuild returns what Effective says of one of the plan's builds, whatever the others are.
+func (p *Plan) EffectiveBuild(dir string, b *Build) (string, error) {
+	own, err := p.rebased(dir, *b)
+	if err != nil {
+		return "", err
+	}
+	var buf bytes.Buffer
+	enc := yaml.NewEncoder(&buf)
+	enc.SetIndent(2)
+	if err := enc.Encode(own); err != nil {
+		return "", err
+	}
+	err = enc.Close()
+	return buf.String(), err
+}
+
+// rebased returns a build with its paths as a file in dir spells them.
+func (p *Plan) rebased(dir string, b Build) (Build, error) {
+	var err error
+	if b.given != nil {
+		b.Vmlinux, b.Modules, b.Debug = b.given.vmlinux, b.given.modules, b.given.debug
+	}
+	if b.Vmlinux != "" {
+		if b.Vmlinux, err = p.rebase(dir, b.Vmlinux, b.Vmlinux, ""); err != nil {
+			return Build{}, err
+		}
+	}
+	if b.Modules, err = p.rebaseGlobs(dir, b.Modules); err != nil {
+		return Build{}, err
+	}
+	if b.Package, err = p.rebaseGlobs(dir, b.Package); err != nil {
+		return Build{}, err
+	}
+	b.Debug, err = p.rebaseAll(dir, b.Debug)
+	return b, err
 }
 
 // options returns a build with only the keys that a configuration can also set for all builds.

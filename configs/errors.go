@@ -2,6 +2,7 @@ package configs
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,7 +16,11 @@ type Error struct {
 	File         string
 	Line, Column int
 	Msg          string
+	cause        error // of the file system, nil if the configuration alone is wrong
 }
+
+// Unwrap returns the error of the file system, nil if the configuration alone is wrong.
+func (e Error) Unwrap() error { return e.cause }
 
 func (e Error) Error() string {
 	switch {
@@ -29,6 +34,15 @@ func (e Error) Error() string {
 
 // Errors holds all problems of a configuration, sorted by position.
 type Errors []Error
+
+// Unwrap returns all of the problems.
+func (e Errors) Unwrap() []error {
+	var all []error
+	for i := range e {
+		all = append(all, e[i])
+	}
+	return all
+}
 
 // mostErrors is how many problems Error prints. A file that is no configuration has one a line.
 const mostErrors = 50
@@ -51,7 +65,9 @@ func (b *Build) At(key, msg string) Error {
 	if !ok {
 		pos = b.at[""]
 	}
-	return Error{b.file, pos.line, pos.column, withCombo(msg, b.combo, 0)}
+	return Error{
+		File: b.file, Line: pos.line, Column: pos.column, Msg: withCombo(msg, b.combo, 0),
+	}
 }
 
 type position struct{ line, column int }
@@ -67,6 +83,7 @@ func at(n *yaml.Node) position {
 type problem struct {
 	position
 	msg, combo string
+	cause      error
 }
 
 func (l *loader) errorf(n *yaml.Node, format string, args ...any) {
@@ -75,7 +92,8 @@ func (l *loader) errorf(n *yaml.Node, format string, args ...any) {
 
 func (l *loader) errorAt(pos position, format string, args ...any) {
 	pos = position{max(pos.line, 1), max(pos.column, 1)}
-	l.problems = append(l.problems, problem{pos, fmt.Sprintf(format, args...), l.combo})
+	err := fmt.Errorf(format, args...)
+	l.problems = append(l.problems, problem{pos, err.Error(), l.combo, errors.Unwrap(err)})
 }
 
 // errors returns the sorted problems. Several uses of one anchor, or several combinations of one
@@ -96,7 +114,7 @@ func (l *loader) errors() Errors {
 			}
 		}
 		msg := withCombo(p.msg, combos[0], len(combos)-1)
-		errs = append(errs, Error{l.file, p.line, p.column, msg})
+		errs = append(errs, Error{l.file, p.line, p.column, msg, p.cause})
 	}
 	return errs
 }

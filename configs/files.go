@@ -77,7 +77,7 @@ func (l *loader) checkFolders(folders []pathEntry) {
 		case errors.Is(err, fs.ErrNotExist):
 			l.errorAt(f.pos, "%s: no such folder: %s", f.key, f.pattern)
 		case err != nil:
-			l.errorAt(f.pos, "%s: %s", f.key, err)
+			l.errorAt(f.pos, "%s: %w", f.key, err)
 		case !fi.IsDir():
 			l.errorAt(f.pos, "%s: %s is not a folder", f.key, f.pattern)
 		}
@@ -141,13 +141,13 @@ func (l *loader) checkFiles(p *Plan) {
 			continue
 		}
 		l.checkFolders(l.paths[i].folders)
-		if len(l.problems) == before {
+		if len(l.problems) == before && !l.some.Unlisted {
 			l.checkModules(b, beside)
 		}
 		builds = append(builds, *b)
 	}
 	l.combo = ""
-	if len(builds) == 0 && len(p.Skipped) > 0 {
+	if len(builds) == 0 && len(p.Skipped) > 0 && l.some.Shards == 0 {
 		key := cmp.Or(l.top["builds"].key, l.top["matrix"].key)
 		l.errorf(key, "all builds are optional and none has files here; the first, %s, needs %s",
 			p.Skipped[0], l.paths[0].entries[0].pattern)
@@ -176,6 +176,8 @@ func (l *loader) findFiles(p *Plan, b *Build, paths buildPaths) (absent bool) {
 			if err == nil && packages.Is(b.Vmlinux) {
 				b.packages = append(b.packages, packageFile{e.key, b.Vmlinux, e.pos})
 			}
+		case l.some.Unlisted:
+			err = lookFor(e.pattern)
 		default:
 			var files []ModuleFile
 			files, err = entryFiles(e.pattern)
@@ -193,7 +195,7 @@ func (l *loader) findFiles(p *Plan, b *Build, paths buildPaths) (absent bool) {
 			}
 		}
 		if err != nil {
-			l.errorAt(e.pos, "%s: %s", e.key, err)
+			l.errorAt(e.pos, "%s: %w", e.key, err)
 		}
 	}
 	return paths.optional && missing > 0 && missing == len(paths.entries)

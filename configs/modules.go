@@ -15,6 +15,8 @@ import (
 type ModuleFile struct {
 	Name string // object name: the slash-separated path below the module root
 	Path string
+
+	Absent bool // a list or a symbolic link has the path, and no file is there
 }
 
 // ModuleFiles returns the modules that b.Modules selects, sorted bytewise by name, each path once.
@@ -87,7 +89,7 @@ func entryFiles(entry string) ([]ModuleFile, error) {
 		case fi.IsDir():
 			return folderFiles(fixed)
 		case isModule(fixed):
-			return []ModuleFile{{filepath.Base(fixed), fixed}}, nil
+			return []ModuleFile{{Name: filepath.Base(fixed), Path: fixed}}, nil
 		}
 		return listFiles(fixed)
 	}
@@ -109,13 +111,31 @@ func entryFiles(entry string) ([]ModuleFile, error) {
 			if err != nil {
 				return nil, err
 			}
-			files = append(files, ModuleFile{filepath.ToSlash(name), m.path})
+			files = append(files, ModuleFile{
+				Name: filepath.ToSlash(name), Path: m.path, Absent: !exists(m.path),
+			})
 		} else {
 			continue
 		}
 		err = nil
 	}
 	return files, err
+}
+
+// lookFor returns an fs.ErrNotExist if entryFiles would. It does not look into folders of modules.
+func lookFor(entry string) error {
+	fixed, rest := splitGlob(entry)
+	if rest == "" {
+		_, err := os.Stat(fixed)
+		return err
+	}
+	matches, err := glob(entry)
+	if err == nil && !slices.ContainsFunc(matches, func(m match) bool {
+		return m.dir || isModule(m.path)
+	}) {
+		err = fs.ErrNotExist
+	}
+	return err
 }
 
 // isModule reports whether the file has the name of a module. A .mod.o file holds only what
@@ -154,10 +174,14 @@ func folderFiles(root string) ([]ModuleFile, error) {
 					return err
 				}
 			case !isModule(name) || e.Type()&fs.ModeSymlink != 0 && isFolder(file):
-			case Linked(name):
-				ko = append(ko, ModuleFile{name, file})
 			default:
-				o = append(o, ModuleFile{name, file})
+				m := ModuleFile{Name: name, Path: file}
+				m.Absent = e.Type()&fs.ModeSymlink != 0 && !exists(file)
+				if Linked(name) {
+					ko = append(ko, m)
+				} else {
+					o = append(o, m)
+				}
 			}
 		}
 		return nil
@@ -194,12 +218,14 @@ func listFiles(file string) ([]ModuleFile, error) {
 		if !filepath.IsAbs(mod) {
 			mod = filepath.Join(root, mod)
 		}
-		mod = existing(mod)
+		mod, there := existing(mod)
 		name, err := nameBelow(root, line)
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, ModuleFile{path.Join(path.Dir(name), filepath.Base(mod)), mod})
+		files = append(files, ModuleFile{
+			Name: path.Join(path.Dir(name), filepath.Base(mod)), Path: mod, Absent: !there,
+		})
 	}
 	return files, nil
 }
@@ -209,22 +235,23 @@ func exists(file string) bool {
 	return err == nil
 }
 
-// existing returns the path of a listed module with the suffix that exists here. Whatever the
-// state of the build, modules.order lists .ko up to 6.1 and .o later, without compression.
-func existing(mod string) string {
+// existing returns the path of a listed module with the suffix that exists here, and whether one
+// does. Whatever the state of the build, modules.order lists .ko up to 6.1 and .o later, without
+// compression.
+func existing(mod string) (file string, there bool) {
 	if exists(mod) {
-		return mod
+		return mod, true
 	}
 	stem := strings.TrimSuffix(strings.TrimSuffix(mod, ".o"), ".ko")
 	if stem == mod {
-		return mod
+		return mod, false
 	}
 	for _, suffix := range append([]string{".ko", ".o"}, linked...) {
 		if exists(stem + suffix) {
-			return stem + suffix
+			return stem + suffix, true
 		}
 	}
-	return mod
+	return mod, false
 }
 
 // nameBelow returns the path below root of mod, an entry of a list in root. If mod is outside of

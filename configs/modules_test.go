@@ -90,7 +90,10 @@ func TestModuleFilesRelative(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, []ModuleFile{{"m.o", "m.o"}, {"out/n.ko", "../../out/n.ko"}}, files)
+	same(t, []ModuleFile{
+		{Name: "m.o", Path: "m.o"},
+		{Name: "out/n.ko", Path: "../../out/n.ko", Absent: true},
+	}, files)
 }
 
 func TestFindVmlinux(t *testing.T) {

@@ -2,7 +2,9 @@ package configs
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"syscall"
 )
 
@@ -55,7 +57,45 @@ func (p *Plan) refuseOut(format string, args ...any) error {
 	if p.outAt.line == 0 {
 		return Errors{{Msg: msg}}
 	}
-	return Errors{{p.File, p.outAt.line, p.outAt.column, msg}}
+	return Errors{{File: p.File, Line: p.outAt.line, Column: p.outAt.column, Msg: msg}}
+}
+
+// Places returns the folders that the builds' files are in or below, each with its device and
+// inode, or zeros if there is none.
+func (p *Plan) Places() map[string][2]uint64 {
+	places := map[string][2]uint64{}
+	add := func(dir string) {
+		id, ok := folderID(dir)
+		if !ok { // of a file
+			dir = filepath.Dir(dir)
+			id, _ = folderID(dir)
+		}
+		places[dir] = id
+	}
+	for i := range p.Builds {
+		b := &p.Builds[i]
+		if b.Vmlinux != "" {
+			add(b.Vmlinux)
+		}
+		for _, entry := range b.Modules {
+			fixed, _ := splitGlob(entry)
+			add(fixed)
+		}
+		for _, dir := range b.Debug {
+			add(dir)
+		}
+	}
+	return places
+}
+
+// Moved returns one of the places that is not what it was, "" if all are.
+func Moved(places map[string][2]uint64) string {
+	for _, dir := range slices.Sorted(maps.Keys(places)) {
+		if id, _ := folderID(dir); id != places[dir] {
+			return dir
+		}
+	}
+	return ""
 }
 
 // folders holds folders by device and inode, each with the path for which it was added.

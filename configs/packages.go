@@ -61,7 +61,7 @@ func (p *Plan) Unpack(unpack func(path string) (packages.Package, error)) error 
 				var err error
 				if u, err = unpack(f.path); err != nil {
 					errs = append(errs, Error{b.file, f.pos.line, f.pos.column,
-						withCombo(f.key+": "+err.Error(), b.combo, 0)})
+						withCombo(f.key+": "+err.Error(), b.combo, 0), err})
 					continue
 				}
 				done[f.path] = u

@@ -144,7 +144,7 @@ func (l *loader) build(p *Plan, n *yaml.Node, name string, c combination) {
 		l.errorf(n, "a build needs vmlinux, modules or package, at least one")
 	}
 	p.Builds = append(p.Builds, b.Build)
-	l.paths = append(l.paths, buildPaths{b.Optional || l.optional, l.entries, l.folders})
+	l.paths = append(l.paths, buildPaths{b.Optional || l.some.Optional, l.entries, l.folders})
 }
 
 func (l *loader) uniqueNames(p *Plan) {

@@ -7,6 +7,7 @@ package elf
 
 import (
 	stdelf "debug/elf"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -15,9 +16,20 @@ import (
 type FormatError struct {
 	Offset uint64
 	Msg    string
+	cause  error
 }
 
 func (e *FormatError) Error() string { return fmt.Sprintf("%s (offset %#x)", e.Msg, e.Offset) }
+
+func (e *FormatError) Unwrap() error { return e.cause }
+
+// ErrShrank is in the error of an object whose file became shorter while it was read.
+var ErrShrank = errors.New("the file shrank while it was read")
+
+// Shrank returns the error of an object whose file has no bytes any more from an offset on.
+func Shrank(offset uint64) *FormatError {
+	return &FormatError{Offset: offset, Msg: ErrShrank.Error(), cause: ErrShrank}
+}
 
 func formatErrorf(offset uint64, format string, args ...any) error {
 	return &FormatError{Offset: offset, Msg: fmt.Sprintf(format, args...)}

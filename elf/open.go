@@ -209,7 +209,7 @@ func ReadAt(fd int, b []byte, offset int64) error {
 			return fmt.Errorf("read: %w", err)
 		}
 		if n == 0 {
-			return formatErrorf(uint64(offset)+uint64(done), "the file shrank while it was read")
+			return Shrank(uint64(offset) + uint64(done))
 		}
 		done += n
 	}

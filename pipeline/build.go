@@ -6,6 +6,7 @@ package pipeline
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"sort"
 	"strings"
@@ -29,6 +30,7 @@ type Build struct {
 	LTO       string // none, thin or full, "" if not known
 	Release   string // kernel release, "" if not known
 	BuildID   string // of vmlinux, in hexadecimal
+	Inputs    Inputs // what the build is made from; of the last run if Skipped
 
 	// Set by dedupe.
 	Names Names
@@ -55,6 +57,7 @@ type Object struct {
 	Name    string // "vmlinux", or the module's path below its root
 	Path    string
 	Vmlinux bool
+	Absent  bool // there was no file when the configuration was loaded
 
 	// Set by scan.
 	Identity  elf.Identity
@@ -119,13 +122,24 @@ func reopen(
 ) (*elf.File, error) {
 	f, err := open(path)
 	if err != nil {
-		return nil, err
+		return nil, changed(err)
 	}
 	if f.Identity() != id {
 		f.Close()
-		return nil, errors.New("the file changed during the run")
+		return nil, ErrChanged
 	}
 	return f, nil
+}
+
+// ErrChanged is in the error of an input that was there when the run began, and is gone or another.
+var ErrChanged = errors.New("the file changed during the run")
+
+// changed returns the error of opening a file that was there before.
+func changed(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %w", ErrChanged, err)
+	}
+	return err
 }
 
 // Separate is the file with the debugging information of a stripped object.
@@ -141,8 +155,11 @@ type Separate struct {
 func (o *Object) ScanTables() (*elf.File, error) {
 	o.opened = time.Now()
 	f, err := elf.OpenTables(o.Path)
-	if err == nil {
+	switch {
+	case err == nil:
 		o.Identity, o.fingerprint = f.Identity(), f.Fingerprint()
+	case !o.Absent:
+		err = changed(err)
 	}
 	return f, err
 }

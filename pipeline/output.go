@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"maps"
@@ -205,12 +206,27 @@ func (w *output) CopyEdited(
 	return nil
 }
 
+// ErrLocked is in the error of Lock if another process has locked the folder.
+var ErrLocked = errors.New("another run is writing to")
+
 // Lock locks an output folder until unlock is called. It returns an error if another process has
 // locked it.
-func Lock(dir string) (unlock func(), err error) { return lock(dir, unix.LOCK_NB) }
+func Lock(dir string) (unlock func(), err error) {
+	return lock(dir, unix.LOCK_EX|unix.LOCK_NB)
+}
 
 // LockWait locks an output folder like Lock, but waits until no other process has locked it.
-func LockWait(dir string) (unlock func(), err error) { return lock(dir, 0) }
+func LockWait(dir string) (unlock func(), err error) { return lock(dir, unix.LOCK_EX) }
+
+// LockShared is like Lock, but others may lock the folder like this, too. A file system that cannot
+// lock is no error.
+func LockShared(dir string) (unlock func(), err error) {
+	unlock, err = lock(dir, unix.LOCK_SH|unix.LOCK_NB)
+	if err != nil && !errors.Is(err, ErrLocked) {
+		return func() {}, nil
+	}
+	return unlock, err
+}
 
 func lock(dir string, how int) (unlock func(), err error) {
 	changed, err := makeFolders(dir)
@@ -224,12 +240,12 @@ func lock(dir string, how int) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	flock := func() (int, error) { return 0, unix.Flock(int(f.Fd()), unix.LOCK_EX|how) }
+	flock := func() (int, error) { return 0, unix.Flock(int(f.Fd()), how) }
 	_, err = elf.IgnoringEINTR(flock)
 	if err != nil {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, errors.New("another run is writing to " + dir)
+			return nil, fmt.Errorf("%w %s", ErrLocked, dir)
 		}
 		return nil, err
 	}

@@ -191,7 +191,7 @@ func protect(f func()) error {
 	}
 	var fault interface{ Addr() uintptr }
 	if err, ok := recovered.Value.(error); ok && errors.As(err, &fault) {
-		return &elf.FormatError{Msg: "the file shrank while it was read"}
+		return elf.Shrank(0)
 	}
 	return fmt.Errorf("internal error, please report it: %w", recovered.AsError())
 }

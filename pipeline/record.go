@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -81,6 +82,14 @@ func (r *Record) path(name string) string {
 	return filepath.Join(r.dir, name)
 }
 
+// list returns the paths of the files that the record lists.
+func (r *Record) list() (paths []string) {
+	for name := range r.paths {
+		paths = append(paths, r.path(name))
+	}
+	return paths
+}
+
 // Has reports whether the record lists a file.
 func (r *Record) Has(path string) bool { return r.paths[r.name(path)] }
 
@@ -156,8 +165,8 @@ func (r *Record) AdoptFolder(dir, copies string, paths []string) error {
 
 // RemoveTemporary removes what a killed run left under the temporary names of the record's files.
 func (r *Record) RemoveTemporary() error {
-	for _, name := range append(slices.Collect(maps.Keys(r.paths)), RecordFile) {
-		err := os.Remove(temporary(r.path(name)))
+	for _, path := range append(r.list(), filepath.Join(r.dir, RecordFile)) {
+		err := os.Remove(temporary(path))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -212,7 +221,22 @@ func (b *Build) Claim(paths []string) (foreign map[string]string, err error) {
 	if b.record, err = OpenRecord(b.Dir); err != nil {
 		return nil, err
 	}
+	if err := b.unfinish(); err != nil {
+		return nil, err
+	}
 	return b.record.Claim(paths)
+}
+
+// unfinish removes the file that marks the build finished, and puts that on disk.
+func (b *Build) unfinish() error {
+	if !b.record.Has(b.Path(BuildFile)) {
+		return nil
+	}
+	err := os.Remove(b.Path(BuildFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return cmp.Or(err, SyncFolder(b.Dir))
 }
 
 // Keep makes the record list only those of the outputs that the run writes.

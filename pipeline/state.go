@@ -45,7 +45,7 @@ func (b *Build) stateFile() string {
 // stateAge is how long the cache keeps a file that no run reads.
 const stateAge = 30 * 24 * time.Hour
 
-const stateFormat = "kas state 5"
+const stateFormat = "kas state 6"
 
 // settled is the time between the last change of a file and its opening that makes its identity
 // reliable. A file that is changed twice within a clock tick keeps its times.
@@ -63,6 +63,7 @@ type state struct {
 // summary is what a report shows of a build.
 type summary struct {
 	Arch, Toolchain, LTO, Release string
+	Inputs                        Inputs
 	Stats                         Stats
 }
 
@@ -147,7 +148,7 @@ func (b *Build) upToDate(ctx context.Context) bool {
 		return false
 	}
 	b.Arch, b.Toolchain, b.LTO = s.summary.Arch, s.summary.Toolchain, s.summary.LTO
-	b.Release, b.Stats = s.summary.Release, s.summary.Stats
+	b.Release, b.Inputs, b.Stats = s.summary.Release, s.summary.Inputs, s.summary.Stats
 	b.Skipped = true
 	return true
 }
@@ -162,6 +163,9 @@ func (b *Build) holds(k *objectState, path string) bool {
 // remove.
 func (b *Build) strays() bool {
 	outputs := map[string]bool{}
+	if b.recorded {
+		outputs[b.Path(BuildFile)] = true // the caller of Run writes it
+	}
 	for path := range b.last.tables {
 		outputs[path] = true
 	}
@@ -307,7 +311,7 @@ func (b *Build) saveState(clean bool) error {
 	if path == "" {
 		return nil
 	}
-	about, err := json.Marshal(summary{b.Arch, b.Toolchain, b.LTO, b.Release, b.Stats})
+	about, err := json.Marshal(summary{b.Arch, b.Toolchain, b.LTO, b.Release, b.Inputs, b.Stats})
 	if err != nil {
 		return err
 	}

@@ -123,23 +123,28 @@ type buildStats struct {
 func statsOf(r *pipeline.Result) []buildStats {
 	var all []buildStats
 	for _, b := range r.Builds {
-		s := buildStats{Name: b.Config.Name, Arch: b.Arch, Toolchain: b.Toolchain, LTO: b.LTO,
-			Release: b.Release, Stats: b.Stats}
-		if !b.Skipped { // a build with unreadable objects is never skipped
-			s.UnreadableObjects = b.Missing()
-		}
-		for _, e := range r.Errors {
-			if e.Build == s.Name {
-				s.Errors = append(s.Errors, e.Error())
-			}
-		}
-		all = append(all, s)
+		all = append(all, buildStatsOf(r, b))
 	}
 	return all
 }
 
+func buildStatsOf(r *pipeline.Result, b *pipeline.Build) buildStats {
+	s := buildStats{Name: b.Config.Name, Arch: b.Arch, Toolchain: b.Toolchain, LTO: b.LTO,
+		Release: b.Release, Stats: b.Stats}
+	if !b.Skipped { // a build with unreadable objects is never skipped
+		s.UnreadableObjects = b.Missing()
+	}
+	for _, e := range r.Errors {
+		if e.Build == s.Name {
+			s.Errors = append(s.Errors, e.Error())
+		}
+	}
+	return s
+}
+
 // WriteJSON writes a value in the format of all commands: indented, and without escapes for HTML.
-// All control characters are escaped, also those that JSON allows in a string.
+// All control characters are escaped, also those that JSON allows in a string, so that a value that
+// was read from a file is written as it was.
 func WriteJSON(w io.Writer, v any) error {
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)
@@ -150,7 +155,8 @@ func WriteJSON(w io.Writer, v any) error {
 	}
 	out := make([]byte, 0, text.Len())
 	for _, r := range text.String() {
-		if r != '\n' && unicode.IsControl(r) {
+		// The encoder escapes this one only in place of a byte that is not UTF-8.
+		if r != '\n' && unicode.IsControl(r) || r == utf8.RuneError {
 			out = fmt.Appendf(out, "\\u%04x", r)
 		} else {
 			out = utf8.AppendRune(out, r)

@@ -81,8 +81,11 @@ func byFrequency(count map[string]int) []string {
 
 // writeTimings writes the seconds that each build spent in each stage.
 func writeTimings(w io.Writer, r *pipeline.Result) error {
-	t := newTable(w)
 	names := stageNames(r)
+	if len(names) == 0 {
+		return nil
+	}
+	t := newTable(w)
 	fmt.Fprint(t, "\nseconds\t")
 	for _, name := range names {
 		fmt.Fprintf(t, "%s\t", name)

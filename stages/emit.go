@@ -183,8 +183,8 @@ func sweep(b *pipeline.Build) error {
 			outputs[outputPath(b, o)] = hasCopy(b, o) || link && o.Readable()
 		}
 	}
-	for _, name := range tableFiles {
-		outputs[b.Path(name)] = true
+	for _, path := range tablePaths(b) {
+		outputs[path] = true
 	}
 	vmlinux := b.Vmlinux()
 	outputs[b.Path(symbolList)] = vmlinux != nil && vmlinux.Emitted > 0

@@ -7,24 +7,34 @@ import (
 	"slices"
 	"strings"
 
+	"kas/configs"
 	"kas/elf"
 	"kas/pipeline"
 )
 
 // Scan lists the objects of the configuration and reads them.
-func Scan(ctx context.Context, b *pipeline.Build) error {
-	if b.Config.Vmlinux != "" {
-		vmlinux := pipeline.Object{Name: "vmlinux", Path: b.Config.Vmlinux, Vmlinux: true}
-		b.Objects = append(b.Objects, vmlinux)
-	}
-	modules, err := b.Config.ModuleFiles()
-	if err != nil {
+func Scan(ctx context.Context, b *pipeline.Build) (err error) {
+	if b.Objects, err = Objects(&b.Config); err != nil {
 		return err
 	}
-	for _, m := range modules {
-		b.Objects = append(b.Objects, pipeline.Object{Name: m.Name, Path: m.Path})
+	if b.Unchanged(ctx) {
+		return nil
 	}
-	return Read(ctx, b)
+	b.Inputs = pipeline.InputsOf(b.Objects)
+	return read(ctx, b)
+}
+
+// Objects lists the objects of a configuration, vmlinux first.
+func Objects(c *configs.Build) ([]pipeline.Object, error) {
+	var all []pipeline.Object
+	if c.Vmlinux != "" {
+		all = append(all, pipeline.Object{Name: "vmlinux", Path: c.Vmlinux, Vmlinux: true})
+	}
+	modules, err := c.ModuleFiles()
+	for _, m := range modules {
+		all = append(all, pipeline.Object{Name: m.Name, Path: m.Path, Absent: m.Absent})
+	}
+	return all, err
 }
 
 // Read reads the symbol tables of the build's objects in parallel and keeps the symbols that
@@ -34,6 +44,10 @@ func Read(ctx context.Context, b *pipeline.Build) error {
 	if b.Unchanged(ctx) {
 		return nil
 	}
+	return read(ctx, b)
+}
+
+func read(ctx context.Context, b *pipeline.Build) error {
 	all := b.Every(func(*pipeline.Object) bool { return true })
 	scan := func(o *pipeline.Object) error { return scanObject(b, o) }
 	if err := b.Each(ctx, all, scan); err != nil {

@@ -59,8 +59,9 @@ func Stats(ctx context.Context, b *pipeline.Build) error {
 	return b.WriteLines(ctx, registry.FileName, head, b.Names.Len(), records)
 }
 
+// tablePaths returns the paths of the tables, and of the file that marks the build finished.
 func tablePaths(b *pipeline.Build) (paths []string) {
-	for _, name := range tableFiles {
+	for _, name := range append([]string{pipeline.BuildFile}, tableFiles...) {
 		paths = append(paths, b.Path(name))
 	}
 	return paths

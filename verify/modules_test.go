@@ -104,6 +104,7 @@ func TestLeftOut(t *testing.T) {
 			e.LeftOut = []LeftOut{c.out}
 		}
 		add(c.name)
+		e.record(t)
 		sum, problems := verify(t, e.Target)
 		if c.want == "" && (problems != "" || sum.LeftOut != 1) ||
 			!strings.Contains(problems, c.want) {

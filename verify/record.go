@@ -43,7 +43,7 @@ func (b *build) checkRecord() {
 	}
 	var paths []string
 	for _, name := range []string{
-		"aliases.tsv", "unaliased.tsv", "modules.symbfreq", "symbols.kas",
+		"aliases.tsv", "unaliased.tsv", "modules.symbfreq", "symbols.kas", builtFile,
 	} {
 		paths = append(paths, filepath.Join(b.Dir, name))
 	}

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Stats is the content of stats.json.
@@ -67,6 +69,13 @@ func ReadStats(data []byte) (s *Stats, problems []string, err error) {
 	if s.Version != 1 {
 		return nil, nil, fmt.Errorf("stats.json: version %d is unknown", s.Version)
 	}
+	problems = checkText("stats.json", data, s.Digest, s)
+	return s, problems, nil
+}
+
+// checkText checks the text of a JSON file with a digest, and that it is written as kas writes the
+// value in it. It returns the problems.
+func checkText(name string, data []byte, digest string, value any) (problems []string) {
 	hash := sha256.New()
 	for line := range bytes.Lines(data) {
 		if !bytes.HasPrefix(line, []byte(`  "digest": `)) {
@@ -74,22 +83,41 @@ func ReadStats(data []byte) (s *Stats, problems []string, err error) {
 		}
 	}
 	want := "sha256=" + hex.EncodeToString(hash.Sum(nil))
-	if s.Digest != want {
-		problems = append(problems, fmt.Sprintf("stats.json: the digest is %q, %q expected",
-			s.Digest, want))
+	if digest != want {
+		problems = append(problems, fmt.Sprintf("%s: the digest is %q, %q expected", name,
+			digest, want))
 	}
-	var b bytes.Buffer
+	text, err := encode(value)
+	if err != nil {
+		return append(problems, fmt.Sprintf("%s: %v", name, err))
+	}
+	if at := firstDifference(text, data); !bytes.Equal(text, data) {
+		problems = append(problems, fmt.Sprintf(
+			"%s: offset %d: it is not written as kas writes it", name, at))
+	}
+	return problems
+}
+
+// encode returns a value in the format of kas: indented, with escapes only for control characters
+// and for bytes that are not UTF-8.
+func encode(value any) ([]byte, error) {
+	var b strings.Builder
 	e := json.NewEncoder(&b)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
-	if err := e.Encode(s); err != nil {
-		return nil, nil, err
+	if err := e.Encode(value); err != nil {
+		return nil, err
 	}
-	if at := firstDifference(b.Bytes(), data); !bytes.Equal(b.Bytes(), data) {
-		problems = append(problems, fmt.Sprintf(
-			"stats.json: offset %d: it is not written as kas writes it", at))
+	var text []byte
+	for _, r := range b.String() {
+		if r == unicode.ReplacementChar || r > unicode.MaxASCII && unicode.IsControl(r) ||
+			r == 0x7f {
+			text = fmt.Appendf(text, `\u%04x`, r)
+		} else {
+			text = utf8.AppendRune(text, r)
+		}
 	}
-	return s, problems, nil
+	return text, nil
 }
 
 // CheckConfig compares the effective configuration with its digest in stats.json. It returns "" if

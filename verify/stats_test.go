@@ -89,6 +89,7 @@ func TestCheckStats(t *testing.T) {
 		t.Helper()
 		e.Stats = stats(e, t)
 		change(e.Stats)
+		e.record(t)
 		if _, problems := verify(t, e.Target); want == "" && problems != "" ||
 			!strings.Contains(problems, want) {
 			t.Errorf("want %q in\n%s", want, problems)

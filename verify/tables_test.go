@@ -19,6 +19,21 @@ func TestBrokenTables(t *testing.T) {
 		{"no symbfreq", removed("modules.symbfreq"), "modules.symbfreq is missing"},
 		{"no registry", removed("symbols.kas"), "symbols.kas is missing"},
 		{"no record", removed("kas.files"), "kas.files is missing"},
+		{"not finished", removed("build.json"), "build.json is missing"},
+		{"other program", replaced("build.json", `"kas"`, `"Kas"`), "build.json: the digest is"},
+		{"other build file", replaced("build.json", `"version": 1`, `"version": 2`), "version 2"},
+		{"blank in build.json", replaced("build.json", `"program": `, `"program":  `),
+			"it is not written as kas writes it"},
+		{"other configuration", func(t *testing.T, e *emission) { e.Effective = "name: other\n" },
+			"another configuration"},
+		{"other counts", func(t *testing.T, e *emission) {
+			e.Stats = stats(e, t)
+			e.record(t)
+			e.Stats.Aliases++
+		}, "other counts"},
+		{"input of another size", func(t *testing.T, e *emission) {
+			e.Modules[0].Path = e.Modules[1].Path
+		}, "the inputs are"},
 		{"record line missing", edited("kas.files", drop("unaliased.tsv")), "kas.files does not list"},
 		{"record line twice", edited("kas.files", double("unaliased.tsv")), "kas.files does not list"},
 		{"record head", replaced("kas.files", "It replaces", "it replaces"), "kas.files does not list"},

@@ -32,6 +32,9 @@ type Target struct {
 
 	Config Config
 
+	// Effective is the build's part of the effective configuration.
+	Effective string
+
 	// Stats is the entry of the build in stats.json; nil if there is none to check.
 	Stats *BuildStats
 
@@ -192,6 +195,7 @@ func Build(
 			return Summary{}, nil, err
 		}
 	}
+	b.checkBuilt()
 	b.checkRecord()
 	if err := b.strays(); err != nil {
 		return Summary{}, nil, err
@@ -358,7 +362,7 @@ func (b *build) hasVmlinux() bool {
 func (b *build) strays() error {
 	own := map[string]bool{}
 	for _, name := range []string{
-		"aliases.tsv", "unaliased.tsv", "modules.symbfreq", "symbols.kas", recordFile,
+		"aliases.tsv", "unaliased.tsv", "modules.symbfreq", "symbols.kas", builtFile, recordFile,
 	} {
 		own[filepath.Join(b.Dir, name)] = true
 	}

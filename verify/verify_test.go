@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/sha256"
 	"debug/elf"
+	"encoding/json"
 	"fmt"
 	"hash/crc32"
 	"io/fs"
@@ -219,9 +221,41 @@ func emit(t testing.TB, l layoutOf, beside bool) *emission {
 	return e
 }
 
-// record writes kas.files: what is in the output folder and, beside the inputs, the copies.
+// built writes build.json of the inputs as they are.
+func (e *emission) built(t testing.TB) {
+	t.Helper()
+	modules := slices.Clone(e.Modules)
+	slices.SortFunc(modules, func(a, b Module) int { return strings.Compare(a.Name, b.Name) })
+	h := sha256.New()
+	for _, m := range append([]Module{{"vmlinux", e.Vmlinux}}, modules...) {
+		size := int64(-1)
+		if info, err := os.Stat(m.Path); err == nil {
+			size = info.Size()
+		}
+		fmt.Fprintf(h, "%q %d\n", m.Name, size)
+	}
+	e.Effective = "name: test\n"
+	head := "{\n  \"version\": 1,\n"
+	rest := fmt.Sprintf("  \"program\": \"kas\",\n  \"config\": %q,\n  \"inputs\": {\n"+
+		"    \"files\": \"sha256=%x\"\n  },\n  \"stats\": ", e.Effective, h.Sum(nil))
+	var counts BuildStats
+	if e.Stats != nil {
+		counts = *e.Stats
+	}
+	stats, err := json.MarshalIndent(counts, "  ", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rest += string(stats) + "\n}\n"
+	digest := fmt.Sprintf("  \"digest\": \"sha256=%x\",\n", sha256.Sum256([]byte(head+rest)))
+	write(t, filepath.Join(e.Dir, "build.json"), []byte(head+digest+rest))
+}
+
+// record writes build.json and kas.files: what is in the output folder and, beside the inputs, the
+// copies.
 func (e *emission) record(t testing.TB) {
 	t.Helper()
+	e.built(t)
 	os.Remove(filepath.Join(e.Dir, "kas.files"))
 	var names []string
 	for _, dir := range []string{e.Dir, filepath.Join(filepath.Dir(e.Dir), "in")} {
@@ -392,6 +426,7 @@ func TestUnreadableInputIsCounted(t *testing.T) {
 		e.Modules = append(e.Modules, Module{m.l.name + ".ko", other})
 	}
 	const unread = "cannot be read, but is readable according to stats.json"
+	e.record(t)
 	if _, problems := verify(t, e.Target); strings.Count(problems, unread) != 3 {
 		t.Errorf("problems:\n%s", problems)
 	}

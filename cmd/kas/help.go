@@ -23,7 +23,13 @@ var exitCodes = map[string][]exitCode{
 	},
 	"run": {
 		{0, "success"}, {1, "the run failed, or had problems with some objects"},
-		{2, "wrong usage or configuration"},
+		{2, "wrong usage or configuration"}, {75, whenAgain},
+	},
+	"merge": {
+		{0, "success"},
+		{1, "a build is not there or of another kas or configuration, or had\n" +
+			"problems with some objects"},
+		{2, "wrong usage or configuration"}, {75, whenAgain},
 	},
 	"init": {
 		{0, "success"}, {1, "the file could not be written"},
@@ -93,6 +99,10 @@ var exitCodes = map[string][]exitCode{
 		{2, "wrong usage, or a file is missing"},
 	},
 }
+
+// whenAgain is when a command may succeed if it is run again.
+const whenAgain = "try again: a disk was full, a file system went away, an input\n" +
+	"changed, or another run is writing there"
 
 // toolsOwn stands for the exit codes that a hook passes on from the real tool.
 const toolsOwn = -1

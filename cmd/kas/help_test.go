@@ -60,7 +60,7 @@ func TestHelp(t *testing.T) {
 }
 
 // placeholder is the name that a flag's usage gives its value.
-var placeholder = regexp.MustCompile("`[A-Z]+`")
+var placeholder = regexp.MustCompile("`[A-Z/]+`")
 
 func checkFlag(t *testing.T, command string, f *pflag.Flag) {
 	if f.Name == "help" {

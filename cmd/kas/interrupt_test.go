@@ -140,7 +140,7 @@ func interrupt(t *testing.T, dir string, want []string, signal os.Signal) {
 	second := kasCommand(t, dir, "run", "--out", out)
 	output, err := second.CombinedOutput()
 	refusal := "kas: another run is writing to " + out + "\n"
-	if string(output) != refusal || second.ProcessState.ExitCode() != exitFailed {
+	if string(output) != refusal || second.ProcessState.ExitCode() != exitTryAgain {
 		t.Errorf("a second run: %v, %q, want %q", err, output, refusal)
 	}
 
@@ -319,7 +319,7 @@ func TestLockedOutput(t *testing.T) {
 	}
 	c := kasCommand(t, dir, "run", "kas.yaml")
 	output, _ := c.CombinedOutput()
-	if c.ProcessState.ExitCode() != exitFailed ||
+	if c.ProcessState.ExitCode() != exitTryAgain ||
 		string(output) != "kas: another run is writing to out\n" {
 		t.Errorf("exit %d, %q", c.ProcessState.ExitCode(), output)
 	}

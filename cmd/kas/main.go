@@ -16,12 +16,16 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"kas/elf"
+	"kas/pipeline"
 )
 
 // Exit codes. What they mean to each command is in its help.
 const (
 	exitFailed      = 1   // a problem was reported, or the command failed
 	exitUsage       = 2   // wrong usage or configuration
+	exitTryAgain    = 75  // what failed may work later: EX_TEMPFAIL of sysexits.h
 	exitInterrupted = 130 // as shells count SIGINT
 )
 
@@ -70,19 +74,43 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case ctx.Err() != nil:
 		fmt.Fprintln(stderr, "kas: interrupted")
 		return exitInterrupted
-	case errors.Is(err, errReported):
-		return exitFailed
-	}
-	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintln(stderr, "kas:", strings.TrimRight(line, "\n"))
-	}
-	if failed := new(failure); errors.As(err, failed) {
-		return exitFailed
+	case !errors.Is(err, errReported):
+		for line := range strings.Lines(err.Error()) {
+			fmt.Fprintln(stderr, "kas:", strings.TrimRight(line, "\n"))
+		}
 	}
 	if out.err != nil {
-		return exitFailed // no wrong usage
+		return exitFailed // the files that the command wrote are as they should be
+	}
+	return exitOf(err)
+}
+
+// exitOf returns the exit code of a command that ended with an error.
+func exitOf(err error) int {
+	failed := new(failure)
+	switch {
+	case tryAgain(err):
+		return exitTryAgain
+	case errors.Is(err, errReported), errors.As(err, failed):
+		return exitFailed
 	}
 	return exitUsage
+}
+
+// tryAgain reports whether what failed may work later with the same files and configuration: a disk
+// was full, a file system went away, or an input changed while it was read.
+func tryAgain(err error) bool {
+	for _, cause := range []error{
+		syscall.EIO, syscall.ESTALE, syscall.ENOTCONN, syscall.ECONNABORTED, syscall.ETIMEDOUT,
+		syscall.EHOSTDOWN, syscall.ENOSPC, syscall.EDQUOT,
+		elf.ErrShrank, pipeline.ErrChanged, pipeline.ErrLocked, errOutage,
+		errNoModules,
+	} {
+		if errors.Is(err, cause) {
+			return true
+		}
+	}
+	return false
 }
 
 // checked remembers the first error of a writer.
@@ -137,8 +165,8 @@ list of vmlinux, that carry the aliases. It never changes its inputs.`,
 		commands []*cobra.Command
 	}{
 		{"Alias kernels:", []*cobra.Command{
-			newInit(), newCheck(), newSchema(), newRun(), newVerify(), newGate(), newReport(),
-			newDemo(), newCache(),
+			newInit(), newCheck(), newSchema(), newRun(), newMerge(), newVerify(), newGate(),
+			newReport(), newDemo(), newCache(),
 		}},
 		{"Use registries:", []*cobra.Command{
 			newLookup(), newProbe(), newModule(), newDiff(), newMatrix(),

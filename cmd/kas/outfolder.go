@@ -61,7 +61,7 @@ func openOut(plan *configs.Plan) (*outFolder, error) {
 	}
 	// Builds of what cannot be read are not counted again: see finish.
 	o.stats, _ = os.ReadFile(own[1])
-	o.last, _ = configs.LoadOptional(own[0])
+	o.last, _ = configs.LoadSome(own[0], configs.Choice{Optional: true, Unlisted: true})
 	return o, nil
 }
 
@@ -90,23 +90,70 @@ func (o *outFolder) finish(plan *configs.Plan, result *pipeline.Result, stderr i
 	if err != nil {
 		return err
 	}
-	if err := o.write(effectiveConfig, effective); err != nil {
+	if err := o.finishBuilds(plan, result); err != nil {
+		return err
+	}
+	return o.sum(effective, result, buildNames(whole), before)
+}
+
+// finishBuilds marks the builds of a run finished.
+func (o *outFolder) finishBuilds(plan *configs.Plan, result *pipeline.Result) error {
+	program := programOf()
+	for _, b := range result.Builds {
+		config, err := plan.EffectiveBuild(o.dir, &b.Config)
+		if err != nil {
+			return err
+		}
+		built := report.NewBuilt(program, config, b.Inputs)
+		built.Count(result, b)
+		if err := writeBuilt(b.Dir, built); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sum writes the two files about the folder as a whole.
+func (o *outFolder) sum(
+	effective []byte, result *pipeline.Result, names []string, before report.Earlier,
+) error {
+	if err := writeChanged(o.path(effectiveConfig), effective); err != nil {
 		return err
 	}
 	var stats bytes.Buffer
-	err = report.Stats(&stats, result, effective, buildNames(whole), before)
+	if err := report.Stats(&stats, result, effective, names, before); err != nil {
+		return err
+	}
+	return writeChanged(o.path(statsFile), stats.Bytes())
+}
+
+// writeBuilt marks the build in a folder finished.
+func writeBuilt(dir string, built *report.Built) error {
+	path := filepath.Join(dir, pipeline.BuildFile)
+	record, err := pipeline.OpenRecord(dir)
 	if err != nil {
 		return err
 	}
-	return o.write(statsFile, stats.Bytes())
+	foreign, err := record.Claim([]string{path}) // a build of few stages has claimed nothing
+	if err != nil {
+		return err
+	}
+	for _, there := range foreign {
+		return pipeline.Foreign(there)
+	}
+	text, err := built.Text()
+	if err != nil {
+		return err
+	}
+	return writeChanged(path, text)
 }
 
-// write writes a file of the folder, unless it has this content already.
-func (o *outFolder) write(name string, text []byte) error {
-	if there, err := os.ReadFile(o.path(name)); err == nil && bytes.Equal(there, text) {
+// writeChanged writes a file, unless it has this content already.
+func writeChanged(path string, text []byte) error {
+	if there, err := os.ReadFile(path); err == nil && bytes.Equal(there, text) {
 		return nil
 	}
-	_, err := pipeline.WriteFile(o.path(name), func(w io.Writer) error {
+	_, err := pipeline.WriteFile(path, func(w io.Writer) error {
 		_, err := w.Write(text)
 		return err
 	})

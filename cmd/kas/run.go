@@ -38,6 +38,7 @@ type runFlags struct {
 	fresh  bool
 	dry    bool
 	builds []string
+	shard  string
 	out    string
 	json   bool
 
@@ -65,6 +66,9 @@ run makes again only what a changed file affects.`,
 		"use `N` workers for all builds (default: the configuration's jobs, else all cores)")
 	cmd.Flags().StringArrayVar(&f.builds, "build", nil,
 		"run only the build `NAME`; may be repeated")
+	cmd.Flags().StringVar(&f.shard, "shard", "",
+		"run only shard `I/N` of the builds, for kas merge: with N = 3, shard 1 has the\n"+
+			"first build, the fourth and so on; others may run at the same time")
 	cmd.Flags().StringVar(&f.out, "out", "", "write to `DIR` (default: the configuration's out)")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print the summary as JSON")
 	cmd.Flags().BoolVar(&f.fresh, "fresh", false,
@@ -89,12 +93,19 @@ func configArg(args []string) (string, error) {
 // load reads a configuration and applies the flags that change what a run makes. --jobs does not:
 // the effective configuration keeps the jobs of the file.
 func load(path string, f runFlags) (*configs.Plan, error) {
-	plan, err := configs.Load(path)
-	if err != nil {
-		return nil, err
-	}
 	if f.jobs < 0 {
 		return nil, fmt.Errorf("--jobs %d: must not be negative", f.jobs)
+	}
+	choice := configs.Choice{Names: f.builds}
+	if f.shard != "" {
+		var err error
+		if choice.Shard, choice.Shards, err = parseShard(f.shard); err != nil {
+			return nil, err
+		}
+	}
+	plan, err := configs.LoadSome(path, choice)
+	if err != nil {
+		return nil, err
 	}
 	if f.out != "" {
 		plan.SetOut(f.out)
@@ -102,19 +113,6 @@ func load(path string, f runFlags) (*configs.Plan, error) {
 	if err := plan.CheckReport(); err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
-	if len(f.builds) == 0 {
-		return plan, nil
-	}
-	names := buildNames(plan)
-	for _, name := range f.builds {
-		if !slices.Contains(names, name) {
-			return nil, fmt.Errorf("--build %s: no such build; the builds are %s", name,
-				strings.Join(names, ", "))
-		}
-	}
-	plan.Builds = slices.DeleteFunc(plan.Builds, func(b configs.Build) bool {
-		return !slices.Contains(f.builds, b.Name)
-	})
 	return plan, nil
 }
 
@@ -134,8 +132,8 @@ func runConfig(ctx context.Context, path string, f runFlags, stdout, stderr io.W
 	if err != nil {
 		return err
 	}
-	if f.json && f.profile.bench == toStdout {
-		return errors.New("--json and --benchfmt - both write to standard output")
+	if err := f.check(); err != nil {
+		return err
 	}
 	done, err := unpack(ctx, plan, stderr)
 	if err != nil {
@@ -146,15 +144,16 @@ func runConfig(ctx context.Context, path string, f runFlags, stdout, stderr io.W
 		return err
 	}
 	if f.dry {
-		if f.profile.bench != "" {
-			return errors.New("--benchfmt does not go with --dry-run")
-		}
 		collectLess()
 		return dryRun(ctx, plan, f, stdout, stderr)
 	}
 	end, err := f.profile.start()
 	if err != nil {
 		return failure{err}
+	}
+	if f.shard != "" {
+		err := runShard(ctx, plan, f, stdout, stderr)
+		return cmp.Or(err, asFailure(end()))
 	}
 	result, took, err := runPlan(ctx, plan, f, stderr)
 	if err := end(); err != nil {
@@ -183,17 +182,51 @@ func runConfig(ctx context.Context, path string, f runFlags, stdout, stderr io.W
 		err = report.Text(stdout, result, took)
 		fmt.Fprintf(stderr, "kas: output is in %s\n", plan.Out)
 	}
-	switch n := len(result.Errors); {
-	case err != nil:
+	if err != nil {
 		return failure{err}
-	case n == 1:
-		fmt.Fprintln(stderr, "kas: 1 problem, reported above")
-		return errReported
-	case n > 1:
-		fmt.Fprintf(stderr, "kas: %d problems, each reported above\n", n)
-		return errReported
+	}
+	return reportedAbove(stderr, len(result.Errors))
+}
+
+// check refuses flags that do not go together.
+func (f *runFlags) check() error {
+	switch {
+	case f.json && f.profile.bench == toStdout:
+		return errors.New("--json and --benchfmt - both write to standard output")
+	case f.dry && f.profile.bench != "":
+		return errors.New("--benchfmt does not go with --dry-run")
+	case f.shard == "":
+		return nil
+	}
+	for _, other := range []struct {
+		flag string
+		set  bool
+	}{{"--dry-run", f.dry}, {"--json", f.json}, {"--benchfmt", f.profile.bench != ""}} {
+		if other.set {
+			return fmt.Errorf("%s does not go with --shard", other.flag)
+		}
 	}
 	return nil
+}
+
+// reportedAbove counts the problems that were reported. It returns errReported if there are some.
+func reportedAbove(stderr io.Writer, n int) error {
+	switch {
+	case n == 0:
+		return nil
+	case n == 1:
+		fmt.Fprintln(stderr, "kas: 1 problem, reported above")
+	default:
+		fmt.Fprintf(stderr, "kas: %d problems, each reported above\n", n)
+	}
+	return errReported
+}
+
+func asFailure(err error) error {
+	if err == nil {
+		return nil
+	}
+	return failure{err}
 }
 
 // runPlan runs a plan in its output folder, which no other run may use meanwhile. With errReported
@@ -210,15 +243,44 @@ func runPlan(
 	if err != nil {
 		return nil, 0, failure{err}
 	}
-	for _, name := range plan.Skipped {
-		fmt.Fprintf(stderr, "kas: %s: skipped: none of its files is here\n", name)
-	}
+	noteSkipped(stderr, plan)
 	collectLess()
 	started := time.Now()
-	result, err := runStages(ctx, plan, f, out, stderr)
+	kas := programID()
+	result, err := runStages(ctx, plan, stages.Tasks(plan), pipeline.Options{
+		Jobs: f.workers(plan), Cache: stateCache(kas), Kas: kas, Fresh: f.fresh, Begin: out.begin,
+	}, stderr)
 	if err != nil {
 		out.begin() // the folder must not look finished
-		return nil, 0, err
+		return result, 0, err
+	}
+	if err := out.finish(plan, result, stderr); err != nil {
+		return nil, 0, failure{err}
+	}
+	return result, time.Since(started), nil
+}
+
+// errOutage is the error of a run whose inputs went away with their file system.
+var errOutage = errors.New("is not the folder that was here when the run began")
+
+// runStages runs tasks of a plan and reports what came of them. With an error, which is reported,
+// what they wrote must not count as finished; the result may be there, too.
+func runStages(
+	ctx context.Context, plan *configs.Plan, tasks []pipeline.Task, o pipeline.Options,
+	stderr io.Writer,
+) (*pipeline.Result, error) {
+	progress := newProgress(stderr)
+	o.StopOnError, o.Events = plan.OnError == "stop", progress.events()
+	places := plan.Places()
+	result, err := pipeline.Run(ctx, tasks, o)
+	progress.finish()
+	noteUnsaved(stderr, result)
+	if stopper := new(pipeline.Error); errors.As(err, &stopper) {
+		fmt.Fprintln(stderr, "kas: stopped at the first problem (on_error: stop)")
+		return nil, fmt.Errorf("%w: %w", errReported, err)
+	}
+	if err != nil {
+		return nil, failure{err}
 	}
 	noteMissingModules(stderr, result)
 	for _, b := range result.Builds {
@@ -229,36 +291,26 @@ func runPlan(
 				"sign them again (scripts/sign-file)\n", b.Config.Name, n)
 		}
 	}
+	if dir := configs.Moved(places); dir != "" {
+		return result, failure{fmt.Errorf("%s %w", dir, errOutage)}
+	}
+	for _, e := range result.Errors {
+		if tryAgain(e) {
+			fmt.Fprintln(stderr, "kas: nothing counts as finished, because this may work later")
+			return result, fmt.Errorf("%w: %w", errReported, e)
+		}
+	}
 	if slices.ContainsFunc(result.Errors, func(e *pipeline.Error) bool { return e.Object == "" }) {
-		out.begin() // a build did not end, so there must be no stats.json
-		return result, 0, errReported
-	}
-	if err := out.finish(plan, result, stderr); err != nil {
-		return nil, 0, failure{err}
-	}
-	return result, time.Since(started), nil
-}
-
-func runStages(
-	ctx context.Context, plan *configs.Plan, f runFlags, out *outFolder, stderr io.Writer,
-) (*pipeline.Result, error) {
-	kas := programID()
-	progress := newProgress(stderr)
-	result, err := pipeline.Run(ctx, stages.Tasks(plan), pipeline.Options{
-		Jobs: f.workers(plan), StopOnError: plan.OnError == "stop",
-		Events: progress.events(), Cache: stateCache(kas), Kas: kas, Fresh: f.fresh,
-		Begin: out.begin,
-	})
-	progress.finish()
-	noteUnsaved(stderr, result)
-	if stopper := new(pipeline.Error); errors.As(err, &stopper) {
-		fmt.Fprintln(stderr, "kas: stopped at the first problem (on_error: stop)")
-		return nil, errReported
-	}
-	if err != nil {
-		return nil, failure{err}
+		return result, errReported // a build did not end
 	}
 	return result, nil
+}
+
+// noteSkipped names the optional builds that have no files here.
+func noteSkipped(stderr io.Writer, plan *configs.Plan) {
+	for _, name := range plan.Skipped {
+		fmt.Fprintf(stderr, "kas: %s: skipped: none of its files is here\n", name)
+	}
 }
 
 // noteMissingModules names the builds whose configuration has modules where there are none.
@@ -319,6 +371,9 @@ func stateCache(kas string) string {
 	}
 	return filepath.Join(dir, "kas")
 }
+
+// programOf identifies this program in build.json.
+func programOf() string { return cmp.Or(programID(), version()) }
 
 // programID identifies this program by the build ID that the Go linker made from its content; "" if
 // there is none.

@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"kas/demo"
+	"kas/pipeline"
 )
 
 // TestMain puts kas on the path: a link to the test binary, which runs the command under that name.
@@ -127,6 +128,14 @@ var scriptCommands = map[string]scriptCommand{
 	// times is tree with the modification time of each file.
 	"times": command("DIR TO", func(ts *testscript.TestScript, args []string) error {
 		return writeTree(ts.MkAbs(args[0]), ts.MkAbs(args[1]), true)
+	}),
+	// lock holds the lock of an output folder until the script ends.
+	"lock": command("DIR", func(ts *testscript.TestScript, args []string) error {
+		unlock, err := pipeline.Lock(ts.MkAbs(args[0]))
+		if err == nil {
+			ts.Defer(unlock)
+		}
+		return err
 	}),
 	// kas-to-ko copies each X.ko.kas to X.ko.
 	"kas-to-ko": command("DIR TO", func(ts *testscript.TestScript, args []string) error {

@@ -65,6 +65,9 @@ func verifyOut(
 			return failure{err}
 		}
 		t.AllowIncomplete = allowIncomplete
+		if t.Effective, err = plan.EffectiveBuild(out, b); err != nil {
+			return failure{err}
+		}
 		if t.Stats = summary.Of(b.Name); t.Stats != nil {
 			t.Unreadable, t.LeftOut = t.Stats.UnreadableObjects, t.Stats.LeftOut
 		}
