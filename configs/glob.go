@@ -142,6 +142,9 @@ func isGlob(s string) bool {
 
 var quoter = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
 
+// Literal returns a path as an entry of Build.Modules that means this path, whatever it is called.
+func Literal(path string) string { return quote(path) }
+
 func quote(s string) string { return quoter.Replace(s) }
 
 func unquote(s string) string {

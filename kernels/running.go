@@ -1,0 +1,55 @@
+package kernels
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"kas/elf"
+)
+
+// Running is what the running kernel says about itself.
+type Running struct {
+	Release string
+	BuildID string // in hexadecimal, "" if it is not shown, as in many containers
+
+	// Loaded has the build IDs of the loaded modules that have one, by the kernel's names.
+	Loaded map[string]string
+}
+
+// ReadRunning asks the running kernel by the folders proc and sys below root.
+func ReadRunning(root string) (*Running, error) {
+	release, err := os.ReadFile(filepath.Join(root, "proc/sys/kernel/osrelease"))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read which kernel is running: %w", err)
+	}
+	r := &Running{Release: strings.TrimSpace(string(release)), Loaded: map[string]string{}}
+	if r.Release == "" || filepath.Base(r.Release) != r.Release {
+		return nil, fmt.Errorf("the running kernel's release is %q", r.Release)
+	}
+	if notes, err := os.ReadFile(filepath.Join(root, "sys/kernel/notes")); err == nil {
+		r.BuildID = elf.RunningBuildID(notes)
+	}
+	modules := filepath.Join(root, "sys/module")
+	entries, _ := os.ReadDir(modules)
+	for _, e := range entries {
+		notes, err := os.ReadFile(filepath.Join(modules, e.Name(), "notes/.note.gnu.build-id"))
+		if id := elf.RunningBuildID(notes); err == nil && id != "" {
+			r.Loaded[e.Name()] = id
+		}
+	}
+	return r, nil
+}
+
+// Kernel returns the files of the running kernel that are below root.
+func (r *Running) Kernel(root string) Kernel {
+	k := Of(r.Release, root)
+	if id := r.BuildID; id != "" {
+		path := filepath.Join(root, debugDir, ".build-id", id[:2], id[2:]+".debug")
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+			k.Vmlinux = append(k.Vmlinux, path)
+		}
+	}
+	return k
+}
