@@ -4,10 +4,12 @@
 package pipeline
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -305,6 +307,14 @@ type Scope struct {
 
 	// Roots are source roots in addition to those found in the objects.
 	Roots []string
+
+	// FindDebug returns the file with the debugging information of an object that has none and no
+	// debug file on this machine. It is called only for objects that own a duplicate, for several
+	// at the same time. nil means that there is nowhere to look.
+	FindDebug func(context.Context, *Object) (path string, err error)
+
+	// Absent are the names of objects that the kernel has and this machine has not.
+	Absent []string
 }
 
 // Owns reports whether a copy of the module is written if it has aliases.
@@ -343,7 +353,7 @@ func (l *LeftOut) String() string {
 
 // Missing returns the names of the objects whose symbols are unknown.
 func (b *Build) Missing() []string {
-	var names []string
+	names := slices.Clone(b.Scope.Absent)
 	for i := range b.Objects {
 		if o := &b.Objects[i]; !o.Readable() && !o.LeftOut {
 			names = append(names, o.Name)

@@ -205,6 +205,9 @@ func placesOf(o *pipeline.Object, path string) []string {
 // they make names ambiguous. A file in the place of a debug file that belongs to another build is
 // reported in both cases.
 func settleDebug(ctx context.Context, b *pipeline.Build) {
+	if b.Scope.FindDebug != nil {
+		return // findElsewhere reports what is still missing
+	}
 	lacking := b.Every(func(o *pipeline.Object) bool { return o.Readable() && o.NoDebug })
 	with := b.Every(func(o *pipeline.Object) bool { return o.Readable() && !o.NoDebug })
 	refused := slices.DeleteFunc(slices.Clone(lacking),
@@ -222,6 +225,36 @@ func settleDebug(ctx context.Context, b *pipeline.Build) {
 	b.FailAll(ctx, lacking, formatErrorf(o.Headers,
 		"no debugging information among %d sections%s, %s", len(o.Sections),
 		andMore(len(lacking)), NoDebug(b)))
+}
+
+// findElsewhere asks for the debug files of the objects that own a duplicate and have none on this
+// machine. What is not found is reported once for the build.
+func findElsewhere(ctx context.Context, b *pipeline.Build) error {
+	if b.Scope.FindDebug == nil {
+		return nil
+	}
+	lacking := b.Every(func(o *pipeline.Object) bool { return o.NoDebug && len(chosen(o)) > 0 })
+	why := make(map[*pipeline.Object]*error, len(lacking))
+	for _, o := range lacking {
+		why[o] = new(error)
+	}
+	err := b.Each(ctx, lacking, func(o *pipeline.Object) error {
+		path, err := b.Scope.FindDebug(ctx, o)
+		if err != nil {
+			*why[o] = err
+			return nil
+		}
+		o.NoDebug = false
+		o.Debug = pipeline.Separate{Path: path, Identity: elf.IdentifyTarget(path)}
+		return nil
+	})
+	lacking = slices.DeleteFunc(lacking, func(o *pipeline.Object) bool { return !o.NoDebug })
+	if err != nil || len(lacking) == 0 {
+		return err
+	}
+	b.FailAll(ctx, lacking, fmt.Errorf("no debug file: %w%s", *why[lacking[0]],
+		andMore(len(lacking))))
+	return nil
 }
 
 // andMore returns what is said when n objects have the same problem.

@@ -20,6 +20,9 @@ func Resolve(ctx context.Context, b *pipeline.Build) error {
 	if err := choose(ctx, b); err != nil {
 		return err
 	}
+	if err := findElsewhere(ctx, b); err != nil {
+		return err
+	}
 	if err := locate(ctx, b); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,6 +48,25 @@ func Stats(ctx context.Context, b *pipeline.Build) error {
 	if err := b.WriteLines(ctx, frequencyTable, nil, b.Names.Len(), frequencies); err != nil {
 		return err
 	}
+	return writeRegistry(ctx, b, registry.FileName)
+}
+
+// Registry returns a stage in the place of Stats that writes only the registry. place returns its
+// path, which may depend on the build's release and build ID.
+func Registry(place func(*pipeline.Build) (string, error)) pipeline.Stage {
+	write := func(ctx context.Context, b *pipeline.Build) error {
+		count(b)
+		path, err := place(b)
+		if err != nil {
+			return err
+		}
+		b.Dir = filepath.Dir(path)
+		return writeRegistry(ctx, b, filepath.Base(path))
+	}
+	return pipeline.Stage{Name: "registry", Run: write}
+}
+
+func writeRegistry(ctx context.Context, b *pipeline.Build, name string) error {
 	records := func(buf []byte, from, to int) []byte {
 		var records []registry.Record
 		for i := from; i < to; i++ {
@@ -56,7 +76,7 @@ func Stats(ctx context.Context, b *pipeline.Build) error {
 		return buf
 	}
 	head := registry.NewHead(RegistryHeader(b))
-	return b.WriteLines(ctx, registry.FileName, head, b.Names.Len(), records)
+	return b.WriteLines(ctx, name, head, b.Names.Len(), records)
 }
 
 // tablePaths returns the paths of the tables, and of the file that marks the build finished.
