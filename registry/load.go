@@ -58,7 +58,7 @@ func (f *File) open() error {
 	if err != nil {
 		return err
 	}
-	f.size, f.linesAt = int(p.size)-p.end, int64(p.end)
+	f.head, f.size, f.linesAt = data[:p.end], int(p.size)-p.end, int64(p.end)
 	return f.checkHeader(data[:p.end], &p)
 }
 

@@ -26,6 +26,7 @@ type File struct {
 
 	size    int               // of everything after the header, in bytes
 	parts   []part            // of everything after the header
+	head    []byte            // the header, as it is in the file
 	lines   []byte            // everything after the header, if load returned true
 	memory  []byte            // that Close releases, nil if the file is small
 	renamed map[string]string // kernel's names of modules whose files have others, by object
@@ -82,7 +83,7 @@ func InFolder(dir string) string {
 
 // Close releases the memory. Records that were returned before stay valid.
 func (f *File) Close() error {
-	f.lines, f.parts = nil, nil
+	f.head, f.lines, f.parts = nil, nil, nil
 	f.closeFile()
 	memory := f.memory
 	if f.memory = nil; memory == nil {
@@ -108,7 +109,7 @@ func (f *File) parse(data []byte) error {
 	if size := int64(len(data)); size != p.size {
 		return wrongSize(size, p.size)
 	}
-	f.lines, f.size = data[p.end:], len(data)-p.end
+	f.head, f.lines, f.size = data[:p.end], data[p.end:], len(data)-p.end
 	if p.each > 0 {
 		if err := f.checkHeader(data[:p.end], &p); err != nil {
 			return err

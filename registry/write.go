@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // Head is the header of a file that is being written. The header holds the digest and the parts of
@@ -119,6 +121,17 @@ func digestLine(crc uint32, size int64) []byte {
 }
 
 var digestLength = int64(len(digestLine(0, 0)))
+
+// Compress writes what Open read and checked as a zstd file (RFC 8878).
+func (f *File) Compress(w io.Writer) error {
+	e, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedBetterCompression))
+	if err != nil {
+		return err
+	}
+	_, headErr := e.Write(f.head)
+	_, linesErr := e.Write(f.lines)
+	return cmp.Or(headErr, linesErr, e.Close())
+}
 
 // AppendName appends the lines of all symbols with one name. A file is the header followed by the
 // lines of every name, in the byte order of the names.
