@@ -10,10 +10,10 @@ KAS         := bin/kas
 # writes for. codespell checks the prose.
 CROSS    := aarch64-linux-gnu s390x-linux-gnu riscv64-linux-gnu i686-linux-gnu \
 	arm-linux-gnueabihf powerpc64le-linux-gnu mips64-linux-gnuabi64 mips64el-linux-gnuabi64
-TOOLS    := gcc make patch gdb sqlite3 python3 jsonschema xz zstd perf readelf nm ld objcopy strip eu-strip eu-elflint eu-addr2line dwz dpkg-deb rpmbuild codespell clang-19 \
+TOOLS    := gcc make patch gdb sqlite3 python3 jsonschema xz zstd perf readelf nm ld objcopy strip eu-strip eu-elflint eu-addr2line debuginfod bsdtar dwz dpkg-deb rpmbuild codespell clang-19 \
 	ld.lld-19 llvm-readelf-19 llvm-nm-19 llvm-objcopy-19 llvm-addr2line-19 \
 	$(CROSS:%=%-gcc) $(CROSS:%=%-ld)
-PACKAGES := gcc make patch gdb sqlite3 python3 python3-jsonschema xz-utils zstd linux-perf libc6-dev binutils elfutils dwz dpkg rpm codespell clang-19 lld-19 llvm-19 \
+PACKAGES := gcc make patch gdb sqlite3 python3 python3-jsonschema xz-utils zstd linux-perf libc6-dev binutils elfutils debuginfod libarchive-tools dwz dpkg rpm codespell clang-19 lld-19 llvm-19 \
 	$(CROSS:%=gcc-%)
 
 # Debian's 6.1 kernels, and the newest of its other suites.

@@ -124,7 +124,7 @@ func readAddresses(t *testing.T, data []byte, vmlinux bool) elfAddresses {
 // probed without asking the running kernel.
 func everyAlias(t *testing.T, path string, object func(string) []byte) (probed int) {
 	t.Helper()
-	all, err := openRegistries([]string{path}, registry.OpenForLookup)
+	all, err := (&finder{root: "/"}).open(t.Context(), []string{path}, registry.OpenForLookup)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,6 +58,15 @@ var exitCodes = map[string][]exitCode{
 	"cache clear": {
 		{0, "success"}, {1, "the cache could not be changed"}, {2, "wrong usage"},
 	},
+	"registry": {
+		{0, "success"},
+		{1, "the kernel's files are not here, a registry lacks some of them, or a\nwrite failed"},
+		{2, "wrong usage, or a file that is named is missing"},
+	},
+	"registry publish": {
+		{0, "success"}, {1, "a registry cannot be published, or a write failed"},
+		{2, "wrong usage, or OUT is missing"},
+	},
 	"lookup": {
 		{0, "each PATTERN found something"},
 		{1, "a PATTERN found nothing, or a registry is unreadable"}, {2, "wrong usage"},

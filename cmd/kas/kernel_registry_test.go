@@ -387,7 +387,7 @@ func TestKernelVersions(t *testing.T) {
 
 // TestKernelEveryAlias is TestEveryAlias for the real kernels in the cache.
 func TestKernelEveryAlias(t *testing.T) {
-	for i, k := range kernels {
+	for i, k := range corpora {
 		t.Run(k.flavour, func(t *testing.T) {
 			if i > 0 && !hasCorpus(k.flavour) {
 				t.Skipf("make corpus-%s brings this kernel", k.flavour)

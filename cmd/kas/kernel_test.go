@@ -88,8 +88,8 @@ func readAliases(t *testing.T, path string) []aliasRow {
 	return rows
 }
 
-// kernels are Debian's kernels, with the prefix of the tools for their arch.
-var kernels = []struct{ flavour, tools string }{
+// corpora are Debian's kernels, with the prefix of the tools for their arch.
+var corpora = []struct{ flavour, tools string }{
 	{"cloud-amd64", ""},
 	{"cloud-arm64", "aarch64-linux-gnu-"},
 	{"s390x", "s390x-linux-gnu-"},
@@ -98,7 +98,7 @@ var kernels = []struct{ flavour, tools string }{
 // TestKernel runs all stages on each of Debian's kernels in the cache, at least on the first, and
 // compares the output with other tools.
 func TestKernel(t *testing.T) {
-	for i, k := range kernels {
+	for i, k := range corpora {
 		t.Run(k.flavour, func(t *testing.T) {
 			if i > 0 && !hasCorpus(k.flavour) {
 				t.Skipf("make corpus-%s brings this kernel", k.flavour)
@@ -311,7 +311,7 @@ func everyDuplicate(t *testing.T, dir, vmlinux, modules string, rows []aliasRow)
 // TestKernelData gives aliases to data, too, and compares every location with the standard
 // library's reader.
 func TestKernelData(t *testing.T) {
-	for i, k := range kernels {
+	for i, k := range corpora {
 		t.Run(k.flavour, func(t *testing.T) {
 			if i > 0 && !hasCorpus(k.flavour) {
 				t.Skipf("make corpus-%s brings this kernel", k.flavour)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -29,9 +30,9 @@ const lookupLong = `Find symbols in the registries of kernels (symbols.kas). PAT
 A registry knows the location of each symbol that has an alias. With names: all
 in the configuration it knows that of each function.`
 
-const registryHelp = "registry `FILE`, or a folder with registries; may be repeated " +
-	"(default: KAS_REGISTRY, else the output of kas.yaml here, else that of the running kernel: " +
-	"/lib/modules/RELEASE/build/" + registry.FileName + ")"
+const registryHelp = "registry `FILE`, a folder with registries, or the release of a kernel " +
+	"whose registry 'kas registry' made; may be repeated (default: KAS_REGISTRY, else the " +
+	"output of kas.yaml here, else that of the running kernel)"
 
 type lookupFlags struct {
 	registries []string
@@ -39,6 +40,7 @@ type lookupFlags struct {
 	long       bool
 	matrix     bool
 	json       bool
+	sysroot    string
 }
 
 func newLookup() *cobra.Command {
@@ -52,9 +54,10 @@ func newLookup() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.matrix {
 				m := matrixFlags{long: !f.json, format: "table", json: f.json, object: f.object}
-				return matrix(f.registries, args, m, cmd.OutOrStdout(), cmd.ErrOrStderr())
+				return matrix(cmd.Context(), f.registries, args, m, cmd.OutOrStdout(),
+					cmd.ErrOrStderr())
 			}
-			return lookup(args, f, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return lookup(cmd.Context(), args, f, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().StringArrayVarP(&f.registries, "registry", "r", nil, registryHelp)
@@ -65,7 +68,14 @@ func newLookup() *cobra.Command {
 	cmd.Flags().BoolVar(&f.matrix, "matrix", false,
 		"print each function once, with what each registry has, as kas matrix --long does")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
+	addSysroot(cmd, &f.sysroot)
 	return cmd
+}
+
+// addSysroot adds the hidden flag that tests use.
+func addSysroot(cmd *cobra.Command, root *string) {
+	cmd.Flags().StringVar(root, "sysroot", "/", "`DIR` with /proc and /sys")
+	cmd.Flags().MarkHidden("sysroot")
 }
 
 // match is a symbol that was found, and the label of the registry that has it.
@@ -74,8 +84,10 @@ type match struct {
 	registry string
 }
 
-func lookup(patterns []string, f lookupFlags, stdout, stderr io.Writer) error {
-	all, err := openRegistries(f.registries, registry.OpenForLookup)
+func lookup(
+	ctx context.Context, patterns []string, f lookupFlags, stdout, stderr io.Writer,
+) error {
+	all, err := (&finder{f.sysroot, stderr}).open(ctx, f.registries, registry.OpenForLookup)
 	if err != nil {
 		return err
 	}
@@ -171,7 +183,7 @@ func completeSymbols(
 	cmd *cobra.Command, _ []string, toComplete string,
 ) ([]string, cobra.ShellCompDirective) {
 	names, err := cmd.Flags().GetStringArray("registry")
-	all, openErr := openRegistries(names, registry.OpenForLookup)
+	all, openErr := (&finder{root: "/"}).open(cmd.Context(), names, registry.OpenForLookup)
 	if err := errors.Join(err, openErr); err != nil || toComplete == "" {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

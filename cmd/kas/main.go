@@ -169,7 +169,7 @@ list of vmlinux, that carry the aliases. It never changes its inputs.`,
 			newReport(), newDemo(), newCache(),
 		}},
 		{"Use registries:", []*cobra.Command{
-			newLookup(), newProbe(), newModule(), newDiff(), newMatrix(),
+			newRegistry(), newLookup(), newProbe(), newModule(), newDiff(), newMatrix(),
 		}},
 		{"Work in a kernel's build:", []*cobra.Command{newNM(), newLD(), newKbuild(), newInc()}},
 	} {

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -58,7 +59,7 @@ func newMatrix() *cobra.Command {
 		Args: argCount(1, noLimit),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			names, patterns := splitMatrix(args)
-			return matrix(names, patterns, f, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return matrix(cmd.Context(), names, patterns, f, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().BoolVar(&f.differs, "differs", false, "print only functions in which builds differ")
@@ -107,7 +108,9 @@ func (f *matrixFlags) check() error {
 	return nil
 }
 
-func matrix(names, patterns []string, f matrixFlags, stdout, stderr io.Writer) error {
+func matrix(
+	ctx context.Context, names, patterns []string, f matrixFlags, stdout, stderr io.Writer,
+) error {
 	if f.json {
 		f.format = "json"
 	}
@@ -115,7 +118,7 @@ func matrix(names, patterns []string, f matrixFlags, stdout, stderr io.Writer) e
 		return err
 	}
 	collectLess()
-	all, err := openRegistries(names, registry.OpenAll)
+	all, err := (&finder{"/", stderr}).open(ctx, names, registry.OpenAll)
 	if err != nil {
 		return err
 	}

@@ -85,7 +85,7 @@ func module(ctx context.Context, modules []string, f moduleFlags, stdout, stderr
 		}
 		defer unlock()
 	}
-	r, err := openKernel(f.registries, f.overlay)
+	r, err := openKernel(ctx, f.registries, f.overlay, stderr)
 	if err != nil {
 		return err
 	}
@@ -112,8 +112,10 @@ func module(ctx context.Context, modules []string, f moduleFlags, stdout, stderr
 
 // openKernel opens the registry of one kernel with its overlay. If the overlay to update exists, it
 // is that one.
-func openKernel(names []string, overlay string) (*registry.Registry, error) {
-	files, err := registryFiles(names)
+func openKernel(
+	ctx context.Context, names []string, overlay string, stderr io.Writer,
+) (*registry.Registry, error) {
+	files, err := (&finder{"/", stderr}).files(ctx, names)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -50,7 +51,7 @@ func newProbe() *cobra.Command {
 			if err := f.valid(); err != nil {
 				return err
 			}
-			return printProbe(args[0], f, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return printProbe(cmd.Context(), args[0], f, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	flags := cmd.Flags()
@@ -69,8 +70,7 @@ func newProbe() *cobra.Command {
 	flags.StringVar(&f.format, "format", "",
 		"print only the line for `TOOL`: "+strings.Join(probeFormats, ", "))
 	flags.BoolVar(&f.json, "json", false, "print JSON")
-	flags.StringVar(&f.sysroot, "sysroot", "/", "`DIR` with /proc and /sys")
-	flags.MarkHidden("sysroot")
+	addSysroot(cmd, &f.sysroot)
 	return cmd
 }
 
@@ -115,8 +115,10 @@ func probeLine(t *probe.Target, format string, n probe.Naming) (string, error) {
 	return t.Drgn()
 }
 
-func printProbe(pattern string, f probeFlags, stdout, stderr io.Writer) error {
-	all, err := openRegistries(f.registries, registry.OpenForLookup)
+func printProbe(
+	ctx context.Context, pattern string, f probeFlags, stdout, stderr io.Writer,
+) error {
+	all, err := (&finder{f.sysroot, stderr}).open(ctx, f.registries, registry.OpenForLookup)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -9,20 +10,27 @@ import (
 	"strings"
 
 	"kas/configs"
+	"kas/kernels"
 	"kas/pipeline"
 	"kas/registry"
 )
 
-// openRegistries opens the named registries, or, without names, those that registryFiles finds.
-// open is registry.OpenAll or OpenForLookup.
-func openRegistries(
-	names []string, open func(files []string) ([]*registry.Registry, error),
+// finder finds registries.
+type finder struct {
+	root   string    // the parent of proc, sys and lib
+	stderr io.Writer // for notes about what is fetched; nil means that nothing is
+}
+
+// open opens the named registries, or, without names, those that files finds. read is
+// registry.OpenAll or OpenForLookup.
+func (f *finder) open(
+	ctx context.Context, names []string, read func(files []string) ([]*registry.Registry, error),
 ) ([]*registry.Registry, error) {
-	files, err := registryFiles(names)
+	files, err := f.files(ctx, names)
 	if err != nil {
 		return nil, err
 	}
-	all, err := open(files)
+	all, err := read(files)
 	if err != nil {
 		return nil, failure{err}
 	}
@@ -32,17 +40,29 @@ func openRegistries(
 	return all, nil
 }
 
-// registryFiles returns the files of the named registries and folders. Without names it looks in
+// files returns the files of the named registries and folders; a name without a folder may be the
+// release or the build ID of a kernel whose registry the user keeps. Without names it looks in
 // KAS_REGISTRY, in the output of the configuration here, and for the running kernel's registry.
-func registryFiles(names []string) ([]string, error) {
+func (f *finder) files(ctx context.Context, names []string) ([]string, error) {
 	if len(names) == 0 {
 		names = filepath.SplitList(os.Getenv("KAS_REGISTRY"))
 	}
 	var files []string
 	for _, name := range names {
 		info, err := os.Stat(name)
-		if err != nil || !info.IsDir() {
-			files = append(files, name) // opening it reports what is wrong
+		if err != nil {
+			kept, err := f.kept(ctx, name)
+			if err != nil {
+				return nil, failure{err}
+			}
+			if len(kept) == 0 {
+				kept = []string{name} // opening it reports what is wrong
+			}
+			files = append(files, kept...)
+			continue
+		}
+		if !info.IsDir() {
+			files = append(files, name)
 			continue
 		}
 		inside := registriesBelow(name)
@@ -59,18 +79,54 @@ func registryFiles(names []string) ([]string, error) {
 			return files, nil
 		}
 	}
-	looked := []string{"."}
-	if release, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
-		modules := "/lib/modules/" + strings.TrimSpace(string(release))
-		debug := filepath.Join("/usr/lib/debug", modules)
-		looked = append(looked, filepath.Join(modules, "build"), modules, debug)
+	if file := registry.InFolder("."); file != "" {
+		return []string{file}, nil
 	}
-	for _, dir := range looked {
+	file, err := f.running(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return []string{file}, nil
+}
+
+// running returns the registry of the running kernel: one that was installed, that the user keeps,
+// or that a server publishes.
+func (f *finder) running(ctx context.Context) (string, error) {
+	none := fmt.Errorf("found no %s: name one with --registry%s, make one with 'kas registry', "+
+		"or name a server of them in %s", registry.FileName, keptReleases(), registryURL)
+	r, err := kernels.ReadRunning(f.root)
+	if err != nil {
+		return "", none
+	}
+	for _, dir := range systemFolders(f.root, r.Release) {
 		if file := registry.InFolder(dir); file != "" {
-			return []string{file}, nil
+			return file, nil
 		}
 	}
-	return nil, fmt.Errorf("found no %s: name one with --registry", registry.FileName)
+	if file := keptOf(r); file != "" {
+		return file, nil
+	}
+	switch {
+	case f.stderr == nil || os.Getenv(registryURL) == "":
+		return "", none
+	case r.BuildID == "":
+		return "", failure{fmt.Errorf("%w\n%s is set, but sys/kernel/notes shows no build ID "+
+			"of the running kernel to ask for", none, registryURL)}
+	}
+	file, err := f.fetch(ctx, r.BuildID)
+	if err != nil {
+		return "", failure{fmt.Errorf("found no %s here\n%w", registry.FileName, err)}
+	}
+	return file, nil
+}
+
+// systemFolders returns the folders where the registry of an installed kernel may be.
+func systemFolders(root, release string) []string {
+	modules := filepath.Join(root, "lib/modules", release)
+	return []string{
+		filepath.Join(modules, "build"), modules,
+		filepath.Join(root, "usr/lib/debug/lib/modules", release),
+	}
 }
 
 // registriesBelow returns the registry of a folder, or else those of its subfolders.

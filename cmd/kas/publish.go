@@ -1,0 +1,109 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"kas/fetch"
+	"kas/pipeline"
+	"kas/registry"
+)
+
+func newPublish() *cobra.Command {
+	incomplete := false
+	cmd := &cobra.Command{
+		Use:   "publish OUT DIR",
+		Short: "Copy registries to a folder that a web server serves",
+		Long: `Copy the registries of OUT, the output of a run or a registry, to
+DIR/buildid/BUILDID/symbols.kas.zst. A web server that serves DIR, or a shared
+folder, is all that other machines need: kas lookup and kas probe fetch the
+registry of their kernel.
+
+  kas registry publish out /srv/kernels
+  KAS_REGISTRY_URL=https://kernels.example.org kas lookup name_show
+
+What is there already stays as it is, and each file is replaced as a whole.`,
+		Args:              argCount(2, 2),
+		ValidArgsFunction: completeFolders,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return publish(args[0], args[1], incomplete, cmd.OutOrStdout())
+		},
+	}
+	cmd.Flags().BoolVar(&incomplete, "allow-incomplete", false,
+		"publish registries that lack objects of their builds, too")
+	return cmd
+}
+
+func completeFolders(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveFilterDirs
+}
+
+func publish(out, dir string, incomplete bool, stdout io.Writer) error {
+	info, err := os.Stat(out)
+	if err != nil {
+		return err
+	}
+	files := []string{out}
+	if info.IsDir() {
+		if files = registriesBelow(out); len(files) == 0 {
+			return fmt.Errorf("%s: no %s in this folder", out, registry.FileName)
+		}
+	}
+	// All or none: a server must not have half of a release.
+	var all []*registry.File
+	defer func() {
+		for _, r := range all {
+			r.Close()
+		}
+	}()
+	for _, file := range files {
+		r, err := registry.Open(file)
+		if err != nil {
+			return failure{fmt.Errorf("%s: %w", file, err)}
+		}
+		all = append(all, r)
+		if err := publishable(r, incomplete); err != nil {
+			return failure{fmt.Errorf("%s: %w", file, err)}
+		}
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return failure{err}
+	}
+	unlock, err := pipeline.LockWait(dir)
+	if err != nil {
+		return failure{err}
+	}
+	defer unlock()
+	for _, r := range all {
+		path := filepath.Join(dir, fetch.Path(r.BuildID, registry.FileName+".zst"))
+		what := "published"
+		if there, err := registry.Open(path); err == nil && there.Digest == r.Digest {
+			there.Close()
+			what = "unchanged"
+		} else if _, err := pipeline.WriteFile(path, r.Compress); err != nil {
+			return failure{err}
+		}
+		fmt.Fprintf(stdout, "%s: %s %s\n", what, cmp.Or(r.Release, r.BuildID), path)
+	}
+	return nil
+}
+
+// publishable returns why a registry cannot be found by others, or would mislead them.
+func publishable(r *registry.File, incomplete bool) error {
+	switch {
+	case r.OverlayOf != "":
+		return errors.New("an overlay, which belongs to one machine")
+	case !fetch.IsBuildID(r.BuildID):
+		return errors.New("it has no build ID, by which it would be found: " +
+			"the kernel was linked without --build-id")
+	case r.Incomplete.Objects > 0 && !incomplete:
+		return fmt.Errorf("%s; --allow-incomplete publishes it", &r.Incomplete)
+	}
+	return nil
+}
