@@ -64,7 +64,7 @@ type Build struct {
 	Emit   Emit     `yaml:",omitempty"`
 
 	file  string              // the configuration
-	combo string              // the matrix combination the build was expanded from
+	combo string              // what the build was expanded from: "matrix: ..." or "glob: ..."
 	at    map[string]position // position of the value of each key; "" is the build itself
 	found []ModuleFile        // the result of ModuleFiles, once Load has called it
 
@@ -203,9 +203,10 @@ func Policy(path string) (Build, error) {
 type loader struct {
 	file     string
 	problems []problem
-	combo    string // the matrix combination being expanded, for messages
+	combo    string // what is being expanded, for messages: see Build
 	budget   int    // nodes left to visit: YAML aliases can make a small file huge
 	env      func(string) (string, bool)
+	glob     func(pattern string) ([]match, error) // nil finds nothing
 
 	policyOnly bool  // ignore the builds
 	base       Build // what holds for all builds
@@ -224,7 +225,7 @@ type loader struct {
 const maxNodes = 200_000
 
 func newLoader(path string) *loader {
-	return &loader{file: path, budget: maxNodes, env: os.LookupEnv,
+	return &loader{file: path, budget: maxNodes, env: os.LookupEnv, glob: glob,
 		relative: map[string]bool{}}
 }
 

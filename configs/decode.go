@@ -71,11 +71,13 @@ func (l *loader) mapping(n *yaml.Node, v any, name string) map[string]pair {
 	}
 	struc := reflect.ValueOf(v).Elem()
 	valid, fields := keysOf(struc.Type())
+	free, _ := v.(freeKeys)
 	set := map[string]pair{}
 	for _, p := range l.pairs(n, nil) {
 		key := p.key.Value
 		f, known := fields[key]
 		switch {
+		case !known && free != nil && free.take(l, p):
 		case !known:
 			hint := "valid keys: " + strings.Join(valid, ", ")
 			if near := nearest(key, valid); near != "" {
@@ -166,10 +168,11 @@ func (l *loader) text(n *yaml.Node, name, enum string) (string, bool) {
 		s = l.reportPath(n, name)
 	case name == "debug":
 		s = l.folder(n, name)
-	case name == "vmlinux" || name == "modules" || name == "package":
+	case name == "vmlinux" || name == "modules" || name == "package" || name == "glob":
 		s = l.pattern(n, name)
 	case name == "name":
-		l.buildName(n)
+		s = l.expandEnv(n, name, func(value string) string { return value })
+		l.buildName(n, s)
 	case name == "separator":
 		l.separator(n)
 	case name == "names":
@@ -321,9 +324,12 @@ func (l *loader) separator(n *yaml.Node) {
 const maxName = 255
 
 // buildName checks that the name can be a folder of the output.
-func (l *loader) buildName(n *yaml.Node) {
+func (l *loader) buildName(n *yaml.Node, s string) {
 	const folder = "; the name of a build is a folder of the output"
-	switch s := n.Value; {
+	switch found := placeholders.FindString(s); {
+	case s == "": // reported already
+	case found != "" && l.combo == "":
+		l.errorf(n, "name: unknown placeholder %s; a matrix and a glob have placeholders", found)
 	case strings.ContainsAny(s, `/\`):
 		l.errorf(n, "name: %q contains a path separator"+folder, s)
 	case s == "." || s == "..":

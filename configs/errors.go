@@ -126,7 +126,7 @@ func withCombo(msg, combo string, more int) string {
 	case combo == "":
 		return msg
 	case more == 0:
-		return fmt.Sprintf("%s (matrix: %s)", msg, combo)
+		return fmt.Sprintf("%s (%s)", msg, combo)
 	}
-	return fmt.Sprintf("%s (matrix: %s, and %d more)", msg, combo, more)
+	return fmt.Sprintf("%s (%s, and %d more)", msg, combo, more)
 }

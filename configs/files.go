@@ -149,8 +149,12 @@ func (l *loader) checkFiles(p *Plan) {
 	l.combo = ""
 	if len(builds) == 0 && len(p.Skipped) > 0 && l.some.Shards == 0 {
 		key := cmp.Or(l.top["builds"].key, l.top["matrix"].key)
+		needs := p.Skipped[0] // of a glob
+		if len(l.paths) > 0 {
+			needs = l.paths[0].entries[0].pattern
+		}
 		l.errorf(key, "all builds are optional and none has files here; the first, %s, needs %s",
-			p.Skipped[0], l.paths[0].entries[0].pattern)
+			p.Skipped[0], needs)
 	}
 	p.Builds = builds
 }

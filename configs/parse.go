@@ -2,8 +2,6 @@ package configs
 
 import (
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -26,6 +24,7 @@ type (
 	}
 	buildKeys struct {
 		Build    `yaml:",inline"`
+		Glob     *yaml.Node
 		Optional bool
 	}
 	matrixKeys struct {
@@ -34,14 +33,28 @@ type (
 		LTO       []*yaml.Node `enum:"lto"`
 		Exclude   []*yaml.Node
 		Build     *yaml.Node
+
+		free []axis // other axes, in the order of the file
 	}
 	excludeKeys struct {
 		Arch      string `enum:"arch"`
 		Toolchain string `enum:"toolchain"`
 		LTO       string `enum:"lto"`
+
+		axes []axis            // of the matrix
+		free map[string]string // values of other axes
 	}
 	neverKeys struct{ Add, Replace []string }
 )
+
+// freeKeys is a mapping that may have keys besides those of its struct. take reports whether it may
+// have this one.
+type freeKeys interface {
+	take(l *loader, p pair) bool
+}
+
+// take ignores keys that begin with x-: they are a place for anchors.
+func (*fileKeys) take(_ *loader, p pair) bool { return strings.HasPrefix(p.key.Value, "x-") }
 
 // parse returns the plan that data describes, without looking at the file system. If there are
 // problems, the plan holds what could be understood.
@@ -81,7 +94,11 @@ func (l *loader) parse(data []byte) *Plan {
 	}
 	l.checkReport(p, l.report)
 	for _, n := range file.Builds {
-		l.build(p, n, "builds", combination{})
+		if g := l.globOf(n); g != nil {
+			l.globBuilds(p, n, g)
+		} else {
+			l.build(p, n, "builds", nil)
+		}
 	}
 	for _, n := range file.Matrix {
 		l.matrix(p, n)
@@ -123,14 +140,18 @@ func (l *loader) build(p *Plan, n *yaml.Node, name string, c combination) {
 		b.at[key] = at(p.val)
 	}
 	for i, to := range []*string{&b.Arch, &b.Toolchain, &b.LTO} {
-		if c[i] == nil {
+		value := c.of(axes[i])
+		if value == nil {
 			continue
 		}
-		if *to != "" && canonicalArch(*to) != canonicalArch(c[i].Value) {
+		if *to != "" && canonicalArch(*to) != canonicalArch(value.Value) {
 			l.errorf(set[axes[i]].val, "%s: the matrix sets it already", axes[i])
 		}
-		*to = c[i].Value
-		b.at[axes[i]] = at(c[i])
+		*to = value.Value
+		b.at[axes[i]] = at(value)
+	}
+	if b.Glob != nil && l.combo != "" && c.of("0") == nil {
+		l.errorf(set["glob"].key, "glob: a template of a matrix has none")
 	}
 	b.Arch = canonicalArch(b.Arch)
 	if set["name"].key == nil {
@@ -161,135 +182,4 @@ func (l *loader) uniqueNames(p *Plan) {
 		}
 	}
 	l.combo = ""
-}
-
-// axes names the axes of a matrix. A combination has a node for each of them, or nil for an axis
-// that the matrix does not have.
-var axes = [...]string{"arch", "toolchain", "lto"}
-
-type combination [len(axes)]*yaml.Node
-
-func (c combination) String() string {
-	var s []string
-	for i, n := range c {
-		if n != nil {
-			s = append(s, axes[i]+" "+n.Value)
-		}
-	}
-	return strings.Join(s, ", ")
-}
-
-// matrix expands a template into a build for every combination that is not excluded.
-func (l *loader) matrix(p *Plan, n *yaml.Node) {
-	var m matrixKeys
-	set := l.mapping(n, &m, "matrix")
-	if set == nil {
-		return
-	}
-	if m.Build == nil {
-		l.errorf(n, "a matrix has no build: the template of its builds")
-		return
-	}
-	all, given := []combination{{}}, false
-	for i, axis := range [][]*yaml.Node{m.Arch, m.Toolchain, m.LTO} {
-		if set[axes[i]].key != nil {
-			given = true
-			all = product(all, i, axis)
-		}
-	}
-	switch {
-	case !given:
-		l.errorf(n, "a matrix needs arch, toolchain or lto, at least one")
-		return
-	case len(all) == 0: // an axis without a valid value, reported already
-		return
-	}
-	left := all
-	for _, x := range m.Exclude {
-		if matches := l.exclude(x); matches != nil {
-			if !slices.ContainsFunc(all, matches) {
-				l.errorf(x, "exclude: matches no combination")
-			}
-			left = slices.DeleteFunc(slices.Clone(left), matches)
-		}
-	}
-	if len(left) == 0 {
-		l.errorf(n, "every combination of the matrix is excluded")
-	}
-	for _, c := range left {
-		l.combo = c.String()
-		l.build(p, l.fillIn(m.Build, c, nil), "build", c)
-	}
-	l.combo = ""
-}
-
-// product returns every combination with every value of axis i.
-func product(all []combination, i int, axis []*yaml.Node) (next []combination) {
-	for _, c := range all {
-		for _, c[i] = range axis {
-			next = append(next, c)
-		}
-	}
-	return next
-}
-
-// exclude returns whether n, an entry of exclude, matches a combination, or nil if n is invalid.
-func (l *loader) exclude(n *yaml.Node) func(combination) bool {
-	var x excludeKeys
-	before := len(l.problems)
-	if l.mapping(n, &x, "exclude"); len(l.problems) > before {
-		return nil
-	}
-	return func(c combination) bool {
-		for i, want := range []string{x.Arch, x.Toolchain, x.LTO} {
-			if want != "" && (c[i] == nil || canonicalArch(want) != canonicalArch(c[i].Value)) {
-				return false
-			}
-		}
-		return true
-	}
-}
-
-// placeholders matches {NAME}; a $ before it makes it an environment variable.
-var placeholders = regexp.MustCompile(`\$?\{\w+\}`)
-
-// fillIn copies the tree of n, with YAML aliases expanded and placeholders such as {arch}
-// replaced in string values. Positions stay. within holds the nodes around n.
-func (l *loader) fillIn(n *yaml.Node, c combination, within []*yaml.Node) *yaml.Node {
-	n = deref(n)
-	filled := *n
-	if !l.spend(n) {
-		return &filled
-	}
-	if slices.Contains(within, n) {
-		l.errorf(n, "an anchor contains its own alias")
-		filled.Content = nil
-		return &filled
-	}
-	within = append(within, n)
-	filled.Content = slices.Clone(n.Content)
-	for i, item := range n.Content {
-		if n.Kind != yaml.MappingNode || i%2 == 1 { // not a key
-			filled.Content[i] = l.fillIn(item, c, within)
-		}
-	}
-	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" {
-		for i, value := range c {
-			placeholder := "{" + axes[i] + "}"
-			switch {
-			case value != nil:
-				filled.Value = strings.ReplaceAll(filled.Value, placeholder, value.Value)
-			case strings.Contains(filled.Value, placeholder):
-				l.errorf(n, "%s: the matrix has no %s", placeholder, axes[i])
-			}
-		}
-		for _, found := range placeholders.FindAllString(n.Value, -1) {
-			if name := strings.Trim(found, "{}"); !slices.Contains(axes[:], name) &&
-				found[0] != '$' {
-				l.errorf(n, "unknown placeholder %s; there are {%s}", found,
-					strings.Join(axes[:], "}, {"))
-			}
-		}
-	}
-	return &filled
 }

@@ -19,6 +19,7 @@ func Schema() map[string]any {
 	root := schemaOf(reflect.TypeFor[fileKeys](), "", "", false)
 	root["$schema"], root["title"] = schemaDialect, "A configuration of kas"
 	root["required"] = []string{"version"}
+	root["patternProperties"] = schema{"^x-": true}
 	return root
 }
 
@@ -97,21 +98,29 @@ func nodeSchema(path, enum string, template bool) schema {
 		s["required"] = []string{"name"}
 		s["anyOf"] = []schema{{"required": []string{"vmlinux"}}, {"required": []string{"modules"}},
 			{"required": []string{"package"}}}
+		if path == "builds" {
+			s["anyOf"] = append(s["anyOf"].([]schema), schema{"required": []string{"glob"}})
+		}
 		return s
 	case "matrix":
 		s := objectSchema(reflect.TypeFor[matrixKeys](), path, template)
 		s["required"] = []string{"build"}
-		var axis []schema
-		for _, name := range axes {
-			axis = append(axis, schema{"required": []string{name}})
-		}
-		s["anyOf"] = axis
+		s["additionalProperties"] = schema{"type": "array", "items": scalar, "minItems": 1,
+			"uniqueItems": true} // an axis of its own
+		s["minProperties"] = 2
 		return s
 	case "matrix.exclude":
-		return objectSchema(reflect.TypeFor[excludeKeys](), path, template)
+		s := objectSchema(reflect.TypeFor[excludeKeys](), path, template)
+		s["additionalProperties"] = scalar
+		return s
+	case "builds.glob", "matrix.build.glob":
+		return schema{"type": "string", "minLength": 1}
 	}
 	return choices(enum, template)
 }
+
+// scalar is the schema of a value of an axis that is for names and paths only.
+var scalar = schema{"type": []string{"string", "number", "boolean"}}
 
 // choices returns the schema of an enumeration.
 func choices(enum string, template bool) schema {
@@ -191,6 +200,7 @@ var descriptions = map[string]string{
 	"builds.modules":   "modules: list files, folders, files and globs",
 	"builds.package":   "packages, .deb or .rpm: files and globs",
 	"builds.source":    "source roots in the debugging information",
+	"builds.glob":      "one build for each match; {1}, {2} are what * and ? matched",
 	"builds.optional":  "skip the build if none of its files exists",
 
 	"matrix.arch":      "architectures, for {arch}",

@@ -67,6 +67,9 @@ builds: [{name: a, arch: amd64, toolchain: gcc, lto: none, vmlinux: v, modules: 
 optional: true, alias: {names: all}, stages: [scan], emit: {beside: false}, debug: [d]}]}`,
 		"placeholders": `{version: 1, matrix: [{arch: [x86_64], toolchain: [llvm], exclude: [{lto: thin}],
 build: {name: "{arch}", arch: "{arch}", vmlinux: "{arch}/vmlinux"}}]}`,
+		"own axes": `{version: 1, x-paths: &p {source: /s}, matrix: [{version: [6.1, 6.12], flavour: [rt],
+exclude: [{version: 6.1}], build: {<<: *p, name: "{version}-${flavour}", package: "{version}/*.deb"}}]}`,
+		"glob":        `{version: 1, builds: [{glob: "pool/*.deb", name: "{1}"}]}`,
 		"rules alone": "{version: 1, gate: {without_alias: old}}",
 		"merge keys":  `{version: 1, builds: [&a {name: a, vmlinux: v}, {<<: *a, name: b}]}`,
 	}
@@ -100,7 +103,9 @@ build: {name: "{arch}", arch: "{arch}", vmlinux: "{arch}/vmlinux"}}]}`,
 		"{version: 1, stages: [scan, scan]}", "{version: 1, stages: [run]}",
 		"{version: 1, matrix: [{build: {name: a, vmlinux: v}}]}", "{version: 1, matrix: [{arch: [arm]}]}",
 		"{version: 1, matrix: [{arch: [vax], build: {name: a, vmlinux: v}}]}",
-		"{version: 1, matrix: [{arch: [arm], exclude: [{cpu: a}], build: {name: a, vmlinux: v}}]}",
+		"{version: 1, matrix: [{arch: [arm], exclude: [{cpu: [a]}], build: {name: a, vmlinux: v}}]}",
+		"{version: 1, matrix: [{version: 6.1, build: {name: a, vmlinux: v}}]}",
+		"{version: 1, matrix: [{version: [[]], build: {name: a, vmlinux: v}}]}",
 		"{version: 1, report: {pdf: a}}", "{version: 1, out: ''}", "[version, 1]",
 	} {
 		bad[text] = text
