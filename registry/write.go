@@ -122,15 +122,20 @@ func digestLine(crc uint32, size int64) []byte {
 
 var digestLength = int64(len(digestLine(0, 0)))
 
+// Copy writes what Open read and checked, not compressed.
+func (f *File) Copy(w io.Writer) error {
+	_, headErr := w.Write(f.head)
+	_, linesErr := w.Write(f.lines)
+	return cmp.Or(headErr, linesErr)
+}
+
 // Compress writes what Open read and checked as a zstd file (RFC 8878).
 func (f *File) Compress(w io.Writer) error {
 	e, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedBetterCompression))
 	if err != nil {
 		return err
 	}
-	_, headErr := e.Write(f.head)
-	_, linesErr := e.Write(f.lines)
-	return cmp.Or(headErr, linesErr, e.Close())
+	return cmp.Or(f.Copy(e), e.Close())
 }
 
 // AppendName appends the lines of all symbols with one name. A file is the header followed by the

@@ -118,18 +118,12 @@ func (f *finder) fetch(ctx context.Context, id string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	release, checked := "", false
 	check := func(path string) error {
-		r, err := registry.Open(path)
-		if err != nil {
-			return err
+		r, err := openOf(path, id)
+		if err == nil {
+			r.Close()
 		}
-		defer r.Close()
-		release, checked = r.Release, true
-		if r.BuildID != id || r.OverlayOf != "" {
-			return fmt.Errorf("the registry of another kernel, build ID %q", r.BuildID)
-		}
-		return nil
+		return err
 	}
 	const packed = registry.FileName + ".zst"
 	came := filepath.Join(dir, ".new", id, packed)
@@ -141,31 +135,42 @@ func (f *finder) fetch(ctx context.Context, id string) (string, error) {
 			errs = append(errs, err)
 			continue
 		}
-		if !checked { // another process fetched it
-			if err := check(came); err != nil {
-				return "", err
-			}
-		}
-		path, err := keepPath(release, id)
-		if err != nil {
-			return "", err
-		}
 		fmt.Fprintf(f.stderr, "kas: fetched %s\n", fetch.Redacted(from))
-		return path + ".zst", move(came, path+".zst")
+		return keep(came, id)
 	}
+	os.Remove(filepath.Dir(came)) // unless it has a part that the next request continues
 	return "", errors.Join(errs...)
 }
 
-// move gives a file its place in another folder of its file system, and removes the folder that it
-// was in.
-func move(from, to string) error {
-	err := os.MkdirAll(filepath.Dir(to), 0o755)
-	if err == nil {
-		err = os.Rename(from, to)
+// openOf opens the registry of the kernel with a build ID.
+func openOf(path, id string) (*registry.File, error) {
+	r, err := registry.Open(path)
+	if err == nil && (r.BuildID != id || r.OverlayOf != "") {
+		err = fmt.Errorf("the registry of another kernel, build ID %q", r.BuildID)
+		r.Close()
 	}
-	if err == nil {
-		err = pipeline.SyncFolder(filepath.Dir(to))
+	return r, err
+}
+
+// keep unpacks what was fetched to the user's registries: a look-up reads only parts of a file that
+// is not compressed.
+func keep(came, id string) (string, error) {
+	r, err := openOf(came, id)
+	if err != nil {
+		return "", err
 	}
-	os.Remove(filepath.Dir(from))
-	return err
+	defer r.Close()
+	path, err := keepPath(r.Release, id)
+	if err != nil {
+		return "", err
+	}
+	unlock, err := pipeline.LockWait(filepath.Dir(path))
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if _, err := pipeline.WriteFile(path, r.Copy); err != nil {
+		return "", err
+	}
+	return path, os.RemoveAll(filepath.Dir(came))
 }
