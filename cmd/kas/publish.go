@@ -23,12 +23,9 @@ func newPublish() *cobra.Command {
 		Long: `Copy the registries of OUT, the output of a run or a registry, to
 DIR/buildid/BUILDID/symbols.kas.zst. A web server that serves DIR, or a shared
 folder, is all that other machines need: kas lookup and kas probe fetch the
-registry of their kernel.
-
-  kas registry publish out /srv/kernels
-  KAS_REGISTRY_URL=https://kernels.example.org kas lookup name_show
-
-What is there already stays as it is, and each file is replaced as a whole.`,
+registry of their kernel. What is there already stays as it is.`,
+		Example: `  kas registry publish out /srv/kernels
+  KAS_REGISTRY_URL=https://kernels.example.org kas lookup name_show`,
 		Args:              argCount(2, 2),
 		ValidArgsFunction: completeFolders,
 		RunE: func(cmd *cobra.Command, args []string) error {

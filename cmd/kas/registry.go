@@ -36,10 +36,7 @@ A debug file that is not here is fetched from the servers in DEBUGINFOD_URLS, by
 its build ID. Of modules only those are fetched that share a name.
 
 The registry is kept in the user's cache, where kas lookup and kas probe find
-it: that of the running kernel without a flag, another with -r RELEASE.
-
-  kas registry
-  kas lookup name_show`
+it: that of the running kernel without a flag, another with -r RELEASE.`
 
 type registryFlags struct {
 	out     string
@@ -52,9 +49,12 @@ type registryFlags struct {
 func newRegistry() *cobra.Command {
 	var f registryFlags
 	cmd := &cobra.Command{
-		Use:               "registry [RELEASE | PACKAGE | FOLDER | FILE]...",
-		Short:             "Make the registry of the running kernel, or of another",
-		Long:              registryLong,
+		Use:   "registry [RELEASE | PACKAGE | FOLDER | FILE]...",
+		Short: "Make the registry of the running kernel, or of another",
+		Long:  registryLong,
+		Example: `  kas registry
+  kas registry linux-image-6.1.0-56-cloud-amd64-dbg_*.deb
+  DEBUGINFOD_URLS=https://debuginfod.example.org kas registry`,
 		Args:              argCount(0, noLimit),
 		ValidArgsFunction: completeReleases,
 		RunE: func(cmd *cobra.Command, args []string) error {
