@@ -62,6 +62,7 @@ type Events struct {
 	Step  func(build, stage string)                     // it is done with one of them
 	End   func(build, stage string, took time.Duration) // a stage is done
 	Error func(err *Error)                              // an error occurred
+	Done  func(b *Build)                                // a build ended, however it did
 }
 
 // Timing is the wall-clock time that a stage of a build took.
@@ -137,6 +138,9 @@ func Run(ctx context.Context, tasks []Task, o Options) (*Result, error) {
 	// workers keeps them busy while a build is in a part of a stage that is not parallel.
 	r.workers.spread(ctx, o.Jobs+1, len(tasks), func(i int) {
 		r.build(ctx, &tasks[i], result.Builds[i])
+		if r.Events.Done != nil && ctx.Err() == nil {
+			r.Events.Done(result.Builds[i])
+		}
 		result.Builds[i].release()
 	})
 	result.Errors, result.Unsaved = r.sorted(tasks), r.unsaved

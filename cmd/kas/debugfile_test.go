@@ -270,11 +270,11 @@ func (k *twoFiles) refused(object string, words ...string) {
 	(&again{t: k.t}).settle()
 	code, out, got := k.run("k", ", debug: root")
 	for _, word := range words {
-		if strings.Count(out, word) != 1 {
+		if strings.Count(once(out), word) != 1 {
 			k.t.Errorf("not one %q in\n%s", word, out)
 		}
 	}
-	if code != 1 || !strings.Contains(out, "\nkas: 1 problem, reported above\n") {
+	if code != 1 || !strings.Contains(out, "\nkas: 1 problem:\n") {
 		k.t.Errorf("code %d\n%s", code, out)
 	}
 	if object != "" && strings.Contains(got["aliases.tsv"], object+"\t") {

@@ -4,9 +4,6 @@ import (
 	"fmt"
 	"io"
 	"sync"
-	"time"
-
-	"github.com/schollz/progressbar/v3"
 
 	"kas/fetch"
 )
@@ -28,15 +25,11 @@ func (d *downloads) watch(servers *fetch.Debuginfod, stderr io.Writer) {
 			fmt.Fprintf(stderr, "kas: fetched %s, %s\n", url, megabytes(size))
 		}
 	}
-	w := stderr
-	if s, ok := w.(*screen); ok {
-		w = s.Writer
-	}
-	if !isTerminal(w) {
+	if newBar(stderr) == nil {
 		return
 	}
 	const large = 32 << 20 // smaller ones have the bar of their stage
-	var bar *progressbar.ProgressBar
+	var bar *bar
 	var of string
 	servers.Progress = func(url string, done, total int64) {
 		d.mu.Lock()
@@ -45,16 +38,11 @@ func (d *downloads) watch(servers *fetch.Debuginfod, stderr io.Writer) {
 			return
 		}
 		if bar == nil {
-			of = url
-			bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(w),
-				progressbar.OptionSetWidth(24), progressbar.OptionShowBytes(true),
-				progressbar.OptionThrottle(80*time.Millisecond),
-				progressbar.OptionClearOnFinish(),
-				progressbar.OptionSetDescription("fetch"))
+			of, bar = url, newBar(stderr)
 		}
-		bar.Set64(done)
+		bar.draw(float64(done)/float64(total), "fetching", megabytes(total))
 		if done >= total {
-			bar.Finish()
+			bar.erase()
 			bar = nil
 		}
 	}

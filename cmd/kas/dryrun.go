@@ -15,36 +15,45 @@ import (
 // writes nothing.
 func dryRun(ctx context.Context, plan *configs.Plan, f runFlags, stdout, stderr io.Writer) error {
 	var costs []report.Cost
-	failed := false
+	var tasks []pipeline.Task
 	for _, b := range plan.Builds {
-		own := b.Alias
-		for _, choice := range choices(own) {
-			b.Alias.Names, b.Alias.Symbols = choice.Names, choice.Symbols
-			cost := report.Cost{
+		for _, choice := range choices(b.Alias) {
+			costs = append(costs, report.Cost{
 				Build: b.Name, Names: namesText(choice.Names), Symbols: choice.Symbols,
-				Own: same(choice, own),
-			}
-			progress := newProgress(stderr)
-			options := pipeline.Options{
-				Jobs: f.workers(plan), StopOnError: plan.OnError == "stop",
-				Events: progress.events(), All: true,
-			}
-			if !cost.Own {
-				// Only the run of the configured choice reports an object.
-				options.Events.Error = nil
-			}
-			r, err := pipeline.Run(ctx, []pipeline.Task{countTask(b, &cost)}, options)
-			progress.finish()
-			if err != nil {
-				return failure{err}
-			}
-			failed = failed || len(r.Errors) > 0
-			if cost.Own {
-				noteLeftOut(stderr, b.Name, r.Builds[0].Stats.LeftOut)
-			}
-			costs = append(costs, cost)
+				Own: same(choice, b.Alias),
+			})
+			b.Alias.Names, b.Alias.Symbols = choice.Names, choice.Symbols
+			tasks = append(tasks, pipeline.Task{Config: b})
 		}
 	}
+	for i := range tasks {
+		tasks[i] = countTask(tasks[i].Config, &costs[i])
+	}
+	failed := false
+	progress := newProgress(stderr, f.verbosity(), tasks)
+	progress.unit = "choice"
+	defer progress.erase()
+	for i := range tasks {
+		one := tasks[i:][:1]
+		options := pipeline.Options{
+			Jobs: f.workers(plan), StopOnError: plan.OnError == "stop",
+			Events: progress.events(one), All: true,
+		}
+		if !costs[i].Own {
+			// Only the run of the configured choice reports an object.
+			options.Events.Error = nil
+		}
+		r, err := pipeline.Run(ctx, one, options)
+		if err != nil {
+			return failure{err}
+		}
+		failed = failed || len(r.Errors) > 0
+		if costs[i].Own {
+			progress.erase()
+			noteLeftOut(progress.notes(), costs[i].Build, r.Builds[0].Stats.LeftOut)
+		}
+	}
+	progress.erase()
 	write := report.Costs
 	if f.json {
 		write = report.CostsJSON

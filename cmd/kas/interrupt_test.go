@@ -376,6 +376,7 @@ func TestTerminal(t *testing.T) {
 	for name, build := range map[string]string{
 		"usual name": "x86_64-clang-thinlto-cfi",
 		"long name":  strings.Repeat("a-long-name-of-a-build-", 4),
+		"dumb":       "x86_64",
 	} {
 		t.Run(name, func(t *testing.T) {
 			const format = "version: 1\njobs: 1\n" +
@@ -384,9 +385,20 @@ func TestTerminal(t *testing.T) {
 			if err := os.WriteFile(config, fmt.Appendf(nil, format, build), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			screen, code := onTerminal(t, kasCommand(t, dir, "run"), 80)
+			c := kasCommand(t, dir, "run")
+			if name == "dumb" {
+				c = exec.Command("env", "TERM=dumb", c.Path, "run", "--fresh")
+				c.Dir, c.Env = dir, os.Environ()
+			}
+			screen, code := onTerminal(t, c, 80)
 			if code != exitFailed {
 				t.Fatalf("exit %d\n%s", code, screen)
+			}
+			if name == "dumb" {
+				if strings.ContainsAny(screen, "\x1b%█") {
+					t.Errorf("a bar on a terminal that cannot erase it:\n%q", screen)
+				}
+				return
 			}
 			checkScreen(t, screen, build, 80)
 		})
@@ -412,6 +424,7 @@ func checkScreen(t *testing.T, screen, build string, columns int) {
 			t.Errorf("the bar stays: %q", last)
 		case strings.HasPrefix(last, "kas: "+build+": scan: "):
 			failed++
+		case strings.HasPrefix(last, "kas:   "): // an error again, with a path
 		case n > columns && len(build) < 30:
 			t.Errorf("%d columns: %q", n, last)
 		}
@@ -425,7 +438,7 @@ func onTerminal(t *testing.T, c *exec.Cmd, columns int) (screen string, code int
 	t.Helper()
 	master, slave := openTerminal(t, columns)
 	c.Stdin, c.Stdout, c.Stderr = slave, slave, slave
-	c.Env = append(c.Env, "TERM=xterm")
+	c.Env = append(c.Env, "TERM=xterm", "CI=")
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := c.Start(); err != nil {
 		t.Fatal(err)

@@ -65,13 +65,12 @@ var doors = map[string][]string{
 	"github.com/hbollon/go-edlib": {
 		"configs",
 	}, // edit distance that counts swapped letters once, which agext/levenshtein does not
-	"github.com/spf13/cobra":            {"cmd/kas"},
-	"github.com/spf13/pflag":            {"cmd/kas"},
-	"github.com/schollz/progressbar/v3": {"cmd/kas"},
-	"golang.org/x/term":                 {"cmd/kas"},
-	"github.com/sourcegraph/conc":       {"pipeline"},
-	"golang.org/x/sync/semaphore":       {"pipeline"},
-	"github.com/dustin/go-humanize":     {"report"},
+	"github.com/spf13/cobra":        {"cmd/kas"},
+	"github.com/spf13/pflag":        {"cmd/kas"},
+	"golang.org/x/term":             {"cmd/kas"},
+	"github.com/sourcegraph/conc":   {"pipeline"},
+	"golang.org/x/sync/semaphore":   {"pipeline"},
+	"github.com/dustin/go-humanize": {"report"},
 	"github.com/ianlancetaylor/demangle": {
 		"registry",
 	}, // has no releases; rustfilt's rules

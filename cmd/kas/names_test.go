@@ -120,7 +120,7 @@ func checkCost(t *testing.T, dir string) {
 			t.Errorf("stderr: %q", line)
 		}
 	}
-	if code != exitFailed || about != 1 {
+	if code != exitFailed || about != 2 { // at once, and at the end
 		t.Errorf("exit code %d, %d lines about the module:\n%s", code, about, stderr.String())
 	}
 	good, err := os.ReadFile(filepath.Join(dir, "good/k/aliases.tsv"))

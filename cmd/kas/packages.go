@@ -9,9 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
-
-	"github.com/schollz/progressbar/v3"
 
 	"kas/configs"
 	"kas/packages"
@@ -54,28 +51,22 @@ func parseBytes(text string) (int64, error) {
 type unpacking struct {
 	w    io.Writer
 	path string
-	bar  *progressbar.ProgressBar
+	bar  *bar
 }
 
 func (u *unpacking) step(path string, done, total int64) {
 	if path != u.path {
-		u.path, u.bar = path, nil
-		w := u.w
-		if s, ok := w.(*screen); ok {
-			w = s.Writer // the bar is made of commands
-		}
-		if isTerminal(w) {
-			u.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(w),
-				progressbar.OptionSetWidth(24), progressbar.OptionShowBytes(true),
-				progressbar.OptionThrottle(80*time.Millisecond),
-				progressbar.OptionClearOnFinish(),
-				progressbar.OptionSetDescription(fmt.Sprintf("unpack %.40s", filepath.Base(path))))
-		} else {
+		u.path, u.bar = path, newBar(u.w)
+		if u.bar == nil {
 			fmt.Fprintf(u.w, "kas: unpacking %s\n", path)
 		}
 	}
-	if u.bar != nil {
-		u.bar.Set64(done)
+	if u.bar == nil {
+		return
+	}
+	u.bar.draw(float64(done)/float64(max(total, 1)), "unpacking", filepath.Base(path))
+	if done >= total {
+		u.bar.erase()
 	}
 }
 
@@ -90,7 +81,11 @@ func unpack(ctx context.Context, plan *configs.Plan, stderr io.Writer) (done fun
 				return packages.Package{}, err
 			}
 		}
-		return c.Unpack(ctx, path)
+		p, err := c.Unpack(ctx, path)
+		if err != nil {
+			c.Progress(path, 1, 1) // erases the bar
+		}
+		return p, err
 	})
 	if c == nil {
 		return func() {}, err

@@ -122,11 +122,11 @@ func makeRegistries(
 			}
 		}()
 	}
-	progress := newProgress(stderr)
+	progress := newProgress(stderr, usual, tasks)
 	result, err := pipeline.Run(ctx, tasks, pipeline.Options{
-		Jobs: f.jobs, Events: progress.events(),
+		Jobs: f.jobs, Events: progress.events(tasks),
 	})
-	progress.finish()
+	progress.erase()
 	if err != nil {
 		return failure{err}
 	}

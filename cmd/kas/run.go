@@ -42,6 +42,8 @@ type runFlags struct {
 	out    string
 	json   bool
 
+	verbose, quiet bool
+
 	profile profileFlags
 }
 
@@ -73,6 +75,10 @@ run makes again only what a changed file affects.`,
 	cmd.Flags().BoolVar(&f.json, "json", false, "print the summary as JSON")
 	cmd.Flags().BoolVar(&f.fresh, "fresh", false,
 		"make everything again, even what no changed file affects")
+	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "print the time of each stage")
+	cmd.Flags().BoolVarP(&f.quiet, "quiet", "q", false,
+		"print only errors, and what --json and --benchfmt - print")
+	cmd.MarkFlagsMutuallyExclusive("verbose", "quiet")
 	cmd.Flags().BoolVar(&f.dry, "dry-run", false,
 		"write nothing; print what each choice of names and symbols would cost")
 	f.profile.add(cmd)
@@ -114,6 +120,16 @@ func load(path string, f runFlags) (*configs.Plan, error) {
 		return nil, fmt.Errorf("report: %w", err)
 	}
 	return plan, nil
+}
+
+func (f *runFlags) verbosity() verbosity {
+	switch {
+	case f.quiet:
+		return errorsOnly
+	case f.verbose:
+		return stagesToo
+	}
+	return usual
 }
 
 // workers returns the number of workers of a run; 0 means all cores.
@@ -178,14 +194,61 @@ func runConfig(ctx context.Context, path string, f runFlags, stdout, stderr io.W
 		err = bench(stdout)
 	case f.json:
 		err = report.JSON(stdout, result, took)
-	default:
+	case !f.quiet:
 		err = report.Text(stdout, result, took)
-		fmt.Fprintf(stderr, "kas: output is in %s\n", plan.Out)
+		noteOutput(stderr, plan, result)
 	}
 	if err != nil {
 		return failure{err}
 	}
-	return reportedAbove(stderr, len(result.Errors))
+	return f.repeatErrors(stderr, result)
+}
+
+// noteOutput says where the output is, and how much of it an earlier run made.
+func noteOutput(stderr io.Writer, plan *configs.Plan, result *pipeline.Result) {
+	unchanged := 0
+	for _, b := range result.Builds {
+		if b.Skipped {
+			unchanged++
+		}
+	}
+	text := ""
+	if unchanged > 0 {
+		text = fmt.Sprintf("; %d of %d builds are unchanged", unchanged, len(result.Builds))
+	}
+	fmt.Fprintf(stderr, "kas: output is in %s%s\n", plan.Out, text)
+}
+
+// repeatErrors lists the errors of a run with the paths of the objects, since their own lines may
+// be far above. It returns errReported if there are some.
+func (f *runFlags) repeatErrors(stderr io.Writer, result *pipeline.Result) error {
+	const most = 20
+	n := len(result.Errors)
+	switch {
+	case n == 0:
+		return nil
+	case f.quiet:
+		return errReported
+	case n == 1:
+		fmt.Fprintln(stderr, "kas: 1 problem:")
+	default:
+		fmt.Fprintf(stderr, "kas: %d problems:\n", n)
+	}
+	paths := map[[2]string]string{}
+	for _, b := range result.Builds {
+		for i := range b.Objects {
+			paths[[2]string{b.Config.Name, b.Objects[i].Name}] = b.Objects[i].Path
+		}
+	}
+	for _, e := range result.Errors[:min(n, most)] {
+		whole := *e
+		whole.Object = cmp.Or(paths[[2]string{e.Build, e.Object}], e.Object)
+		fmt.Fprintf(stderr, "kas:   %v\n", &whole)
+	}
+	if n > most {
+		fmt.Fprintf(stderr, "kas:   and %d more, reported above\n", n-most)
+	}
+	return errReported
 }
 
 // check refuses flags that do not go together.
@@ -243,18 +306,20 @@ func runPlan(
 	if err != nil {
 		return nil, 0, failure{err}
 	}
-	noteSkipped(stderr, plan)
+	tasks := stages.Tasks(plan)
+	progress := newProgress(stderr, f.verbosity(), tasks)
+	noteSkipped(progress.notes(), plan)
 	collectLess()
 	started := time.Now()
 	kas := programID()
-	result, err := runStages(ctx, plan, stages.Tasks(plan), pipeline.Options{
+	result, err := runStages(ctx, plan, tasks, pipeline.Options{
 		Jobs: f.workers(plan), Cache: stateCache(kas), Kas: kas, Fresh: f.fresh, Begin: out.begin,
-	}, stderr)
+	}, progress)
 	if err != nil {
 		out.begin() // the folder must not look finished
 		return result, 0, err
 	}
-	if err := out.finish(plan, result, stderr); err != nil {
+	if err := out.finish(plan, result, progress.notes()); err != nil {
 		return nil, 0, failure{err}
 	}
 	return result, time.Since(started), nil
@@ -267,14 +332,14 @@ var errOutage = errors.New("is not the folder that was here when the run began")
 // what they wrote must not count as finished; the result may be there, too.
 func runStages(
 	ctx context.Context, plan *configs.Plan, tasks []pipeline.Task, o pipeline.Options,
-	stderr io.Writer,
+	progress *progress,
 ) (*pipeline.Result, error) {
-	progress := newProgress(stderr)
-	o.StopOnError, o.Events = plan.OnError == "stop", progress.events()
+	stderr, notes := progress.w, progress.notes()
+	o.StopOnError, o.Events = plan.OnError == "stop", progress.events(tasks)
 	places := plan.Places()
 	result, err := pipeline.Run(ctx, tasks, o)
-	progress.finish()
-	noteUnsaved(stderr, result)
+	progress.erase()
+	noteUnsaved(notes, result)
 	if stopper := new(pipeline.Error); errors.As(err, &stopper) {
 		fmt.Fprintln(stderr, "kas: stopped at the first problem (on_error: stop)")
 		return nil, fmt.Errorf("%w: %w", errReported, err)
@@ -282,12 +347,12 @@ func runStages(
 	if err != nil {
 		return nil, failure{err}
 	}
-	noteMissingModules(stderr, result)
+	noteMissingModules(notes, result)
 	for _, b := range result.Builds {
-		noteLeftOut(stderr, b.Config.Name, b.Stats.LeftOut)
-		noteDebug(stderr, b, result.Errors)
+		noteLeftOut(notes, b.Config.Name, b.Stats.LeftOut)
+		noteDebug(notes, b, result.Errors)
 		if n := b.Stats.Signed; n > 0 {
-			fmt.Fprintf(stderr, "kas: %s: %d copies are of signed modules and have no signature: "+
+			fmt.Fprintf(notes, "kas: %s: %d copies are of signed modules and have no signature: "+
 				"sign them again (scripts/sign-file)\n", b.Config.Name, n)
 		}
 	}

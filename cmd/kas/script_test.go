@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,6 +41,11 @@ func (o ownCache) Run() int {
 	os.Setenv("XDG_CACHE_HOME", cache)
 	return o.m.Run()
 }
+
+var repeated = regexp.MustCompile(`(?m)^kas: \d+ problems?:\n(kas:   .*\n)*`)
+
+// once returns what a run printed without the list that repeats its errors at the end.
+func once(text string) string { return repeated.ReplaceAllString(text, "") }
 
 // kasCommand returns the command to run as a process, in folder dir.
 func kasCommand(t testing.TB, dir string, args ...string) *exec.Cmd {

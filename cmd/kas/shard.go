@@ -46,14 +46,16 @@ func runShard(
 		}
 	}
 	collectLess()
-	noteSkipped(stderr, plan)
+	tasks := stages.Tasks(plan)
+	progress := newProgress(stderr, f.verbosity(), tasks)
+	noteSkipped(progress.notes(), plan)
 	started := time.Now()
 	all := &pipeline.Result{}
 	var errs []error
 	for i := range plan.Builds {
 		one := *plan
 		one.Builds = plan.Builds[i : i+1]
-		s := shardBuild{plan: &one, flags: f, stderr: stderr}
+		s := shardBuild{plan: &one, flags: f, task: tasks[i], progress: progress}
 		err := s.run(ctx, all)
 		if err != nil && ctx.Err() == nil && !errors.Is(err, errReported) {
 			fmt.Fprintf(stderr, "kas: %s: %v\n", one.Builds[0].Name, err)
@@ -67,17 +69,21 @@ func runShard(
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	if err := report.Text(stdout, all, time.Since(started)); err != nil {
-		return failure{err}
+	if !f.quiet {
+		if err := report.Text(stdout, all, time.Since(started)); err != nil {
+			return failure{err}
+		}
 	}
-	return reportedAbove(stderr, len(all.Errors))
+	return f.repeatErrors(stderr, all)
 }
 
 // shardBuild is a build of a shard.
 type shardBuild struct {
-	plan   *configs.Plan // has only this build
-	flags  runFlags
-	stderr io.Writer
+	plan  *configs.Plan // has only this build
+	flags runFlags
+
+	task     pipeline.Task
+	progress *progress // of all builds
 
 	dir  string        // the build's folder
 	want *report.Built // what it is to be made from
@@ -100,6 +106,7 @@ func (s *shardBuild) run(ctx context.Context, all *pipeline.Result) error {
 	}
 	s.want = report.NewBuilt(programOf(), config, pipeline.InputsOf(objects))
 	if s.done() {
+		s.progress.pass(&s.task)
 		return s.addThere(all)
 	}
 	if err := pipeline.CheckOwn(s.dir); err != nil {
@@ -110,11 +117,10 @@ func (s *shardBuild) run(ctx context.Context, all *pipeline.Result) error {
 		return err
 	}
 	defer private.Remove()
-	task := stages.Tasks(s.plan)[0]
-	task.Dir = private.Dir
-	result, err := runStages(ctx, s.plan, []pipeline.Task{task}, pipeline.Options{
+	s.task.Dir = private.Dir
+	result, err := runStages(ctx, s.plan, []pipeline.Task{s.task}, pipeline.Options{
 		Jobs: s.flags.workers(s.plan),
-	}, s.stderr)
+	}, s.progress)
 	if ctx.Err() != nil {
 		return err
 	}
@@ -193,7 +199,7 @@ func (s *shardBuild) addThere(all *pipeline.Result) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.stderr, "kas: %s: is there already\n", s.plan.Builds[0].Name)
+	fmt.Fprintf(s.progress.notes(), "kas: %s: is there already\n", s.plan.Builds[0].Name)
 	b := &pipeline.Build{Config: s.plan.Builds[0], Dir: s.dir}
 	there.Fill(b)
 	all.Builds = append(all.Builds, b)

@@ -86,7 +86,7 @@ func testSplitDwarf(t *testing.T, fixture string) {
 	rename("header_a.dwo", "a")
 	rename("header_b.dwo", "b")
 	code, out, errs, got = run()
-	if code != 1 || strings.Count(errs, "split debugging information") != 1 || skipped(out) {
+	if code != 1 || strings.Count(once(errs), "split debugging information") != 1 || skipped(out) {
 		t.Errorf("without a .dwo file: code %d\n%s%s", code, out, errs)
 	}
 	for _, words := range []string{
@@ -162,7 +162,7 @@ func TestSharedDebug(t *testing.T) {
 	out, err := kasCommand(t, dir, "run", "kas.yaml").CombinedOutput()
 	want := `k: resolve: a.ko: debugging information that dwz moved to "../dwz/k.debug" is not ` +
 		"read: no such file (the same for 1 more objects of the build)\n"
-	if err == nil || strings.Count(string(out), "dwz") != 2 ||
+	if err == nil || strings.Count(once(string(out)), "dwz") != 2 ||
 		!strings.Contains(string(out), want) {
 		t.Errorf("%v\n%s", err, out)
 	}
