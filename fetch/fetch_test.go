@@ -204,7 +204,7 @@ type cutting struct {
 	header string   // that proves that the file is the same, "" for none
 	ranges []string // what was asked for
 	ignore bool     // sends the whole file whatever was asked for
-	change bool     // it is another file after each cut
+	change bool     // it is another file after a cut
 	lie    bool     // sends another part than was asked for
 }
 
@@ -230,7 +230,11 @@ func (c *cutting) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if n < c.cuts {
 		w = &shortWriter{w, 150_000}
 	}
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
+	body := content
+	if c.change && n < c.cuts {
+		body = bytes.ToUpper(content)
+	}
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
 }
 
 // shortWriter ends the connection after some bytes.

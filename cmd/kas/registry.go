@@ -122,6 +122,9 @@ func makeRegistries(
 			}
 		}()
 	}
+	if servers != nil {
+		servers.Progress = nil // from here on the bar is that of the stages
+	}
 	progress := newProgress(stderr, usual, tasks)
 	result, err := pipeline.Run(ctx, tasks, pipeline.Options{
 		Jobs: f.jobs, Events: progress.events(tasks),
