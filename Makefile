@@ -163,18 +163,17 @@ compare: build tools
 	$(COMPARE) -rounds $(ROUNDS) $(if $(GATE),-gate $(GATE)) \
 		$(if $(RESULT),-o bench/results/$(RESULT).md)
 
-# Every fuzz target, for FUZZTIME each. By default, Go would stop for a minute to minimize an input.
+# Every fuzz target that go test lists, for FUZZTIME each. By default, Go would stop for a minute to
+# minimize an input.
 FUZZTIME ?= 10m
-FUZZ      = $(GO) test -run '^$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 20x -fuzz
+FUZZ      = $(GO) test -run '^$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 20x
 fuzz:
-	$(FUZZ) FuzzOpen ./elf
-	$(FUZZ) FuzzRewrite ./elf
-	$(FUZZ) FuzzLocate ./elf/dwarf
-	$(FUZZ) FuzzClassify ./stages
-	$(FUZZ) FuzzNeverWords ./stages
-	$(FUZZ) FuzzLoad ./configs
-	$(FUZZ) FuzzOpen ./registry
-	$(FUZZ) FuzzUnpack ./packages
+	targets=$$($(GO) test -list '^Fuzz' ./...) || exit; echo "$$targets" | \
+	awk '/^Fuzz/ { names = names " " $$1 } \
+		$$1 == "ok" { n = split(names, t); for (i = 1; i <= n; i++) print t[i], $$2; names = "" }' | \
+	while read -r target package; do \
+		$(FUZZ) -fuzz "^$$target\$$" $$package </dev/null || exit; \
+	done
 
 # Runs kas on every hostile object of the generator in full size. It takes a quarter of an hour.
 hostile: tools
