@@ -116,25 +116,29 @@ func (c *comparison) symbols(aliasOf func(int) string) bool {
 			e.shndx, o.shndx)
 		return false
 	}
-	c.moved = make([]uint32, len(o.symbols), len(o.symbols)+1)
-	c.first = len(o.symbols)
+	c.moved = make([]uint32, o.count, o.count+1)
+	c.first = o.count
+	sameNames := strings.HasPrefix(string(e.names), string(o.names))
 	j := 0
-	for i := range o.symbols {
-		s := &o.symbols[i]
-		if j < len(e.symbols) && e.symbols[j] != *s {
+	for i := range o.each() {
+		if j > 0 && j%forgetEvery == 0 {
+			e.forget(e.table[(j-forgetEvery)*e.symsize() : j*e.symsize()])
+		}
+		if j < e.count && !(sameNames && c.sameEntry(i, j)) && e.symbol(j) != o.symbol(i) {
+			s, name := o.symbol(i), e.name(j)
 			switch {
-			case j+1 < len(e.symbols) && e.symbols[j+1] == *s:
+			case j+1 < e.count && e.symbol(j+1) == s:
 				c.unknownAlias(j)
 				j++
-			case e.symbols[j].name != s.name:
-				c.add("symbol %d is %q, that of the original %q", j, e.symbols[j].name, s.name)
+			case name != s.name:
+				c.add("symbol %d is %q, that of the original %q", j, name, s.name)
 				return false
 			default:
-				c.differ(j, s, "the original")
+				c.differ(j, &s, "the original")
 			}
 		}
-		if j >= len(e.symbols) {
-			c.add("the symbol table ends before symbol %d %q of the original", i, s.name)
+		if j >= e.count {
+			c.add("the symbol table ends before symbol %d %q of the original", i, o.name(i))
 			return false
 		}
 		c.moved[i] = uint32(j)
@@ -145,31 +149,38 @@ func (c *comparison) symbols(aliasOf func(int) string) bool {
 		alias := aliasOf(i)
 		switch {
 		case alias == "":
-		case j >= len(e.symbols) || e.symbols[j].name != alias:
-			c.add("alias %q does not follow its original, symbol %d %q", alias, i, s.name)
+		case j >= e.count || e.name(j) != alias:
+			c.add("alias %q does not follow its original, symbol %d %q", alias, i, o.name(i))
 		default:
-			want := *s
+			want := o.symbol(i)
 			want.name = alias
 			c.differ(j, &want, "its original")
 			j++
 		}
 	}
-	if j != len(e.symbols) {
+	if j != e.count {
 		c.unknownAlias(j)
 	}
-	c.sum.Symbols += int64(len(o.symbols))
+	c.sum.Symbols += int64(o.count)
 	c.moved = append(c.moved, uint32(j))
 	c.locals()
 	return true
 }
 
+// sameEntry reports whether symbols i of o and j of e have the same bytes.
+func (c *comparison) sameEntry(i, j int) bool {
+	_, was := c.o.place(i)
+	_, is := c.e.place(j)
+	return was == is && bytes.Equal(c.o.entryOf(i), c.e.entryOf(j))
+}
+
 func (c *comparison) unknownAlias(j int) {
-	c.add("symbol %d %q is added here without a row in aliases.tsv", j, c.e.symbols[j].name)
+	c.add("symbol %d %q is added here without a row in aliases.tsv", j, c.e.name(j))
 }
 
 // differ reports the fields in which symbol j of e is not as it should be.
 func (c *comparison) differ(j int, want *symbol, whose string) {
-	got := &c.e.symbols[j]
+	got := c.e.symbol(j)
 	field := func(name string, a, b uint64) {
 		if a != b {
 			c.add("symbol %d %q: %s is %#x, that of %s %#x", j, got.name, name, b, whose, a)
@@ -190,15 +201,20 @@ func (c *comparison) locals() {
 		c.add("%s: sh_info is %d, %d expected", c.e.sections[c.e.symtab].name, is, want)
 	}
 	misplaced := func(m *image, info uint32) int {
-		for i := range m.symbols {
-			if (m.symbols[i].bind() == stbLocal) != (i < int(info)) {
+		at := 12 // of st_info
+		if m.is64 {
+			at = 4
+		}
+		for i := range m.each() {
+			s := symbol{info: m.entryOf(i)[at]}
+			if (s.bind() == stbLocal) != (i < int(info)) {
 				return i
 			}
 		}
 		return -1
 	}
 	if i := misplaced(c.e, is); i >= 0 && misplaced(c.o, was) < 0 {
-		c.add("symbol %d %q is on the wrong side of the last local symbol", i, c.e.symbols[i].name)
+		c.add("symbol %d %q is on the wrong side of the last local symbol", i, c.e.name(i))
 	}
 }
 
@@ -217,11 +233,11 @@ func (c *comparison) entries(aliasOf func(int) string) {
 	}
 	size := c.o.symsize()
 	entry := make([]byte, size)
-	for i := range c.o.symbols {
+	for i := range c.o.each() {
 		copy(entry, a[i*size:])
 		j := int(c.moved[i])
 		if !bytes.Equal(entry, b[j*size:(j+1)*size]) {
-			c.add("symbol %d %q: its entry is not that of the original", j, c.e.symbols[j].name)
+			c.add("symbol %d %q: its entry is not that of the original", j, c.e.name(j))
 			return
 		}
 		alias := aliasOf(i)

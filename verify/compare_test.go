@@ -3,11 +3,16 @@ package verify
 import (
 	"bytes"
 	"debug/elf"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+
+	"kas/need"
 )
 
 func TestBrokenModule(t *testing.T) {
@@ -301,7 +306,7 @@ func TestExtendedNumbering(t *testing.T) {
 			t.Fatal(l.name, err)
 		}
 		if len(got.sections) != int(n) || got.sections[2].name != ".text" ||
-			!slices.Equal(got.symbols, want.symbols) {
+			!slices.Equal(got.all(), want.all()) {
 			t.Errorf("%s: %d sections, %v", l.name, len(got.sections), got.sections)
 		}
 	}
@@ -399,6 +404,71 @@ func TestAddress(t *testing.T) {
 		m.machine = c.machine
 		if a, l := nmAddress(m, &c.s), letter(m, &c.s); a != c.addr || l != c.letter {
 			t.Errorf("machine %d, %+v: %#x %c", c.machine, c.s, a, l)
+		}
+	}
+}
+
+// TestManySymbols compares objects with so many symbols that their pages are given back on the way.
+// It takes less memory than a copy of the symbols would, and damage in any place is noticed.
+func TestManySymbols(t *testing.T) {
+	need.Tools(t, "as")
+	const n = 3*forgetEvery + 100
+	var text strings.Builder
+	for i := range n {
+		if i == n/2 {
+			text.WriteString("f:\n")
+		}
+		fmt.Fprintf(&text, "%x:\n", 0xa00000+i)
+	}
+	path := filepath.Join(t.TempDir(), "l.o")
+	as := exec.Command("as", "-o", path, "-")
+	as.Stdin = strings.NewReader(text.String())
+	if out, err := as.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	o := load(t, path)
+	object := o.data
+	chosen := slices.IndexFunc(o.all(), func(s symbol) bool { return s.name == "f" })
+	copied := rewrite(t, object, map[int]string{chosen: "f@a_c_1"})
+	open := func(data []byte) *image {
+		path := filepath.Join(t.TempDir(), "m.ko")
+		write(t, path, data)
+		raw, unmap, err := mapFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(unmap)
+		m, err := parseFile(raw, raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	aliasOf := func(i int) string {
+		if i == chosen {
+			return "f@a_c_1"
+		}
+		return ""
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	var p problems
+	compare(&p, open(object), open(copied), aliasOf, &Summary{})
+	runtime.ReadMemStats(&after)
+	if len(p.list) > 0 {
+		t.Errorf("%q", p.list)
+	}
+	if took := after.TotalAlloc - before.TotalAlloc; took > 32*n {
+		t.Errorf("%d bytes for %d symbols", took, n)
+	}
+	table := int(open(copied).sections[o.symtab].off)
+	for _, i := range []int{5, forgetEvery, n / 2, n - 5} {
+		edited := slices.Clone(copied)
+		edited[table+i*o.symsize()+8] ^= 8 // st_value
+		p = problems{}
+		compare(&p, open(object), open(edited), aliasOf, &Summary{})
+		if len(p.list) == 0 || !strings.Contains(p.list[0], "st_value") {
+			t.Errorf("symbol %d is damaged: %q", i, p.list)
 		}
 	}
 }

@@ -20,6 +20,10 @@ func (c *comparison) section(i int, whole bool) {
 		return
 	}
 	c.sum.Bytes += int64(len(b))
+	defer func() {
+		c.o.forget(a)
+		c.e.forget(b)
+	}()
 	ofSymbols := int(o.link) == c.o.symtab
 	switch {
 	case i == c.o.symtab:
@@ -51,11 +55,26 @@ func (c *comparison) section(i int, whole bool) {
 					i, o.name, e.info, want)
 			}
 		}
-		if !bytes.Equal(a, b) {
+		if !c.equal(a, b) {
 			c.add("section %d %s: content differs from its original's at %#x",
 				i, o.name, firstDifference(a, b))
 		}
 	}
+}
+
+// equal compares the content of a section of the original and of e. It gives back the pages that it
+// passed.
+func (c *comparison) equal(a, b []byte) bool {
+	const piece = 4 << 20
+	for len(a) > piece && len(b) > piece {
+		if !bytes.Equal(a[:piece], b[:piece]) {
+			return false
+		}
+		c.o.forget(a[:piece])
+		c.e.forget(b[:piece])
+		a, b = a[piece:], b[piece:]
+	}
+	return bytes.Equal(a, b)
 }
 
 func firstDifference(a, b []byte) int {
@@ -74,13 +93,13 @@ func (c *comparison) wideIndices(i int, a, b []byte, whole bool) {
 	if !whole {
 		return
 	}
-	if len(b) != 4*len(c.e.symbols) {
+	if len(b) != 4*c.e.count {
 		c.add("section %d %s: %d bytes for %d symbols",
-			i, c.o.sections[i].name, len(b), len(c.e.symbols))
+			i, c.o.sections[i].name, len(b), c.e.count)
 		return
 	}
 	get := c.o.order.Uint32
-	for k := range c.o.symbols {
+	for k := range c.o.count {
 		want := get(a[4*k:])
 		for j := c.moved[k]; j < c.moved[k+1]; j++ { // the symbol and its alias
 			if is := get(b[4*j:]); is != want {
@@ -106,7 +125,13 @@ func (c *comparison) relocations(i int, a, b []byte) {
 	if c.o.is64 {
 		typ = 0
 	}
+	passedA, passedB := a, b
 	for ; len(a) > 0; a, b = a[size:], b[size:] {
+		if n := len(passedA) - len(a); n == forgetEvery*size {
+			c.o.forget(passedA[:n])
+			c.e.forget(passedB[:n])
+			passedA, passedB = a, b
+		}
 		was, is := c.o.relocSymbol(a[at:at+4]), c.o.relocSymbol(b[at:at+4])
 		if is != c.index(was) {
 			c.add("section %d %s: relocation at %#x has symbol %d %q, %d %q expected", i, o.name,
@@ -131,10 +156,10 @@ func (c *comparison) offset(entry []byte) uint64 {
 }
 
 func (m *image) symbolName(i uint32) string {
-	if uint64(i) >= uint64(len(m.symbols)) {
+	if uint64(i) >= uint64(m.count) {
 		return "?"
 	}
-	return m.symbols[i].name
+	return m.name(int(i))
 }
 
 // addrsig compares two tables of ULEB128 symbol indices. In the emitted one, each has its shortest

@@ -55,7 +55,7 @@ func TestCompactRelocations(t *testing.T) {
 	}
 	o := load(t, out)
 	index := func(name string) int {
-		return slices.IndexFunc(o.symbols, func(s symbol) bool { return s.name == name })
+		return slices.IndexFunc(o.all(), func(s symbol) bool { return s.name == name })
 	}
 	// crel is what compare says of .crel.text if alias is that of a symbol and change edits the
 	// rewritten object.
@@ -93,7 +93,7 @@ func TestCompactRelocations(t *testing.T) {
 	}
 
 	// The alias of the last symbol moves none, and the relocations are right.
-	final := o.symbols[len(o.symbols)-1].name
+	final := o.name(o.count - 1)
 	problem, text = crel(final, nil)
 	if got := targets(text); !slices.Equal(got, []string{"u", "u"}) || problem != "" {
 		t.Errorf("no symbol moved: %v, problem %q", got, problem)

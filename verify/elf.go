@@ -4,7 +4,12 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"math/bits"
+	"os"
+	"strings"
+	"syscall"
+	"unsafe"
 )
 
 // ELF constants of the System V ABI, its processor supplements and LLVM's extensions.
@@ -56,10 +61,16 @@ type image struct {
 	machine  uint16
 	shoff    uint64
 	sections []section
-	symtab   int // section index of .symtab, 0 if there is none
-	shndx    int // section index of its SHT_SYMTAB_SHNDX, 0 if there is none
-	symbols  []symbol
+	symtab   int    // section index of .symtab, 0 if there is none
+	shndx    int    // section index of its SHT_SYMTAB_SHNDX, 0 if there is none
+	count    int    // of symbols
 	kernel   kernel // set by readKernel
+
+	// A module of riscv64 has eleven million symbols, so they are not kept in another form.
+	table, wide []byte      // content of the two sections
+	names       stringTable // of the symbols
+
+	mapped bool // data is a mapped file
 }
 
 type section struct {
@@ -126,10 +137,17 @@ func (m *image) sectionName(s *symbol) string {
 	return "*ABS*"
 }
 
+// parseFile is parse for a file that is mapped at raw, and data is what was decompressed from it.
+func parseFile(data, raw []byte) (*image, error) {
+	mapped := len(data) > 0 && len(raw) > 0 && &data[0] == &raw[0]
+	return parseImage(&image{data: data, mapped: mapped})
+}
+
 // parse reads the header, the section headers and the symbol table of an ELF file. Every error
 // names an offset. Damaged input gives an error, never a panic.
-func parse(data []byte) (*image, error) {
-	m := &image{data: data}
+func parse(data []byte) (*image, error) { return parseImage(&image{data: data}) }
+
+func parseImage(m *image) (*image, error) {
 	ident, err := m.span(0, 16, "ELF identification")
 	if err != nil {
 		return nil, err
@@ -270,10 +288,8 @@ func (t stringTable) at(off uint32) (string, error) {
 		return "", fmt.Errorf("name at %d of a string table of %d bytes", off, len(t))
 	}
 	s := string(t[off:])
-	for i := 0; i < len(s); i++ {
-		if s[i] == 0 {
-			return s[:i], nil
-		}
+	if n := strings.IndexByte(s, 0); n >= 0 {
+		return s[:n], nil
 	}
 	return "", fmt.Errorf("name at %d of the string table has no end", off)
 }
@@ -299,45 +315,108 @@ func (m *image) readSymbols() error {
 		return fmt.Errorf("offset %#x: symbol table of %d bytes is not a multiple of %d",
 			head.off, len(table), size)
 	}
-	names, err := m.strings(head.link)
-	if err != nil {
+	if m.names, err = m.strings(head.link); err != nil {
 		return err
 	}
-	n := len(table) / size
-	wide, err := m.readShndx(n)
-	if err != nil {
+	m.table, m.count = table, len(table)/size
+	if m.wide, err = m.readShndx(m.count); err != nil {
 		return err
 	}
-	m.symbols = make([]symbol, n)
-	for i := range m.symbols {
-		s := &m.symbols[i]
-		b := table[i*size:]
-		if m.is64 {
-			s.info, s.other, s.raw = b[4], b[5], m.order.Uint16(b[6:])
-			s.value, s.size = m.order.Uint64(b[8:]), m.order.Uint64(b[16:])
-		} else {
-			s.value, s.size = uint64(m.order.Uint32(b[4:])), uint64(m.order.Uint32(b[8:]))
-			s.info, s.other, s.raw = b[12], b[13], m.order.Uint16(b[14:])
-		}
+	for i := range m.each() {
 		if i == 0 {
-			continue // the undefined symbol: nothing in its entry means anything (gABI)
+			continue
 		}
 		at := head.off + uint64(i*size)
-		if s.name, err = names.at(m.order.Uint32(b)); err != nil {
+		if _, err = m.names.at(m.order.Uint32(table[i*size:])); err != nil {
 			return fmt.Errorf("offset %#x: symbol %d: %w", at, i, err)
 		}
-		s.sec = uint32(s.raw)
-		if s.raw == shnXindex {
-			if s.sec = 0; wide != nil {
-				s.sec = m.order.Uint32(wide[4*i:])
-			}
-		}
-		if s.inSection() && uint64(s.sec) >= uint64(len(m.sections)) {
+		raw, sec := m.place(i)
+		s := symbol{raw: raw, sec: sec}
+		if s.inSection() && uint64(sec) >= uint64(len(m.sections)) {
 			return fmt.Errorf("offset %#x: symbol %d is in section %d of %d",
-				at, i, s.sec, len(m.sections))
+				at, i, sec, len(m.sections))
 		}
 	}
 	return nil
+}
+
+// forgetEvery is after how many symbols their pages are given back.
+const forgetEvery = 1 << 16
+
+// each yields the indices of the symbols in order. It gives back the pages of those that it passed.
+func (m *image) each() iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for i := range m.count {
+			if i > 0 && i%forgetEvery == 0 {
+				m.forget(m.table[(i-forgetEvery)*m.symsize() : i*m.symsize()])
+			}
+			if !yield(i) {
+				return
+			}
+		}
+	}
+}
+
+// forget gives back the pages of a part of a mapped file. They are read again if they are needed.
+func (m *image) forget(part []byte) {
+	if !m.mapped || len(part) == 0 {
+		return
+	}
+	page := uintptr(os.Getpagesize())
+	from := uintptr(unsafe.Pointer(&part[0])) - uintptr(unsafe.Pointer(&m.data[0]))
+	begin, end := (from+page-1)/page*page, (from+uintptr(len(part)))/page*page
+	if begin < end {
+		_ = syscall.Madvise(m.data[begin:end], syscall.MADV_DONTNEED)
+	}
+}
+
+// entryOf returns the bytes of a symbol.
+func (m *image) entryOf(i int) []byte {
+	size := m.symsize()
+	return m.table[i*size:][:size]
+}
+
+// place returns st_shndx of a symbol and the section index that it stands for.
+func (m *image) place(i int) (raw uint16, sec uint32) {
+	b := m.entryOf(i)
+	if m.is64 {
+		raw = m.order.Uint16(b[6:])
+	} else {
+		raw = m.order.Uint16(b[14:])
+	}
+	if raw != shnXindex {
+		return raw, uint32(raw)
+	}
+	if m.wide == nil {
+		return raw, 0
+	}
+	return raw, m.order.Uint32(m.wide[4*i:])
+}
+
+// name returns the name of a symbol.
+func (m *image) name(i int) string {
+	if i == 0 {
+		return ""
+	}
+	name, _ := m.names.at(m.order.Uint32(m.entryOf(i))) // readSymbols checked it
+	return name
+}
+
+// symbol reads a symbol.
+func (m *image) symbol(i int) (s symbol) {
+	b := m.entryOf(i)
+	if m.is64 {
+		s.info, s.other, s.raw = b[4], b[5], m.order.Uint16(b[6:])
+		s.value, s.size = m.order.Uint64(b[8:]), m.order.Uint64(b[16:])
+	} else {
+		s.value, s.size = uint64(m.order.Uint32(b[4:])), uint64(m.order.Uint32(b[8:]))
+		s.info, s.other, s.raw = b[12], b[13], m.order.Uint16(b[14:])
+	}
+	if i > 0 { // nothing in the entry of the undefined symbol means anything (gABI)
+		s.name = m.name(i)
+		_, s.sec = m.place(i)
+	}
+	return s
 }
 
 // readShndx returns the content of the SHT_SYMTAB_SHNDX of the symbol table, which has n symbols,

@@ -32,13 +32,13 @@ func (m *image) readKernel(vmlinux bool) {
 // readBounds reads the bounds of the text and the banner.
 func (m *image) readBounds() {
 	at := map[string]uint64{}
-	for i := range m.symbols {
-		s := &m.symbols[i]
+	for i := range m.each() {
+		s := m.symbol(i)
 		if strings.HasPrefix(s.name, "_s") || strings.HasPrefix(s.name, "_e") {
 			at[s.name] = s.value
 		}
 		if s.name == "linux_banner" && s.inSection() && m.kernel.release == "" {
-			words := strings.Fields(m.text(s))
+			words := strings.Fields(m.text(&s))
 			if len(words) > 2 && words[0] == "Linux" {
 				m.kernel.release = strings.TrimRight(words[2], "\x00")
 			}

@@ -194,10 +194,10 @@ func nmOrder(m *image) []int32 {
 		index int32
 		def   bool
 	}
-	keys := make([]key, 0, len(m.symbols))
-	for i := range m.symbols {
-		if s := &m.symbols[i]; i > 0 && listed(m, s) {
-			keys = append(keys, key{nmAddress(m, s), int32(i), s.raw != shnUndef})
+	keys := make([]key, 0, m.count)
+	for i := range m.each() {
+		if s := m.symbol(i); i > 0 && listed(m, &s) {
+			keys = append(keys, key{nmAddress(m, &s), int32(i), s.raw != shnUndef})
 		}
 	}
 	slices.SortFunc(keys, func(a, b key) int {
@@ -209,7 +209,7 @@ func nmOrder(m *image) []int32 {
 		case a.addr != b.addr:
 			return cmp.Compare(a.addr, b.addr)
 		}
-		return cmp.Or(strings.Compare(m.symbols[a.index].name, m.symbols[b.index].name),
+		return cmp.Or(strings.Compare(m.name(int(a.index)), m.name(int(b.index))),
 			cmp.Compare(a.index, b.index))
 	})
 	order := make([]int32, len(keys))
@@ -261,11 +261,11 @@ func checkSyms(p *problems, m *image, aliasOf func(int) string, got string) {
 		return false
 	}
 	for _, i := range nmOrder(m) {
-		s := &m.symbols[i]
-		if !step(s, s.name, "symbol") {
+		s := m.symbol(int(i))
+		if !step(&s, s.name, "symbol") {
 			return
 		}
-		if a := aliasOf(int(i)); a != "" && !step(s, a, "alias") {
+		if a := aliasOf(int(i)); a != "" && !step(&s, a, "alias") {
 			return
 		}
 	}

@@ -92,7 +92,8 @@ func TestAgreesWithNm(t *testing.T) {
 		m := load(t, object)
 		var got []byte
 		for _, i := range nmOrder(m) {
-			got = nmLine(got, m, &m.symbols[i], m.symbols[i].name)
+			s := m.symbol(int(i))
+			got = nmLine(got, m, &s, s.name)
 		}
 		if string(got) != string(want) {
 			t.Errorf("got:\n%s\nnm:\n%s", got, want)
@@ -107,8 +108,8 @@ func TestCompiledObjects(t *testing.T) {
 		m := load(t, object)
 		aliases := map[int]string{}
 		add := []string{"--add-symbol", "g@a_c_14=.text:0,function,local"}
-		for i := range m.symbols {
-			if n := m.symbols[i].name; slices.Contains([]string{"g", "h", "d1", "in", "wf"}, n) {
+		for i := range m.each() {
+			if n := m.name(i); slices.Contains([]string{"g", "h", "d1", "in", "wf"}, n) {
 				aliases[i] = n + "@a_c_14"
 			}
 		}
@@ -156,9 +157,9 @@ func TestDamaged(t *testing.T) {
 				aliasOf := func(i int) string { return aliases[i] }
 				compare(&problems{}, o, e, aliasOf, &Summary{})
 				compare(&problems{}, e, o, aliasOf, &Summary{})
-				for i := range e.symbols {
-					letter(e, &e.symbols[i])
-					visible(e, &e.symbols[i])
+				for _, s := range e.all() {
+					letter(e, &s)
+					visible(e, &s)
 				}
 			}
 		}

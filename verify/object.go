@@ -40,7 +40,7 @@ func (b *build) object(o *object) {
 		defer unmap()
 		err = guard(func() (err error) {
 			if data, err = decompress(raw); err == nil {
-				m, err = parse(data)
+				m, err = parseFile(data, raw)
 			}
 			if err == nil && o.emitted != "" && m.typ != etRel {
 				err = fmt.Errorf("offset 0x10: not a relocatable object")
@@ -56,7 +56,7 @@ func (b *build) object(o *object) {
 	o.identify(m)
 	m.readKernel(o.emitted == "")
 	o.learn(m)
-	aliased, unaliased := make([]int32, len(m.symbols)), make([]int32, len(m.symbols))
+	aliased, unaliased := make([]int32, m.count), make([]int32, m.count)
 	matchRows(&o.problems, "unaliased.tsv", m, b.unaliased, o.unaliased, unaliased)
 	matchRows(&o.problems, "aliases.tsv", m, b.aliases, o.aliases, aliased)
 	b.gather(o, m, aliased, unaliased)
@@ -114,8 +114,9 @@ func (b *build) gather(o *object, m *image, aliased, unaliased []int32) {
 	o.files = []string{""}
 	file := int32(0)
 	locals := int(m.sections[m.symtab].info)
-	for i := range m.symbols {
-		s := &m.symbols[i]
+	for i := range m.each() {
+		symbol := m.symbol(i)
+		s := &symbol
 		if i == locals {
 			file = 0 // only local symbols belong to the file symbol before them
 		}
@@ -159,7 +160,7 @@ func (b *build) rewritten(o *object, m *image, aliasOf func(int) string) {
 	}
 	defer unmap()
 	err = guard(func() error {
-		e, err := parse(data)
+		e, err := parseFile(data, data)
 		if err == nil {
 			o.sum.Rewritten = 1
 			compare(&o.problems, m, e, aliasOf, &o.sum)

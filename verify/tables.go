@@ -115,18 +115,20 @@ func checkRows(p *problems, rows []row, byAlias map[string]int) {
 // enough.
 func matchRows(p *problems, file string, m *image, rows []row, mine, taken []int32) {
 	fits := func(i int, r *row) bool {
-		s := &m.symbols[i]
-		return s.name == r.symbol && address(m, s) == r.addr && m.sectionName(s) == r.section &&
-			taken[i] == 0
+		if taken[i] != 0 || m.name(i) != r.symbol {
+			return false
+		}
+		s := m.symbol(i)
+		return address(m, &s) == r.addr && m.sectionName(&s) == r.section
 	}
 	next := 0
 	for _, k := range mine {
 		r := &rows[k]
 		i := next
-		for i < len(m.symbols) && !fits(i, r) {
+		for i < m.count && !fits(i, r) {
 			i++
 		}
-		if i == len(m.symbols) {
+		if i == m.count {
 			for i = 0; i < next && !fits(i, r); i++ {
 			}
 			if i == next {
@@ -138,10 +140,11 @@ func matchRows(p *problems, file string, m *image, rows []row, mine, taken []int
 		}
 		next = max(next, i+1)
 		taken[i] = k + 1
-		if c := letter(m, &m.symbols[i]); r.letter != string(rune(c)) {
+		s := m.symbol(i)
+		if c := letter(m, &s); r.letter != string(rune(c)) {
 			p.add("%s:%d: %q has type %q, that of nm is %q", file, r.at, r.symbol, r.letter, c)
 		}
-		if !visible(m, &m.symbols[i]) {
+		if !visible(m, &s) {
 			p.add("%s:%d: %q is a symbol that kallsyms does not show", file, r.at, r.symbol)
 		}
 	}

@@ -185,10 +185,10 @@ func emit(t testing.TB, l layoutOf, beside bool) *emission {
 			e.Vmlinux = in
 			var list []byte
 			for _, i := range nmOrder(image) {
-				s := &image.symbols[i]
-				list = nmLine(list, image, s, s.name)
+				s := image.symbol(int(i))
+				list = nmLine(list, image, &s, s.name)
 				if a := named[int(i)]; a != "" {
-					list = nmLine(list, image, s, a)
+					list = nmLine(list, image, &s, a)
 				}
 			}
 			write(t, filepath.Join(e.Dir, "vmlinux.syms"), list)
@@ -338,13 +338,21 @@ func (e *emission) module(t testing.TB, f func([]byte, *image) []byte) {
 	write(t, name, f(data, m))
 }
 
+// all returns the symbols.
+func (m *image) all() (all []symbol) {
+	for i := range m.each() {
+		all = append(all, m.symbol(i))
+	}
+	return all
+}
+
 func (m *image) find(name string) int {
 	return slices.IndexFunc(m.sections, func(s section) bool { return s.name == name })
 }
 
 // entry returns the file offset of the first symbol of the given name.
 func (m *image) entry(name string) int {
-	i := slices.IndexFunc(m.symbols, func(s symbol) bool { return s.name == name })
+	i := slices.IndexFunc(m.all(), func(s symbol) bool { return s.name == name })
 	return int(m.sections[m.symtab].off) + i*m.symsize()
 }
 
