@@ -14,8 +14,7 @@ type Running struct {
 	Release string
 	BuildID string // in hexadecimal, "" if it is not shown, as in many containers
 
-	// Loaded has the build IDs of the loaded modules that have one, by the kernel's names.
-	Loaded map[string]string
+	root string // the parent of proc, sys and lib
 }
 
 // ReadRunning asks the running kernel by the folders proc and sys below root.
@@ -24,29 +23,35 @@ func ReadRunning(root string) (*Running, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read which kernel is running: %w", err)
 	}
-	r := &Running{Release: strings.TrimSpace(string(release)), Loaded: map[string]string{}}
+	r := &Running{Release: strings.TrimSpace(string(release)), root: root}
 	if r.Release == "" || filepath.Base(r.Release) != r.Release {
 		return nil, fmt.Errorf("the running kernel's release is %q", r.Release)
 	}
 	if notes, err := os.ReadFile(filepath.Join(root, "sys/kernel/notes")); err == nil {
 		r.BuildID = elf.RunningBuildID(notes)
 	}
-	modules := filepath.Join(root, "sys/module")
+	return r, nil
+}
+
+// Loaded returns the build IDs of the loaded modules that have one, by the kernel's names.
+func (r *Running) Loaded() map[string]string {
+	loaded := map[string]string{}
+	modules := filepath.Join(r.root, "sys/module")
 	entries, _ := os.ReadDir(modules)
 	for _, e := range entries {
 		notes, err := os.ReadFile(filepath.Join(modules, e.Name(), "notes/.note.gnu.build-id"))
 		if id := elf.RunningBuildID(notes); err == nil && id != "" {
-			r.Loaded[e.Name()] = id
+			loaded[e.Name()] = id
 		}
 	}
-	return r, nil
+	return loaded
 }
 
-// Kernel returns the files of the running kernel that are below root.
-func (r *Running) Kernel(root string) Kernel {
-	k := Of(r.Release, root)
+// Kernel returns the files of the running kernel.
+func (r *Running) Kernel() Kernel {
+	k := Of(r.Release, r.root)
 	if id := r.BuildID; id != "" {
-		path := filepath.Join(root, debugDir, ".build-id", id[:2], id[2:]+".debug")
+		path := filepath.Join(r.root, debugDir, ".build-id", id[:2], id[2:]+".debug")
 		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
 			k.Vmlinux = append(k.Vmlinux, path)
 		}

@@ -313,6 +313,9 @@ type Scope struct {
 	// at the same time. nil means that there is nowhere to look.
 	FindDebug func(context.Context, *Object) (path string, err error)
 
+	// Release is that of objects that do not have it: vmlinux without the bytes of its sections.
+	Release string
+
 	// Absent are the names of objects that the kernel has and this machine has not.
 	Absent []string
 }

@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,6 +85,7 @@ func scanObject(b *pipeline.Build, o *pipeline.Object) error {
 	}
 	magic := strings.Fields(f.Modinfo("vermagic"))
 	release, text := kernelOf(f, syms, magic)
+	release = cmp.Or(release, b.Scope.Release)
 	if f.SlimLTO(syms) {
 		return formatErrorf(f.HeadersOffset(),
 			"intermediate code of link-time optimization (GCC, -flto), no machine code")

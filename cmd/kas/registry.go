@@ -164,7 +164,7 @@ func (s *search) task(w *making) (pipeline.Task, error) {
 	for _, entry := range w.kernel.Modules {
 		config.Modules = append(config.Modules, configs.Literal(entry))
 	}
-	scope := pipeline.Scope{Absent: w.absent}
+	scope := pipeline.Scope{Absent: w.absent, Release: w.kernel.Release}
 	if s.servers != nil {
 		scope.FindDebug = s.findDebug
 	}

@@ -73,7 +73,7 @@ func isAbsent(path string) bool {
 
 // running finds the running kernel. Its vmlinux is proved by the build ID.
 func (s *search) running(r *kernels.Running) ([]*making, error) {
-	w := &making{kernel: r.Kernel(s.f.sysroot), name: r.Release}
+	w := &making{kernel: r.Kernel(), name: r.Release}
 	if err := s.canInstall(w); err != nil {
 		return nil, err
 	}
@@ -120,7 +120,8 @@ func (s *search) noVmlinux(r *kernels.Running, other string) error {
 
 // loaded fetches the loaded modules where none is installed, as in a container.
 func (s *search) loaded(w *making, r *kernels.Running) error {
-	names := slices.Sorted(maps.Keys(r.Loaded))
+	ids := r.Loaded()
+	names := slices.Sorted(maps.Keys(ids))
 	if len(names) == 0 {
 		fmt.Fprintf(s.stderr, "kas: no modules of %s are here, and none that is loaded shows its "+
 			"build ID: the registry has only vmlinux\n", r.Release)
@@ -137,7 +138,7 @@ func (s *search) loaded(w *making, r *kernels.Running) error {
 			return failure{err}
 		}
 		pipeline.Parallel(s.f.jobs, len(names), func(i int) {
-			id := r.Loaded[names[i]]
+			id := ids[names[i]]
 			path, err := s.servers.Find(s.ctx, id, fetch.Executable, checkFile(id, false))
 			if err == nil {
 				path, err = filepath.Abs(path)

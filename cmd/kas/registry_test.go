@@ -326,6 +326,26 @@ func TestRegistryServers(t *testing.T) {
 	}
 }
 
+// TestRegistryOnlyDebug: debuginfo of vmlinux may have no bytes of its sections, and so neither its
+// release nor what kind of data a section has. Everything else is the same.
+func TestRegistryOnlyDebug(t *testing.T) {
+	k := newStock(t)
+	k.sh("objcopy --only-keep-debug full/vmlinux only", "vmlinux", "")
+	server := k.files(func(w http.ResponseWriter, r *http.Request, path string) bool {
+		if strings.HasSuffix(path, "vmlinux") {
+			http.ServeFile(w, r, k.path("only"))
+		}
+		return strings.HasSuffix(path, "vmlinux")
+	})
+	got, out := k.registry(0, []string{"DEBUGINFOD_URLS=" + server,
+		"DEBUGINFOD_CACHE_PATH=" + k.path("cache")}, "--sysroot", "root")
+	known := regexp.MustCompile(`(?m)^#(digest|parts).*\n|[bBdDrR](\t\d+\t\d+\t)`)
+	plain := func(registry string) string { return known.ReplaceAllString(registry, "$2") }
+	if d := cmp.Diff(plain(k.wanted()), plain(got)); d != "" {
+		t.Errorf("(-whole +only):\n%s\n%s", d, out)
+	}
+}
+
 // TestRegistryContainer: where no modules are installed, those that are loaded are fetched, with
 // the debug files of those that own a duplicate.
 func TestRegistryContainer(t *testing.T) {
