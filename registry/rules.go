@@ -10,8 +10,8 @@ import (
 // Rule is a condition that a Diff must meet.
 type Rule struct{ kind, glob string }
 
-// ruleForms are the forms of a rule, in the order in which they are listed.
-var ruleForms = []string{
+// RuleForms are the forms of a rule, in the order in which they are listed.
+var RuleForms = []string{
 	"growth", "ambiguous", "ambiguous:GLOB", "vanished:GLOB", "moved", "reused", "undecided",
 }
 
@@ -23,8 +23,8 @@ func ParseRule(text string) (Rule, error) {
 	if globbed {
 		form += ":GLOB"
 	}
-	if !slices.Contains(ruleForms, form) {
-		return Rule{}, fmt.Errorf("%q is none of %s", text, strings.Join(ruleForms, ", "))
+	if !slices.Contains(RuleForms, form) {
+		return Rule{}, fmt.Errorf("%q is none of %s", text, strings.Join(RuleForms, ", "))
 	}
 	if _, err := path.Match(glob, ""); err != nil || globbed && glob == "" {
 		return Rule{}, fmt.Errorf("%q: invalid glob", text)

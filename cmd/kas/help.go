@@ -41,6 +41,7 @@ var exitCodes = map[string][]exitCode{
 		{0, "everything in OUT is proved"}, {1, "something is wrong in OUT"},
 		{2, "wrong usage, or OUT is not the output of a finished run"},
 	},
+	"version": {{0, "success"}, {2, "wrong usage"}},
 	"gate": {
 		{0, "all rules hold"}, {1, "a rule fails, or a registry is unreadable"},
 		{2, "wrong usage or configuration, or OUT is missing"},

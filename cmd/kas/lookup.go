@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -154,9 +153,15 @@ func hint(all []*registry.Registry, pattern string) string {
 				return fmt.Sprintf("%s is %d symbols, none at that location: "+
 					"kas lookup %[1]s lists them", name, len(known))
 			}
+			if like := r.Similar(name, 3); len(like) > 0 {
+				return fmt.Sprintf("did you mean %s?", strings.Join(like, " or "))
+			}
 			continue
 		}
 		if !byLine {
+			if like := r.Similar(pattern, 3); len(like) > 0 {
+				return fmt.Sprintf("did you mean %s?", strings.Join(like, " or "))
+			}
 			continue
 		}
 		records, err := r.Lookup(file)
@@ -177,22 +182,3 @@ func hint(all []*registry.Registry, pattern string) string {
 }
 
 func distance(a, b int64) int64 { return max(a-b, b-a) }
-
-// completeSymbols completes names and aliases for the shell.
-func completeSymbols(
-	cmd *cobra.Command, _ []string, toComplete string,
-) ([]string, cobra.ShellCompDirective) {
-	names, err := cmd.Flags().GetStringArray("registry")
-	all, openErr := (&finder{root: "/"}).open(cmd.Context(), names, registry.OpenForLookup)
-	if err := errors.Join(err, openErr); err != nil || toComplete == "" {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	defer registry.CloseAll(all)
-	const most = 500
-	var words []string
-	for _, r := range all {
-		words = append(words, r.Complete(toComplete, most)...)
-	}
-	slices.Sort(words)
-	return slices.Compact(words), cobra.ShellCompDirectiveNoFileComp
-}

@@ -179,6 +179,8 @@ list of vmlinux, that carry the aliases. It never changes its inputs.`,
 			root.AddCommand(c)
 		}
 	}
+	root.AddCommand(newVersion())
+	completeArguments(root)
 	finishHelp(root)
 	for _, newCommand := range extra {
 		root.AddCommand(newCommand())
