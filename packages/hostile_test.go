@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"os/exec"
@@ -386,6 +387,56 @@ func FuzzUnpack(f *testing.F) {
 		}
 		if all, _ := os.ReadDir(dir); len(all) != 1 {
 			t.Errorf("written outside: %v", all)
+		}
+	})
+}
+
+// FuzzLZMA compares the decoder of blocks with the decoder of streams, on any bytes.
+func FuzzLZMA(f *testing.F) {
+	var text bytes.Buffer
+	for i := range 3000 {
+		fmt.Fprintf(&text, "%d,", i*i%977)
+	}
+	noise := make([]byte, 100)
+	for i := range noise {
+		noise[i] = byte(i * i * 7)
+	}
+	for _, options := range []string{
+		"", "lc=0,lp=2,pb=0", "lc=3,lp=1,pb=4,dict=4KiB", "mode=fast",
+	} {
+		xz, err := exec.LookPath("xz")
+		if err != nil {
+			break
+		}
+		for _, content := range [][]byte{text.Bytes(), noise} {
+			c := exec.Command(xz, "-c", "--format=raw", "--lzma2="+options)
+			c.Stdin = bytes.NewReader(content)
+			packed, err := c.Output()
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(packed, uint16(len(content)))
+		}
+	}
+	f.Fuzz(func(t *testing.T, packed []byte, size uint16) {
+		out := make([]byte, size)
+		mine := new(lzma).decode(packed, out)
+		// A block header with LZMA2 and a dictionary of 8 MB.
+		file := []byte{2, 0, 0x21, 1, 22, 0, 0, 0}
+		file = binary.LittleEndian.AppendUint32(file, crc32.ChecksumIEEE(file))
+		file = append(file, packed...)
+		b := block{unpadded: int64(len(file)), size: int64(size)}
+		for len(file)%4 != 0 {
+			file = append(file, 0)
+		}
+		in := &input{ctx: t.Context(), file: bytes.NewReader(file), size: int64(len(file))}
+		got := decoded{content: make([]byte, size)}
+		got.err = new(decoder).decodeAny(in, &b, got.content)
+		if (mine == nil) != (got.err == nil) {
+			t.Fatalf("%v, and as a stream %v", mine, got.err)
+		}
+		if mine == nil && !bytes.Equal(out, got.content) {
+			t.Error("other bytes")
 		}
 	})
 }

@@ -2,13 +2,16 @@ package packages
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"hash/crc64"
 	"io"
 	"runtime"
+	"slices"
 
 	"github.com/mikelolasagasti/xz"
 )
@@ -175,7 +178,11 @@ func (in *input) parallel(blocks []block) io.Reader {
 const maxWorkers = 16
 
 // decoder decodes one block after the other.
-type decoder struct{ xz *xz.Reader }
+type decoder struct {
+	lzma   *lzma
+	packed []byte
+	xz     *xz.Reader // for blocks with other filters than LZMA2
+}
 
 type decoded struct {
 	content []byte
@@ -187,7 +194,102 @@ func (d *decoder) decode(in *input, b *block, buf []byte) decoded {
 		buf = make([]byte, b.size)
 	}
 	buf = buf[:b.size]
-	var err error
+	err := d.decodeLZMA(in, b, buf)
+	if errors.Is(err, errOtherFilter) {
+		err = d.decodeAny(in, b, buf)
+	}
+	if err != nil {
+		err = fmt.Errorf("xz block at %d: %w", b.from, err)
+	}
+	return decoded{buf, err}
+}
+
+var errOtherFilter = errors.New("not only LZMA2, or with an unknown check")
+
+// decodeLZMA decodes a block that has LZMA2 as its only filter, into a buffer of its size.
+func (d *decoder) decodeLZMA(in *input, b *block, buf []byte) error {
+	padded := (b.unpadded + 3) &^ 3
+	if int64(cap(d.packed)) < padded {
+		d.packed = make([]byte, padded)
+	}
+	packed := d.packed[:padded]
+	if _, err := in.file.ReadAt(packed, b.from); err != nil {
+		return err
+	}
+	size, err := blockHeader(packed)
+	if err != nil {
+		return err
+	}
+	sum, bytes, err := b.check()
+	if err != nil || size+bytes > int(b.unpadded) {
+		return cmp.Or(err, errLZMA)
+	}
+	if d.lzma == nil {
+		d.lzma = &lzma{}
+	}
+	// Padding is between the data and the check.
+	if err := d.lzma.decode(packed[size:int(b.unpadded)-bytes], buf); err != nil {
+		return err
+	}
+	if want := packed[len(packed)-bytes:]; sum != nil && !slices.Equal(want, sum(buf)) {
+		return errLZMA
+	}
+	return nil
+}
+
+// blockHeader returns the size of a block's header (section 3.1): the size in words, flags,
+// filters, padding, CRC-32. kas decodes blocks with the flags and the filter of dpkg and `xz -T`:
+// sizes may be there, since the index has the same.
+func blockHeader(packed []byte) (size int, err error) {
+	if len(packed) < 8 {
+		return 0, errLZMA
+	}
+	size = (int(packed[0]) + 1) * 4
+	if packed[0] == 0 || size > len(packed) ||
+		crc32.ChecksumIEEE(packed[:size-4]) != binary.LittleEndian.Uint32(packed[size-4:]) {
+		return 0, errLZMA
+	}
+	flags, rest := packed[1], packed[2:size-4]
+	if flags&^0xc0 != 0 {
+		return 0, errOtherFilter
+	}
+	for _, bit := range []byte{0x40, 0x80} { // the sizes
+		if flags&bit != 0 {
+			_, n := binary.Uvarint(rest)
+			if n <= 0 {
+				return 0, errLZMA
+			}
+			rest = rest[n:]
+		}
+	}
+	// The filter: LZMA2 has the number 0x21 and one byte of properties.
+	if len(rest) < 3 || rest[0] != 0x21 || rest[1] != 1 || rest[2] > 40 {
+		return 0, errOtherFilter
+	}
+	return size, nil
+}
+
+// check returns the function of the check that follows a block, nil for none, and its size.
+func (b *block) check() (sum func([]byte) []byte, size int, err error) {
+	switch b.flags[1] {
+	case 0:
+		return nil, 0, nil
+	case 1:
+		return func(p []byte) []byte {
+			return binary.LittleEndian.AppendUint32(nil, crc32.ChecksumIEEE(p))
+		}, 4, nil
+	case 4:
+		return func(p []byte) []byte {
+			return binary.LittleEndian.AppendUint64(nil, crc64.Checksum(p, ecma))
+		}, 8, nil
+	}
+	return nil, 0, errOtherFilter
+}
+
+var ecma = crc64.MakeTable(crc64.ECMA)
+
+// decodeAny decodes a block with any filter.
+func (d *decoder) decodeAny(in *input, b *block, buf []byte) (err error) {
 	if d.xz == nil {
 		d.xz, err = xz.NewReader(b.alone(in), maxWindow)
 	} else {
@@ -206,10 +308,7 @@ func (d *decoder) decode(in *input, b *block, buf []byte) decoded {
 			}
 		}
 	}
-	if err != nil {
-		err = fmt.Errorf("xz block at %d: %w", b.from, err)
-	}
-	return decoded{buf, err}
+	return err
 }
 
 // blockReader reads decoded blocks in order.
