@@ -174,15 +174,6 @@ fuzz:
 	while read -r target package; do \
 		$(FUZZ) -fuzz "^$$target\$$" $$package </dev/null || exit; \
 	done
-	$(FUZZ) FuzzOpen ./elf
-	$(FUZZ) FuzzRewrite ./elf
-	$(FUZZ) FuzzLocate ./elf/dwarf
-	$(FUZZ) FuzzClassify ./stages
-	$(FUZZ) FuzzNeverWords ./stages
-	$(FUZZ) FuzzLoad ./configs
-	$(FUZZ) FuzzOpen ./registry
-	$(FUZZ) FuzzUnpack ./packages
-	$(FUZZ) FuzzLZMA ./packages
 
 # Runs kas on every hostile object of the generator in full size. It takes a quarter of an hour.
 hostile: tools
