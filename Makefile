@@ -20,7 +20,7 @@ PACKAGES := gcc make patch gdb sqlite3 python3 python3-jsonschema xz-utils zstd 
 CORPORA := cloud-amd64 cloud-amd64-old cloud-amd64-6.12 cloud-arm64 s390x amd64 686 mips64r2el \
 	next-cloud-amd64 next-cloud-arm64 next-riscv64 next-loong64
 
-.PHONY: all go build install man dist dist-test demo test check lint spell shuffle verify-test kernel-test kernel-table report-test mutants crash lab bench compare fuzz tools
+.PHONY: all go build install man dist dist-test demo test check lint spell shuffle verify-test kernel-test kernel-table report-test mutants farm-test crash lab bench compare fuzz tools
 .PHONY: $(CORPORA:%=corpus-%) corpus-headers hostile fixtures clean
 
 all: build
@@ -119,6 +119,17 @@ $(CORPORA:%=corpus-%): corpus-%:
 # What out-of-tree modules are built with, for cloud-amd64's kernel.
 corpus-headers: corpus-cloud-amd64
 	bench/corpus.sh headers
+
+# Shards on a farm that fails: Slurm with three nodes on this machine, of which one is killed and one
+# cut off, mounts that go away, full disks, twins; and the files for schedulers. As root, in minutes.
+farm-test: build corpus-cloud-amd64
+	for t in slurmctld:slurm-wlm munged:munge bindfs:bindfs; do \
+		command -v $${t%:*} >/dev/null || apt-get -q install -y --no-install-recommends $${t#*:} || \
+		exit; done
+	cd farm && PATH=$(CURDIR)/bin:$$PATH $(GO) test -count 1 ./...
+	rm -rf .cache/farm
+	farm/trial.sh $(KAS) .cache/farm $(or $(KAS_CACHE),.cache)/corpus/cloud-amd64
+	rm -rf .cache/farm
 
 # Cuts kas's file system off from its disk at random moments, and checks what is left and what the next
 # run makes of it. It needs root and a loop device. KAS_CRASH_CONFIG=FILE takes other kernels than the

@@ -149,8 +149,9 @@ type Separate struct {
 	Path     string // "" if the object has its own, or if no file was found
 	Identity elf.Identity
 
-	// Refused says why a file that is in the place of such a file is not used, "" if there is none.
-	Refused string
+	// Refused says why a file that is in the place of such a file is not used, nil if there is
+	// none.
+	Refused error
 }
 
 // ScanTables opens the object for scan and sets its Identity.

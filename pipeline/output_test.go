@@ -171,12 +171,19 @@ func TestLock(t *testing.T) {
 	if _, err := Lock(dir); err == nil || err.Error() != "another run is writing to "+dir {
 		t.Errorf("a second lock: %v", err)
 	}
-	unlock()
-	unlock, err = Lock(dir)
-	if err != nil {
-		t.Fatal(err)
+	if _, err := LockShared(dir); !errors.Is(err, ErrLocked) {
+		t.Errorf("a shared lock: %v", err)
 	}
 	unlock()
+	for range 2 {
+		if unlock, err = LockShared(dir); err != nil {
+			t.Fatal(err)
+		}
+		defer unlock()
+	}
+	if _, err := Lock(dir); !errors.Is(err, ErrLocked) {
+		t.Errorf("locked beside shared locks: %v", err)
+	}
 }
 
 // TestLockWait: LockWait returns once the other process unlocks.

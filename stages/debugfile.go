@@ -39,7 +39,7 @@ func debugRoots(b *pipeline.Build) []string {
 func findDebug(b *pipeline.Build, o *pipeline.Object, f *elf.File) {
 	o.NoDebug = true
 	link, crc := f.DebugLink()
-	var refused []string
+	var refused []error
 	for _, path := range debugPaths(b, o, link) {
 		id := elf.IdentifyTarget(path)
 		if id == o.Identity {
@@ -65,7 +65,7 @@ func findDebug(b *pipeline.Build, o *pipeline.Object, f *elf.File) {
 			o.NoDebug, o.Debug = false, pipeline.Separate{Path: path, Identity: id}
 			return
 		}
-		refused = append(refused, fmt.Sprintf("%s: %s", path, err))
+		refused = append(refused, fmt.Errorf("%s: %w", path, err))
 	}
 	if len(refused) > 0 {
 		o.Debug.Refused = refused[0]
@@ -211,13 +211,13 @@ func settleDebug(ctx context.Context, b *pipeline.Build) {
 	lacking := b.Every(func(o *pipeline.Object) bool { return o.Readable() && o.NoDebug })
 	with := b.Every(func(o *pipeline.Object) bool { return o.Readable() && !o.NoDebug })
 	refused := slices.DeleteFunc(slices.Clone(lacking),
-		func(o *pipeline.Object) bool { return o.Debug.Refused == "" })
+		func(o *pipeline.Object) bool { return o.Debug.Refused == nil })
 	if len(refused) > 0 {
-		b.FailAll(ctx, refused, fmt.Errorf("the debug file is not used: %s%s",
+		b.FailAll(ctx, refused, fmt.Errorf("the debug file is not used: %w%s",
 			refused[0].Debug.Refused, andMore(len(refused))))
 	}
 	lacking = slices.DeleteFunc(lacking,
-		func(o *pipeline.Object) bool { return o.Debug.Refused != "" })
+		func(o *pipeline.Object) bool { return o.Debug.Refused != nil })
 	if len(lacking) == 0 || len(with) == 0 {
 		return
 	}
