@@ -109,14 +109,26 @@ func (s *shardBuild) run(ctx context.Context, all *pipeline.Result) error {
 		s.progress.pass(&s.task)
 		return s.addThere(all)
 	}
-	if err := pipeline.CheckOwn(s.dir); err != nil {
-		return err
-	}
 	private, err := pipeline.NewPrivate(s.plan.Out, b.Name)
 	if err != nil {
 		return err
 	}
 	defer private.Remove()
+	err = s.makeIn(ctx, private, all)
+	if err != nil && ctx.Err() == nil && s.done() {
+		// Another task was first, and merge may have removed the private folder: no error counts.
+		return s.addThere(all)
+	}
+	return err
+}
+
+// makeIn makes the build in a private folder and adds it to the result.
+func (s *shardBuild) makeIn(
+	ctx context.Context, private *pipeline.Private, all *pipeline.Result,
+) error {
+	if err := pipeline.CheckOwn(s.dir); err != nil {
+		return err
+	}
 	s.task.Dir = private.Dir
 	result, err := runStages(ctx, s.plan, []pipeline.Task{s.task}, pipeline.Options{
 		Jobs: s.flags.workers(s.plan),
@@ -124,11 +136,8 @@ func (s *shardBuild) run(ctx context.Context, all *pipeline.Result) error {
 	if ctx.Err() != nil {
 		return err
 	}
-	if gone := private.Own(); gone != nil { // its errors are no errors of the build
-		if s.done() {
-			return s.addThere(all)
-		}
-		return gone
+	if gone := private.Own(); gone != nil {
+		return gone // what failed for that reason is no error of the build
 	}
 	if err != nil {
 		return err
