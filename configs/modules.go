@@ -214,6 +214,9 @@ func listFiles(file string) ([]ModuleFile, error) {
 		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
 			continue
 		}
+		if len(files) == maxModules {
+			return nil, fmt.Errorf("%s lists more than %d modules", file, maxModules)
+		}
 		mod := filepath.Clean(line)
 		if !filepath.IsAbs(mod) {
 			mod = filepath.Join(root, mod)

@@ -121,3 +121,32 @@ func TestFindVmlinux(t *testing.T) {
 		same(t, want, strings.ReplaceAll(got, dir, "D"))
 	}
 }
+
+// TestLargeFiles: a configuration and a list have a largest size, and a list a largest number of
+// modules. One error says so, and no file is looked for.
+func TestLargeFiles(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	head := "version: 1\nout: o\nbuilds:\n  - name: k\n    modules:"
+	for what, c := range map[string]struct{ list, config, want string }{
+		"modules in the configuration": {"", head + strings.Repeat("\n      - d/m.ko", 1<<20),
+			"k.yaml: is larger than 8 MB"},
+		"a list of 50 MB": {strings.Repeat("drivers/net/m.ko\n", 3<<20), head + " list",
+			"list: is larger than 32 MB"},
+		"a list of many modules": {strings.Repeat("m\n", 100_001), head + " list",
+			"list lists more than 100000 modules"},
+	} {
+		file("list", c.list)
+		_, err := Load(file("k.yaml", c.config))
+		if err == nil || !strings.HasSuffix(err.Error(), c.want) ||
+			strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %.300v", what, err)
+		}
+	}
+}

@@ -33,7 +33,10 @@ func readFile(path string, limit int64) ([]byte, error) {
 	return data, err
 }
 
+// Limits of configurations and lists. All modules of a kernel are some ten thousand, in half a
+// megabyte.
 const (
-	maxConfig = 8 << 20
-	maxList   = 256 << 20
+	maxConfig  = 8 << 20
+	maxList    = 32 << 20
+	maxModules = 100_000 // in a list
 )
