@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -58,4 +60,53 @@ func TestMatrixDocs(t *testing.T) {
 		return
 	}
 	t.Errorf("the commands of %s print now:\n%s", page, &got)
+}
+
+// TestJSONKeys wants docs/json.md to have the keys that the commands print, and no others.
+func TestJSONKeys(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	printed := map[string]bool{}
+	tag := regexp.MustCompile("`json:\"([a-z0-9_]+)")
+	for _, name := range append(files, "../../report/costs.go") {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		for _, m := range tag.FindAllStringSubmatch(string(readFile(t, name)), -1) {
+			printed[m[1]] = true
+		}
+	}
+	if len(printed) < 80 {
+		t.Errorf("%d keys", len(printed))
+	}
+	_, keys, _ := strings.Cut(string(readFile(t, "../../docs/json.md")), "\n## ")
+	documented := map[string]bool{}
+	for _, m := range regexp.MustCompile("`([a-z0-9_]+)`").FindAllStringSubmatch(keys, -1) {
+		documented[m[1]] = true
+	}
+	for key := range printed {
+		if !documented[key] {
+			t.Errorf("docs/json.md does not have %s", key)
+		}
+	}
+	for key := range documented {
+		if !printed[key] && key != "vmlinux" && key != "null" {
+			t.Errorf("docs/json.md has %s, which no command prints", key)
+		}
+	}
+}
+
+// TestJSONFlag wants --json of each command that prints data.
+func TestJSONFlag(t *testing.T) {
+	for _, name := range []string{
+		"run", "verify", "gate", "lookup", "probe", "module", "diff", "matrix", "registry", "cache",
+		"version",
+	} {
+		cmd, _, err := newRoot().Find([]string{name})
+		if err != nil || cmd.Flags().Lookup("json") == nil {
+			t.Errorf("kas %s has no --json: %v", name, err)
+		}
+	}
 }

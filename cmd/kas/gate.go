@@ -230,7 +230,7 @@ func (g *gateRun) limit(
 func (g *gateRun) verify(ctx context.Context) error {
 	allow := g.rules.Unreadable.Set && (g.rules.Unreadable.Old || g.rules.Unreadable.Most > 0)
 	var text bytes.Buffer
-	err := verifyOut(ctx, g.out, 0, allow, &text, g.stderr)
+	err := verifyOut(ctx, g.out, verifyFlags{allowIncomplete: allow}, &text, g.stderr)
 	problem := ""
 	switch failed := new(failure); {
 	case errors.Is(err, errReported):

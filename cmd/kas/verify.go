@@ -19,9 +19,14 @@ import (
 	"kas/verify"
 )
 
+type verifyFlags struct {
+	jobs            int
+	allowIncomplete bool
+	json            bool
+}
+
 func newVerify() *cobra.Command {
-	var jobs int
-	var allowIncomplete bool
+	var f verifyFlags
 	cmd := &cobra.Command{
 		Use:   "verify OUT",
 		Short: "Prove the output of a run, with code of its own",
@@ -33,23 +38,25 @@ build. An object that the run could not read is a problem, since its names are
 not counted; --allow-incomplete accepts it.`,
 		Args: argCount(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if jobs < 0 {
-				return fmt.Errorf("--jobs %d: must not be negative", jobs)
+			if f.jobs < 0 {
+				return fmt.Errorf("--jobs %d: must not be negative", f.jobs)
 			}
-			return verifyOut(cmd.Context(), args[0], jobs, allowIncomplete, cmd.OutOrStdout(),
-				cmd.ErrOrStderr())
+			return verifyOut(cmd.Context(), args[0], f, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	cmd.Flags().BoolVar(&allowIncomplete, "allow-incomplete", false,
+	cmd.Flags().BoolVar(&f.allowIncomplete, "allow-incomplete", false,
 		"accept objects that the run could not read")
-	cmd.Flags().IntVarP(&jobs, "jobs", "j", 0, "use `N` workers (default: all cores)")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
+	cmd.Flags().IntVarP(&f.jobs, "jobs", "j", 0, "use `N` workers (default: all cores)")
 	return cmd
 }
 
 func verifyOut(
-	ctx context.Context, out string, jobs int, allowIncomplete bool, stdout, stderr io.Writer,
+	ctx context.Context, out string, f verifyFlags, stdout, stderr io.Writer,
 ) error {
-	summary, plan, clean, err := verifyRun(out, stdout)
+	p := proofPrinter{w: stdout, json: f.json}
+	p.all.Builds, p.all.Problems = []proofBuildJSON{}, []string{}
+	summary, plan, clean, err := verifyRun(out, &p)
 	if err != nil {
 		return err
 	}
@@ -64,18 +71,24 @@ func verifyOut(
 		if err != nil {
 			return failure{err}
 		}
-		t.AllowIncomplete = allowIncomplete
+		t.AllowIncomplete = f.allowIncomplete
 		if t.Effective, err = plan.EffectiveBuild(out, b); err != nil {
 			return failure{err}
 		}
 		if t.Stats = summary.Of(b.Name); t.Stats != nil {
 			t.Unreadable, t.LeftOut = t.Stats.UnreadableObjects, t.Stats.LeftOut
 		}
-		proved, err := verifyBuild(ctx, t, jobs, stdout)
+		proved, err := verifyBuild(ctx, t, f.jobs, &p)
 		if err != nil {
 			return failure{err}
 		}
 		clean = clean && proved
+	}
+	p.all.Proved = clean
+	if f.json {
+		if err := report.WriteJSON(stdout, p.all); err != nil {
+			return failure{err}
+		}
 	}
 	if !clean {
 		return errReported
@@ -83,16 +96,65 @@ func verifyOut(
 	return nil
 }
 
+// proofPrinter prints problems and verdicts at once, or keeps them for JSON.
+type proofPrinter struct {
+	w    io.Writer
+	json bool
+	all  proofJSON
+}
+
+// The proof for programs.
+type (
+	proofJSON struct {
+		Proved   bool             `json:"proved"`
+		Problems []string         `json:"problems"` // of the run as a whole
+		Notes    []string         `json:"notes,omitempty"`
+		Builds   []proofBuildJSON `json:"builds"`
+	}
+	proofBuildJSON struct {
+		Build       string   `json:"build"`
+		Problems    []string `json:"problems"`
+		Aliases     int64    `json:"aliases"`
+		Objects     int64    `json:"objects"`
+		Unreadable  int64    `json:"unreadable"`
+		LeftOut     int64    `json:"left_out"`
+		Symbols     int64    `json:"symbols"`
+		Relocations int64    `json:"relocations"`
+		Bytes       int64    `json:"bytes"` // compared
+	}
+)
+
+func (p *proofPrinter) run(problems, notes []string) {
+	p.all.Problems, p.all.Notes = append(p.all.Problems, problems...), notes
+	if !p.json {
+		for _, line := range slices.Concat(problems, notes) {
+			fmt.Fprintln(p.w, line)
+		}
+	}
+}
+
+func (p *proofPrinter) build(problems []string, r report.Proved) error {
+	p.all.Builds = append(p.all.Builds, proofBuildJSON{
+		r.Build, append([]string{}, problems...), r.Aliases, r.Objects, r.Unreadable, r.LeftOut,
+		r.Symbols, r.Relocations, r.Bytes,
+	})
+	if p.json {
+		return nil
+	}
+	for _, problem := range problems {
+		fmt.Fprintln(p.w, problem)
+	}
+	return report.Proof(p.w, r)
+}
+
 // verifyRun checks what belongs to a run as a whole, and prints the problems. It returns what the
 // two files of the run say, and whether there was no problem.
 func verifyRun(
-	out string, stdout io.Writer,
+	out string, p *proofPrinter,
 ) (summary *verify.Stats, plan *configs.Plan, clean bool, err error) {
 	var problems, notes []string
 	defer func() {
-		for _, line := range slices.Concat(problems, notes) {
-			fmt.Fprintln(stdout, line)
-		}
+		p.run(problems, notes)
 		clean = len(problems) == 0
 	}()
 	stats, err := os.ReadFile(filepath.Join(out, statsFile))
@@ -166,7 +228,7 @@ func checkBuilds(plan *configs.Plan, summary *verify.Stats) string {
 // verifyBuild proves one build and prints its problems and its line. It reports whether there was
 // no problem.
 func verifyBuild(
-	ctx context.Context, t verify.Target, jobs int, stdout io.Writer,
+	ctx context.Context, t verify.Target, jobs int, p *proofPrinter,
 ) (clean bool, err error) {
 	summary, problems, err := verify.Build(ctx, t, func(n int, f func(int)) error {
 		pipeline.Parallel(jobs, n, f)
@@ -175,10 +237,11 @@ func verifyBuild(
 	if err != nil {
 		return false, err
 	}
-	for _, p := range problems {
-		fmt.Fprintln(stdout, p)
+	var lines []string
+	for _, problem := range problems {
+		lines = append(lines, fmt.Sprint(problem))
 	}
-	return len(problems) == 0, report.Proof(stdout, report.Proved{
+	return len(problems) == 0, p.build(lines, report.Proved{
 		Build: t.Build, Problems: len(problems), Aliases: summary.Aliases,
 		Objects: summary.Objects, Unreadable: summary.Unreadable, LeftOut: summary.LeftOut,
 		Symbols: summary.Symbols, Relocations: summary.Relocations, Bytes: summary.Bytes,
