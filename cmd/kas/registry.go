@@ -61,6 +61,9 @@ func newRegistry() *cobra.Command {
 			if f.out != "" && f.install {
 				return errors.New("--output does not go with --install")
 			}
+			if f.jobs < 0 {
+				return fmt.Errorf("--jobs %d: must not be negative", f.jobs)
+			}
 			return makeRegistries(cmd.Context(), args, f, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
