@@ -86,7 +86,7 @@ type demo struct {
 }
 
 func newDemo(t *testing.T) *demo {
-	if _, err := exec.LookPath("kas"); err != nil {
+	if err := exec.Command("kas").Err; err != nil {
 		t.Fatal(err)
 	}
 	d := &demo{t, t.TempDir()}

@@ -136,15 +136,13 @@ func TestHostileSizes(t *testing.T) {
 	zeros := make([]byte, 70<<20)
 	bomb := debWith(".gz", gzipOf(append([]byte(tarOf(t, huge))[:1024], zeros...)))
 	wantError(t, bomb, "unpacks to more than a package of its size may")
-	if xz, err := exec.LookPath("xz"); err == nil {
-		c := exec.Command(xz, "-c", "--block-size=1048576")
-		c.Stdin = bytes.NewReader(append([]byte(tarOf(t, huge))[:1024], zeros...))
-		out, err := c.Output()
-		if err != nil {
-			t.Fatal(err)
-		}
-		wantError(t, debWith(".xz", string(out)), "unpacks to more than a package of its size may")
+	c := exec.Command(need.Tool(t, "xz"), "-c", "--block-size=1048576")
+	c.Stdin = bytes.NewReader(append([]byte(tarOf(t, huge))[:1024], zeros...))
+	out, err := c.Output()
+	if err != nil {
+		t.Fatal(err)
 	}
+	wantError(t, debWith(".xz", string(out)), "unpacks to more than a package of its size may")
 }
 
 func TestDamagedDeb(t *testing.T) {
@@ -404,10 +402,7 @@ func FuzzLZMA(f *testing.F) {
 	for _, options := range []string{
 		"", "lc=0,lp=2,pb=0", "lc=3,lp=1,pb=4,dict=4KiB", "mode=fast",
 	} {
-		xz, err := exec.LookPath("xz")
-		if err != nil {
-			break
-		}
+		xz := need.Tool(f, "xz")
 		for _, content := range [][]byte{text.Bytes(), noise} {
 			c := exec.Command(xz, "-c", "--format=raw", "--lzma2="+options)
 			c.Stdin = bytes.NewReader(content)
