@@ -46,6 +46,20 @@ func WriteFile(path string, write func(io.Writer) error) (int64, error) {
 	return n, nil
 }
 
+// WriteNamed writes a file that the user names, as WriteFile does. It writes into a device or a
+// pipe and leaves it what it is, also behind a symbolic link such as /dev/stdout.
+func WriteNamed(path string, write func(io.Writer) error) error {
+	if info, err := os.Stat(path); err != nil || info.Mode().IsRegular() || info.IsDir() {
+		_, err := WriteFile(path, write)
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f), f.Close())
+}
+
 // ReplaceObject writes a rewritten object whole or not at all, in a folder that is there. It does
 // not sync it: a linker's output is not on disk either.
 func ReplaceObject(path string, plan *elf.Plan) error {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"kas/elf"
@@ -344,5 +345,43 @@ func TestLeftovers(t *testing.T) {
 	}
 	if left, err := (&Build{Dir: b.Path("nosuch")}).Leftovers(nil); err != nil || left != nil {
 		t.Errorf("no folder: %q, %v", left, err)
+	}
+}
+
+// TestWriteNamed writes into what is no regular file, and leaves it there.
+func TestWriteNamed(t *testing.T) {
+	dir := t.TempDir()
+	pipe, link, plain := filepath.Join(dir, "p"), filepath.Join(dir, "l"), filepath.Join(dir, "f")
+	if err := errors.Join(syscall.Mkfifo(pipe, 0o600), os.Symlink(pipe, link)); err != nil {
+		t.Fatal(err)
+	}
+	text := func(w io.Writer) error { _, err := io.WriteString(w, "text"); return err }
+	for _, path := range []string{pipe, link} {
+		got := make(chan string)
+		go func() {
+			data, err := os.ReadFile(pipe)
+			got <- fmt.Sprint(string(data), err)
+		}()
+		before, err := os.Lstat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := WriteNamed(path, text); err != nil {
+			t.Fatal(err)
+		}
+		if read := <-got; read != "text<nil>" {
+			t.Errorf("%s: %s", path, read)
+		}
+		if after, err := os.Lstat(path); err != nil || after.Mode() != before.Mode() {
+			t.Errorf("%s: %v, was %v", path, after, before)
+		}
+	}
+	for range 2 {
+		if err := WriteNamed(plain, text); err != nil {
+			t.Error(err)
+		}
+		if data, err := os.ReadFile(plain); string(data) != "text" || err != nil {
+			t.Errorf("%q %v", data, err)
+		}
 	}
 }

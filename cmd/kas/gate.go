@@ -110,7 +110,7 @@ func gate(
 		return err
 	}
 	if f.junit != "" {
-		_, err := pipeline.WriteFile(f.junit, func(w io.Writer) error {
+		err := pipeline.WriteNamed(f.junit, func(w io.Writer) error {
 			return g.writeJUnit(w)
 		})
 		if err != nil {

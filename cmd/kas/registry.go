@@ -273,7 +273,7 @@ func (w *making) finish(f registryFlags) (string, error) {
 		return "", err
 	}
 	defer r.Close()
-	_, err = pipeline.WriteFile(f.out, r.Compress)
+	err = pipeline.WriteNamed(f.out, r.Compress)
 	return f.out, err
 }
 

@@ -166,7 +166,8 @@ func writeRunReport(plan *configs.Plan, result *pipeline.Result) error {
 	return nil
 }
 
-// writeTo writes the file whole or not at all. Without a path it does nothing.
+// writeTo writes the file, whole or not at all if it is a regular one. Without a path it does
+// nothing.
 func (out *reportOutput) writeTo(stdout io.Writer) error {
 	switch out.path {
 	case "":
@@ -174,8 +175,7 @@ func (out *reportOutput) writeTo(stdout io.Writer) error {
 	case toStdout:
 		return out.write(stdout, ".")
 	}
-	_, err := pipeline.WriteFile(out.path, func(w io.Writer) error {
+	return pipeline.WriteNamed(out.path, func(w io.Writer) error {
 		return out.write(w, filepath.Dir(out.path))
 	})
-	return err
 }

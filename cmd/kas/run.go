@@ -185,7 +185,7 @@ func runConfig(ctx context.Context, path string, f runFlags, stdout, stderr io.W
 	}
 	bench := func(w io.Writer) error { return writeBench(w, result, f.workers(plan), took) }
 	if path := f.profile.bench; path != "" && path != toStdout {
-		if _, err := pipeline.WriteFile(path, bench); err != nil {
+		if err := pipeline.WriteNamed(path, bench); err != nil {
 			return failure{err}
 		}
 	}
