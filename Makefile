@@ -18,7 +18,7 @@ PACKAGES := gcc make patch gdb sqlite3 python3 python3-jsonschema xz-utils zstd 
 
 # Debian's 6.1 kernels, and the newest of its other suites.
 CORPORA := cloud-amd64 cloud-amd64-old cloud-amd64-6.12 cloud-arm64 s390x amd64 686 mips64r2el \
-	next-cloud-amd64 next-cloud-arm64 next-riscv64 next-loong64
+	next-cloud-amd64 next-cloud-arm64 next-riscv64 next-loong64 package
 
 .PHONY: all go build install man dist dist-test demo test check lint spell shuffle verify-test kernel-test kernel-table report-test mutants farm-test crash lab bench compare fuzz tools
 .PHONY: $(CORPORA:%=corpus-%) corpus-headers hostile fixtures clean

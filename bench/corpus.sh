@@ -8,8 +8,9 @@
 #   bench/corpus.sh next-riscv64|next-loong64            the newest of sid
 #   bench/corpus.sh headers                              what out-of-tree modules are built with
 #   bench/corpus.sh image                                the kernel that boots
+#   bench/corpus.sh package                              cloud-amd64's package as it is
 #
-# The last two are of the kernel that cloud-amd64 has. KAS_CACHE names another cache folder. System.map
+# headers and image are of the kernel that cloud-amd64 has. KAS_CACHE names another cache folder. System.map
 # is in the package of the debugging information.
 #
 # The script keeps its own package lists, so that the machine's stay as they are and a foreign
@@ -30,6 +31,7 @@ corpora() {
 		cloud-amd64-6.12 amd64    linux-image-6.12.117+deb12-cloud-amd64-dbg 6.12.117-1~deb12u1 newest cloud-amd64 -                6.12.
 		cloud-arm64      arm64    linux-image-6.1.0-56-cloud-arm64-dbg       6.1.192-2          newest cloud-arm64 -                6.1.0-
 		s390x            s390x    linux-image-6.1.0-50-s390x-dbg             6.1.176-1          newest s390x       -                6.1.0-
+		package          amd64    linux-image-6.1.0-56-cloud-amd64-dbg       6.1.192-2          newest cloud-amd64 -                6.1.0-
 		amd64            amd64    linux-image-6.1.0-56-amd64-dbg             6.1.192-2          newest amd64       -                6.1.0-
 		686              i386     linux-image-6.1.0-50-686-dbg               6.1.176-1          newest 686         -                6.1.0-
 		mips64r2el       mips64el linux-image-6.1.0-50-mips64r2el-dbg        6.1.176-1          newest mips64r2el  -                6.1.0-
@@ -150,7 +152,11 @@ for package in $packages; do
 	(cd "$apt/archives" && apt-get "$@" download "$exact")
 	deb=$(ls -t "$apt/archives/${package}"_*.deb | head -n 1)
 	echo "$wanted  $deb" | sha256sum -c -
-	dpkg-deb -x "$deb" "$dir.unpacking"
+	if [ $name = package ]; then
+		cp "$deb" "$dir.unpacking"
+	else
+		dpkg-deb -x "$deb" "$dir.unpacking"
+	fi
 	basename "$deb" .deb >>"$dir.unpacking/complete"
 	rm -f "$deb"
 done

@@ -46,6 +46,7 @@ var rows = []row{
 	{"again-one", "cloud-amd64", againOne},
 	{"growth", "amd64", growth},
 	{"lookup", "cloud-amd64", lookup},
+	{"package", "package", packaged},
 }
 
 // bench is what all rows share.

@@ -129,7 +129,7 @@ func TestNeeds(t *testing.T) {
 	for only, want := range map[string]string{
 		"again,emit-xfs": "cloud-amd64\n",
 		"growth":         "amd64\n",
-		"":               "cloud-amd64\namd64\n",
+		"":               "cloud-amd64\namd64\npackage\n",
 	} {
 		var text strings.Builder
 		err := run(t.Context(), []string{"-needs", "-only", only}, &text)
