@@ -25,6 +25,7 @@ const lookupLong = `Find symbols in the registries of kernels (symbols.kas). PAT
   0xffffffff816807f0                 an address in vmlinux, as linked
   _text+0x6807f0                     an offset from a symbol
   xfs.ko                             an object
+  -                                  the lines of standard input, each a PATTERN
 
 A registry knows the location of each symbol that has an alias. With names: all
 in the configuration it knows that of each function.`
@@ -51,6 +52,10 @@ func newLookup() *cobra.Command {
 		Args:              argCount(1, noLimit),
 		ValidArgsFunction: completeSymbols,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			args, err := linesForDash(args, cmd.InOrStdin())
+			if err != nil {
+				return err
+			}
 			if f.matrix {
 				m := matrixFlags{long: !f.json, format: "table", json: f.json, object: f.object}
 				return matrix(cmd.Context(), f.registries, args, m, cmd.OutOrStdout(),
@@ -69,6 +74,25 @@ func newLookup() *cobra.Command {
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	addSysroot(cmd, &f.sysroot)
 	return cmd
+}
+
+// linesForDash puts the lines of stdin, without empty ones, in the place of the argument -.
+func linesForDash(args []string, stdin io.Reader) ([]string, error) {
+	at := slices.Index(args, toStdout)
+	if at < 0 {
+		return args, nil
+	}
+	text, err := io.ReadAll(stdin)
+	if err != nil {
+		return nil, failure{fmt.Errorf("standard input: %w", err)}
+	}
+	var patterns []string
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSpace(line); line != "" {
+			patterns = append(patterns, line)
+		}
+	}
+	return slices.Replace(slices.Clone(args), at, at+1, patterns...), nil
 }
 
 // addSysroot adds the hidden flag that tests use.
