@@ -124,9 +124,9 @@ var digestLength = int64(len(digestLine(0, 0)))
 
 // Copy writes what Open read and checked, not compressed.
 func (f *File) Copy(w io.Writer) error {
-	_, headErr := w.Write(f.head)
+	_, headerErr := w.Write(f.head)
 	_, linesErr := w.Write(f.lines)
-	return cmp.Or(headErr, linesErr)
+	return cmp.Or(headerErr, linesErr)
 }
 
 // Compress writes what Open read and checked as a zstd file (RFC 8878).
