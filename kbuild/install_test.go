@@ -551,7 +551,7 @@ func checkSaved(t *testing.T, tree string) {
 		if err != nil {
 			t.Error(err)
 		}
-		// What tells linkers apart is between the objects and the rest.
+		// What differs by linker is between the objects and the rest.
 		text := regexp.MustCompile(` -T \S+| \S*module-common\.o| -m \S+| \./`).ReplaceAllString(
 			string(data), " ")
 		text = regexp.MustCompile(` +`).ReplaceAllString(text, " ")
