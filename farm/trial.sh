@@ -341,11 +341,27 @@ slurm() {
 	own=()
 }
 
+# A task that asks to be tried again, because its modules are not mounted, is: three times.
+again() {
+	mkdir -p nothing
+	printf 'version: 1\nbuilds: [{name: k, vmlinux: %s, modules: %s}]\n' \
+		"$D/demo/matrix/arm64-gcc/vmlinux" "$D/nothing" >again.yaml
+	rm -f events
+	sbatch --array=1 --cpus-per-task=1 --mem=100 -o "$D/again.out" -w n1 \
+		"$farm/slurm.sh" again.yaml @NODE@/again 1 >last.log 2>&1 || fail sbatch
+	await 60 "end of the queue" sh -c '[ -z "$(squeue -h)" ]'
+	local tries
+	tries=$(grep -c 'exit 75' events)
+	say "modules that are not mounted: exit 75, $tries tries"
+	[ "$tries" = 4 ] || fail "tries"
+}
+
 thousand
 hundred
 twins
 outage
 full
 slurm
+again
 [ $failed = 0 ] && say "all is as it should be"
 exit $failed
