@@ -30,10 +30,15 @@ type lzma struct {
 	align    [16]prob
 	length   lengthDecoder
 	repLen   lengthDecoder
-	literals [16 * 0x300]prob
+	literals [16][literalTable]prob
 }
 
-const states = 12
+// Sizes of tables are powers of two, so that an index needs no check of its range: there are 12
+// states, and 0x300 contexts of literals for each of the 16 tables.
+const (
+	states       = 16
+	literalTable = 0x400
+)
 
 // prob is the probability that the next bit of a context is 0, of 2048.
 type prob = uint16
@@ -185,8 +190,11 @@ func (z *lzma) reset() {
 		}
 	}
 	for _, p := range [][]prob{z.match[:], z.isRep[:], z.repIs0[:], z.repIs1[:], z.repIs2[:],
-		z.rep0Long[:], z.special[:], z.align[:], z.literals[:]} {
+		z.rep0Long[:], z.special[:], z.align[:]} {
 		set(p)
+	}
+	for i := range z.literals {
+		set(z.literals[i][:])
 	}
 	for i := range z.slot {
 		set(z.slot[i][:])
@@ -286,7 +294,7 @@ func (z *lzma) chunk(end int) bool {
 	d := &z.coder
 	for z.pos < end {
 		posState := uint32(z.pos-z.start) & z.pbMask
-		at := (z.state<<4 | posState) % (states << 4)
+		at := (z.state<<4 | posState&15) % (states << 4)
 		if d.bit(&z.match[at]) == 0 {
 			if !z.literal() {
 				return false
@@ -323,9 +331,9 @@ func (z *lzma) literal() bool {
 		before = uint32(z.out[z.pos-1])
 	}
 	context := (uint32(z.pos-z.start)&z.lpMask)<<z.lc + before>>(8-z.lc)
-	p := (*[0x300]prob)(z.literals[context%16*0x300:])
+	p := &z.literals[context%16]
 	if z.state < 7 {
-		z.out[z.pos] = byte(z.coder.tree(p[:0x100], 8))
+		z.out[z.pos] = z.coder.literal(p)
 	} else {
 		z.out[z.pos] = z.coder.matched(p, uint32(z.out[z.pos-1-int(z.rep[0])]))
 	}
@@ -341,18 +349,35 @@ func (z *lzma) literal() bool {
 	return true
 }
 
-// matched decodes a literal after a match.
-func (d *rangeDecoder) matched(p *[0x300]prob, match uint32) byte {
+// literal decodes a byte after another literal.
+func (d *rangeDecoder) literal(p *[literalTable]prob) byte {
+	rng, code, sym := d.rng, d.code, uint32(1)
+	for sym < 0x100 {
+		if rng < least {
+			rng <<= 8
+			code = code<<8 | uint32(d.next())
+		}
+		var v, bit uint32
+		rng, code, v, bit = step(rng, code, uint32(p[sym%literalTable]))
+		p[sym%literalTable] = prob(v)
+		sym = sym<<1 | bit
+	}
+	d.rng, d.code = rng, code
+	return byte(sym)
+}
+
+// matched decodes a byte after a match.
+func (d *rangeDecoder) matched(p *[literalTable]prob, match uint32) byte {
 	rng, code := d.rng, d.code
 	offset, sym := uint32(0x100), uint32(1)
-	for range 8 {
+	for sym < 0x100 {
 		if rng < least {
 			rng <<= 8
 			code = code<<8 | uint32(d.next())
 		}
 		match <<= 1
 		want := match & offset
-		at := (offset + want + sym) % 0x300
+		at := (offset + want + sym) % literalTable
 		var v, bit uint32
 		rng, code, v, bit = step(rng, code, uint32(p[at]))
 		p[at] = prob(v)
