@@ -2,7 +2,7 @@
 # dist.sh DIR: makes the release of this commit in DIR, for amd64 and arm64: a .tar.gz with the program,
 # manual pages and completions, a .deb, an .rpm, the list of the modules in the program (CycloneDX), and
 # SHA256SUMS. The bytes depend on the commit alone: dates are SOURCE_DATE_EPOCH, by default that of the
-# commit.
+# commit. FRESH=1 compiles everything again.
 set -euo pipefail
 umask 022
 cd "$(dirname "$0")/.."
@@ -28,7 +28,7 @@ dir=$(cd "$dir" && pwd)
 for ARCH in amd64 arm64; do
 	name=kas-$VERSION-linux-$ARCH
 	export ARCH TREE=$work/$ARCH
-	GOARCH=$ARCH $go build "${flags[@]}" -o "$work/kas-$ARCH" ./cmd/kas
+	GOARCH=$ARCH $go build ${FRESH:+-a} "${flags[@]}" -o "$work/kas-$ARCH" ./cmd/kas
 	NATIVE=$work/native dist/install.sh "$work/kas-$ARCH" "$work/man" "$TREE/usr"
 
 	mkdir "$work/$name"
