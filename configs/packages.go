@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
+	"kas/kernels"
 	"kas/packages"
 )
 
@@ -89,6 +91,29 @@ func (b *Build) Origin(path string) string {
 	return ""
 }
 
+// kernelOf returns the kernel that packages have together. It is an error if they have none, or
+// several.
+func kernelOf(all []packages.Package) (kernels.Kernel, error) {
+	var dirs, names []string
+	for _, p := range all {
+		dirs, names = append(dirs, p.Dir), append(names, filepath.Base(p.Path))
+	}
+	found := kernels.Below(dirs...)
+	switch len(found) {
+	case 0:
+		return kernels.Kernel{}, errors.New(
+			strings.Join(names, ", ") + ": neither vmlinux nor modules inside")
+	case 1:
+		return found[0], nil
+	}
+	var releases []string
+	for _, k := range found {
+		releases = append(releases, k.Release)
+	}
+	return kernels.Kernel{}, fmt.Errorf("%s: packages of several kernels: %s",
+		strings.Join(names, ", "), strings.Join(releases, ", "))
+}
+
 // fill sets what is in the packages of a build. Debug files may be in any of them.
 func (b *Build) fill(all map[string][]packages.Package) (errs Errors) {
 	b.given = &given{b.Vmlinux, slices.Clone(b.Modules), slices.Clone(b.Debug)}
@@ -99,7 +124,7 @@ func (b *Build) fill(all map[string][]packages.Package) (errs Errors) {
 		if len(all[key]) == 0 {
 			continue
 		}
-		k, err := packages.Find(all[key])
+		k, err := kernelOf(all[key])
 		if err != nil {
 			fail(key, err)
 			continue
@@ -107,7 +132,10 @@ func (b *Build) fill(all map[string][]packages.Package) (errs Errors) {
 		b.Debug = append(b.Debug, k.Debug...)
 		b.origins = append(b.origins, all[key]...)
 		if key == "vmlinux" || key == "package" && b.given.vmlinux == "" {
-			if b.Vmlinux = k.Vmlinux; k.Vmlinux == "" && key == "vmlinux" {
+			b.Vmlinux = ""
+			if len(k.Vmlinux) > 0 {
+				b.Vmlinux = k.Vmlinux[0]
+			} else if key == "vmlinux" {
 				fail(key, errors.New("no vmlinux in the package"))
 			}
 		}

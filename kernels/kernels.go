@@ -11,8 +11,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 
-	"kas/configs"
 	"kas/elf"
 )
 
@@ -55,9 +55,12 @@ func Below(roots ...string) []Kernel {
 			}
 		}
 		for _, dir := range bootDirs {
-			paths, _ := filepath.Glob(filepath.Join(configs.Literal(root), dir, "vmlinux-*"))
-			for _, path := range paths {
-				name := filepath.Base(path)[len("vmlinux-"):]
+			entries, _ := os.ReadDir(filepath.Join(root, dir))
+			for _, e := range entries {
+				name, ok := strings.CutPrefix(e.Name(), "vmlinux-")
+				if !ok {
+					continue
+				}
 				for _, suffix := range suffixes {
 					if n := len(name) - len(suffix); n > 0 && name[n:] == suffix {
 						name = name[:n]
@@ -125,7 +128,7 @@ func Of(release string, roots ...string) Kernel {
 
 // appendModules appends a folder if it has modules.
 func appendModules(all []string, dir string) []string {
-	if !hasModules(dir) {
+	if !HasModules(dir) {
 		return all
 	}
 	return appendNew(all, dir)
@@ -144,20 +147,23 @@ func appendNew(all []string, path string) []string {
 	return append(all, path)
 }
 
-// hasModules reports whether a linked module is in a folder or below it.
-func hasModules(dir string) bool {
+// HasModules reports whether a linked module is in a folder or below it.
+func HasModules(dir string) bool {
 	real, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		return false
 	}
 	found := errors.New("found")
 	return found == filepath.WalkDir(real, func(path string, e fs.DirEntry, err error) error {
-		if err == nil && !e.IsDir() && configs.Linked(path) {
+		if err == nil && !e.IsDir() && isModule(path) {
 			return found
 		}
 		return nil
 	})
 }
+
+// isModule reports whether a name is that of a linked module, which may be compressed.
+var isModule = regexp.MustCompile(`\.ko(\.xz|\.zst|\.gz)?$`).MatchString
 
 // ofRelease matches the folder of a release's modules, installed or below a root.
 var ofRelease = regexp.MustCompile(`^(.*?)(/usr/lib/debug)?(/usr)?/lib/modules/([^/]+)$`)
@@ -174,18 +180,14 @@ func In(dir string) []Kernel {
 			if _, err := os.Stat(list); err == nil {
 				k.Modules = []string{list}
 			}
-		} else if hasModules(dir) {
+		} else if HasModules(dir) {
 			k.Modules = []string{dir}
 		}
 		return []Kernel{k}
 	}
-	if abs, err := filepath.Abs(dir); err == nil && hasModules(dir) {
+	if abs, err := filepath.Abs(dir); err == nil && HasModules(dir) {
 		if m := ofRelease.FindStringSubmatch(abs); m != nil {
-			root := m[1]
-			if root == "" {
-				root = "/"
-			}
-			k := Of(m[4], root)
+			k := Of(m[4], rootOf(dir, abs, len(m[1])))
 			k.Modules, k.Twins = []string{dir}, m[2] != ""
 			return []Kernel{k}
 		}
@@ -193,10 +195,22 @@ func In(dir string) []Kernel {
 	if all := Below(dir); len(all) > 0 {
 		return all
 	}
-	if hasModules(dir) {
+	if HasModules(dir) {
 		return []Kernel{{Modules: []string{dir}}}
 	}
 	return nil
+}
+
+// rootOf returns the first n bytes of an absolute path, relative if the folder was given so.
+func rootOf(dir, abs string, n int) string {
+	rest := abs[n:]
+	if root, ok := strings.CutSuffix(filepath.Clean(dir), rest); ok && root != "" {
+		return root
+	}
+	if filepath.Clean(dir) == rest[1:] {
+		return "."
+	}
+	return abs[:max(n, 1)]
 }
 
 // Add adds the files of another folder or package of the kernel.

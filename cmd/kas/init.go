@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kas/configs"
+	"kas/kernels"
 	"kas/packages"
 	"kas/pipeline"
 )
@@ -107,8 +108,8 @@ func writeInit(
 
 // kernelFiles are the files of a build.
 type kernelFiles struct {
-	name, vmlinux, modules string // "" if there are none
-	packages               []string
+	name, vmlinux            string // "" if there is none
+	modules, debug, packages []string
 }
 
 // findAllKernels returns the kernels at all paths. Packages of one kernel are one build.
@@ -167,32 +168,30 @@ func findKernels(path string) ([]kernelFiles, error) {
 		return []kernelFiles{{name: releaseOf(path), vmlinux: path}}, nil
 	default:
 		name, _, _ := strings.Cut(base, ".")
-		return []kernelFiles{{name: name, modules: path}}, nil
+		return []kernelFiles{{name: name, modules: []string{path}}}, nil
 	}
 }
 
-// kernelsIn returns the kernels in a folder: the one that was built there, else those of debug
-// packages, else modules, else those that were built in its subfolders.
+// kernelsIn returns the kernels in a folder: the one that was built there, else those of packages
+// that were unpacked or installed there, else those that were built in its subfolders or are in
+// packages there, else its modules.
 func kernelsIn(dir string) (all []kernelFiles) {
 	if tree, ok := builtIn(dir); ok {
 		return []kernelFiles{tree}
 	}
-	for _, root := range []string{dir, filepath.Join(dir, "usr/lib/debug")} {
-		all = append(all, debugKernels(root)...)
+	found := kernels.In(dir)
+	for _, k := range found {
+		if k.Release == "" {
+			continue
+		}
+		files := kernelFiles{name: k.Release, modules: k.Modules, debug: k.Debug}
+		if len(k.Vmlinux) > 0 {
+			files.vmlinux = k.Vmlinux[0]
+		}
+		all = append(all, files)
 	}
 	if len(all) > 0 {
 		return all
-	}
-	if modules := filepath.Join(dir, "kernel"); hasModules(modules) {
-		release := filepath.Base(absolute(dir))
-		found := kernelFiles{name: release, modules: modules}
-		for _, name := range []string{"boot/vmlinux-%s", "lib/modules/%s/vmlinux"} {
-			path := filepath.Join("/usr/lib/debug", fmt.Sprintf(name, release))
-			if isFile(path) {
-				found.vmlinux = path
-			}
-		}
-		return []kernelFiles{found}
 	}
 	entries, _ := os.ReadDir(dir)
 	var files []string
@@ -206,9 +205,8 @@ func kernelsIn(dir string) (all []kernelFiles) {
 		}
 	}
 	all = append(all, packagedKernels(files)...)
-	isModule := func(e fs.DirEntry) bool { return moduleName.MatchString(e.Name()) }
-	if len(all) == 0 && slices.ContainsFunc(entries, isModule) {
-		return []kernelFiles{{name: filepath.Base(absolute(dir)), modules: dir}}
+	if len(all) == 0 && len(found) > 0 {
+		return []kernelFiles{{name: filepath.Base(absolute(dir)), modules: found[0].Modules}}
 	}
 	return all
 }
@@ -221,9 +219,9 @@ func builtIn(dir string) (kernelFiles, bool) {
 	}
 	// A tree without modules.order has not built its modules, or only some.
 	if list := filepath.Join(dir, "modules.order"); isFile(list) {
-		found.modules = list
-	} else if below := filepath.Join(dir, "modules"); hasModules(below) {
-		found.modules = below
+		found.modules = []string{list}
+	} else if below := filepath.Join(dir, "modules"); kernels.HasModules(below) {
+		found.modules = []string{below}
 	}
 	found.name = filepath.Base(absolute(dir))
 	release, err := os.ReadFile(filepath.Join(dir, "include/config/kernel.release"))
@@ -231,31 +229,6 @@ func builtIn(dir string) (kernelFiles, bool) {
 		found.name = name
 	}
 	return found, true
-}
-
-// debugKernels returns the kernels of debug packages below a root such as /usr/lib/debug.
-func debugKernels(root string) (all []kernelFiles) {
-	var files []string
-	for _, pattern := range []string{"boot/vmlinux-*", "lib/modules/*/vmlinux"} {
-		found, _ := filepath.Glob(filepath.Join(escapeGlob(root), pattern))
-		files = append(files, found...)
-	}
-	for _, file := range files {
-		k := kernelFiles{name: releaseOf(file), vmlinux: file}
-		// The modules of the package, or those that it is about, elsewhere in what was unpacked.
-		for _, dir := range []string{root, filepath.Join(root, "../../.."), "/"} {
-			modules := filepath.Join(dir, "lib/modules", k.name, "kernel")
-			if hasModules(modules) {
-				k.modules = modules
-				break
-			}
-		}
-		same := func(o kernelFiles) bool { return o.name == k.name }
-		if isFile(file) && !slices.ContainsFunc(all, same) {
-			all = append(all, k)
-		}
-	}
-	return all
 }
 
 // releaseOf returns the kernel release in the path of a vmlinux, or the name of its folder.
@@ -278,24 +251,6 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-var moduleName = regexp.MustCompile(`\.ko(\.xz|\.zst|\.gz)?$`)
-
-// hasModules reports whether there is a module below a folder.
-func hasModules(dir string) (found bool) {
-	filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err == nil && !e.IsDir() && moduleName.MatchString(path) {
-			found = true
-			return fs.SkipAll
-		}
-		return nil
-	})
-	return found
-}
-
-func escapeGlob(path string) string {
-	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
-}
-
 // initText returns the configuration that will be a file in folder dir.
 func initText(all []kernelFiles, dir string) ([]byte, error) {
 	text := []byte("# Written by kas init. docs/configuration.md has all keys.\n" +
@@ -310,7 +265,7 @@ func initText(all []kernelFiles, dir string) ([]byte, error) {
 		for _, f := range []struct {
 			key   string
 			paths []string
-		}{{"vmlinux", []string{k.vmlinux}}, {"modules", []string{k.modules}},
+		}{{"vmlinux", []string{k.vmlinux}}, {"modules", k.modules}, {"debug", k.debug},
 			{"package", k.packages}} {
 			var err error
 			if text, err = appendPaths(text, f.key, f.paths, dir); err != nil {
@@ -332,6 +287,9 @@ func appendPaths(text []byte, key string, paths []string, dir string) ([]byte, e
 		if err != nil {
 			return nil, err
 		}
+		if key != "debug" { // the others are globs
+			path = configs.Literal(path)
+		}
 		if len(paths) > 1 {
 			text = append(text, "\n      -"...)
 		}
@@ -352,7 +310,7 @@ func initPath(path, dir string) (string, error) {
 	if strings.Contains(path, "${") {
 		return "", fmt.Errorf("%s: a configuration takes ${ for a variable: use another name", path)
 	}
-	return escapeGlob(path), nil
+	return path, nil
 }
 
 // plainYAML matches texts that YAML reads as strings without quotes.
