@@ -131,7 +131,9 @@ func (b *block) alone(in *input) io.Reader {
 // processor one is, and as many wait to be read.
 func (in *input) parallel(blocks []block) io.Reader {
 	ctx, cancel := context.WithCancel(in.ctx)
-	workers := min(runtime.GOMAXPROCS(0), len(blocks), maxWorkers)
+	largest := slices.MaxFunc(blocks, func(a, b block) int { return cmp.Compare(a.size, b.size) })
+	buffers := int(maxMemory / max(1, largest.size+largest.unpadded))
+	workers := max(1, min(runtime.GOMAXPROCS(0), len(blocks), buffers-2))
 	r := &blockReader{in: in, blocks: blocks, done: make(chan chan decoded, workers)}
 	free := make(chan *decoder, workers)
 	for range workers {
@@ -174,8 +176,8 @@ func (in *input) parallel(blocks []block) io.Reader {
 	return r
 }
 
-// maxWorkers limits the memory: each worker needs two blocks.
-const maxWorkers = 16
+// maxMemory is about how many bytes the blocks in memory may have.
+const maxMemory = 512 << 20
 
 // decoder decodes one block after the other.
 type decoder struct {

@@ -72,8 +72,8 @@ it again. A package that another kas uses at this moment stays.`,
 			for _, s := range inUse {
 				fmt.Fprintf(cmd.ErrOrStderr(), "kas: %s: in use, not removed\n", s.Name)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "removed %s of %d packages\n",
-				sizeText(total(removed)), len(removed))
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "removed %s in %s\n",
+				sizeText(total(removed)), countText(len(removed)))
 			return err
 		},
 	}
@@ -103,6 +103,13 @@ func total(all []packages.Stored) (n int64) {
 	return n
 }
 
+func countText(n int) string {
+	if n == 1 {
+		return "1 package"
+	}
+	return fmt.Sprintf("%d packages", n)
+}
+
 // sizeText returns a size in bytes for people.
 func sizeText(n int64) string {
 	switch {
@@ -127,8 +134,8 @@ func cacheText(w io.Writer, c *packages.Cache, all []packages.Stored) error {
 		fmt.Fprintf(t, "%s\t%s\t%.8s\t%.48s\n", sizeText(s.Size),
 			s.Used.Format(time.DateOnly), s.Digest, s.Name)
 	}
-	fmt.Fprintf(t, "%s of %s in %d packages, below %s\n", sizeText(total(all)), sizeText(c.Limit),
-		len(all), c.Dir)
+	fmt.Fprintf(t, "%s of %s in %s, below %s\n", sizeText(total(all)), sizeText(c.Limit),
+		countText(len(all)), c.Dir)
 	return t.Flush()
 }
 
