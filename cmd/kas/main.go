@@ -197,18 +197,19 @@ var commit string
 
 // version returns the release and, if it is known, the commit.
 func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && commit == "" {
+	from := commit
+	if info, ok := debug.ReadBuildInfo(); ok && from == "" {
 		set := map[string]string{}
 		for _, s := range info.Settings {
 			set[s.Key] = s.Value
 		}
-		commit = set["vcs.revision"][:min(12, len(set["vcs.revision"]))]
+		from = set["vcs.revision"][:min(12, len(set["vcs.revision"]))]
 		if set["vcs.modified"] == "true" {
-			commit += "+"
+			from += "+"
 		}
 	}
-	if commit == "" {
+	if from == "" {
 		return release
 	}
-	return release + " (" + commit + ")"
+	return release + " (" + from + ")"
 }
