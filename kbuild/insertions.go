@@ -77,6 +77,11 @@ const kconfigText = `config KALLSYMS_ALIAS
 
 const modfinalText = `ifdef CONFIG_KALLSYMS_ALIAS
 KAS_PROGRAM ?= kas
+
+# Those who build modules for this kernel later may not have kas.
+ifeq ($(if $(KBUILD_EXTMOD),$(shell command -v $(KAS_PROGRAM) 2>/dev/null),tree),)
+$(warning $(KAS_PROGRAM) not found: the modules get no aliases)
+else
 kas-ext := .kas
 
 # X.o.kas is X.o with aliases. A change of one module may change the aliases of
@@ -96,6 +101,7 @@ $(kas-copies): %.kas: % FORCE
 # sbom fails on a command that it does not know, but it passes over true and false.
 cmd_ld_ko_o += ; $(if $(filter %.kas,$(realpath $<)),true copy;) \
 	false || $(KAS_PROGRAM) kbuild finish $@ $(<:.kas=)
+endif
 endif
 `
 

@@ -499,12 +499,12 @@ func wantCalls(t *testing.T, what, got string, want ...string) {
 // modfinal links the modules of a tree.
 func modfinal(t *testing.T, tree string) string { return modfinalJobs(t, tree, "-j1") }
 
-func modfinalJobs(t *testing.T, tree, jobs string) string {
+func modfinalJobs(t *testing.T, tree, jobs string, more ...string) string {
 	t.Helper()
-	return calls(t, tree, nil, need.Tool(t, "make"), "-rR", "--no-print-directory", "-f",
-		"scripts/Makefile.modfinal", jobs,
+	return calls(t, tree, nil, need.Tool(t, "make"), append([]string{"-rR", "--no-print-directory",
+		"-f", "scripts/Makefile.modfinal", jobs,
 		"MODORDER=modules.order", "LD=ld", "CC=cc", "srctree=.", "objtree=.", "VPATH=.",
-		"SRCARCH=x86")
+		"SRCARCH=x86"}, more...)...)
 }
 
 // With the option on, modules are linked from X.o.kas and finished. With it off, kas is not called.
@@ -526,6 +526,18 @@ func TestInstalledRules(t *testing.T) {
 			wantCalls(t, "off", modfinal(t, tree), off...)
 			turn(t, tree, true)
 			wantCalls(t, "on", modfinal(t, tree), on...)
+
+			again := func(more ...string) string {
+				for _, name := range []string{"a.ko", "b.ko"} {
+					if err := os.Remove(filepath.Join(tree, name)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				return modfinalJobs(t, tree, "-j1", more...)
+			}
+			wantCalls(t, "a module, with kas", again("KBUILD_EXTMOD=."), on...)
+			wantCalls(t, "a module, without kas",
+				again("KBUILD_EXTMOD=.", "KAS_PROGRAM=nosuch/kas"), off...)
 			for _, name := range []string{"a.o", "b.o"} {
 				data, err := os.ReadFile(filepath.Join(tree, name))
 				if err != nil || len(data) != 1 {
