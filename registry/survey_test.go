@@ -193,4 +193,14 @@ func TestRowKinds(t *testing.T) {
 	if !rows[0].Is("unaliased") {
 		t.Error("two symbols without an alias do not count as unaliased")
 	}
+	// Without Complete, a clone counts as absent where it has no alias.
+	clone := Row{Base: "show.cold", Cells: make([]Cell, 2)}
+	clone.Cells[0].Records = []Record{
+		aliased(inText("show.cold", "vmlinux", 0x10, 8), "show.cold@c_c_3", "c.c", 3),
+	}
+	clone.Cells[1].Presence = Absent
+	clone.Complete(builds[2:4])
+	if !clone.Is("unique") || clone.Is("absent") {
+		t.Error("a clone that is alone in a build does not count as unique there")
+	}
 }
