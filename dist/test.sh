@@ -32,8 +32,8 @@ debootstrap --variant=minbase bookworm "$root" "$mirror" >"$work/debootstrap.log
 	{ tail "$work/debootstrap.log" >&2; exit 1; }
 cp /etc/hosts /etc/resolv.conf "$root/etc/"
 mount -t proc proc "$root/proc"
-cp "$work"/one/bin/dist/kas* "$root/root/"
-inside() { chroot "$root" env -i HOME=/root PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin \
+cp "$work"/one/bin/dist/kas* "$root/srv/"
+inside() { chroot "$root" env -i HOME=/srv PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin \
 	GOPROXY="$(go env GOPROXY)" bash -euc "$1"; }
 
 # What every installed form must do.
@@ -48,7 +48,7 @@ try='
 	done'
 
 say "kas_*_amd64.deb"
-inside "dpkg -i /root/kas_*_amd64.deb >/dev/null; set -- /usr; $try; dpkg -r kas >/dev/null
+inside "dpkg -i /srv/kas_*_amd64.deb >/dev/null; set -- /usr; $try; dpkg -r kas >/dev/null
 	[ ! -e /usr/bin/kas ]"
 
 say "kas-*.x86_64.rpm"
@@ -58,7 +58,7 @@ rpm --root "$root" --nodeps -e kas
 [ ! -e "$root/usr/bin/kas" ]
 
 say "kas-*-linux-amd64.tar.gz"
-inside "tar -C /usr/local --strip-components 1 -xf /root/kas-*-linux-amd64.tar.gz; set -- /usr/local
+inside "tar -C /usr/local --strip-components 1 -xf /srv/kas-*-linux-amd64.tar.gz; set -- /usr/local
 	$try; rm /usr/local/bin/kas*"
 
 say "make, without Go"
@@ -66,16 +66,16 @@ inside "apt-get -q update >/dev/null; apt-get -q install -y --no-install-recomme
 	ca-certificates >/dev/null"
 cp -r /etc/ssl/certs "$root/etc/ssl/" # a mirror of Go's modules may have a certificate of its own
 mkdir -p "$root/usr/local/share/ca-certificates"
-git clone -q . "$root/root/kas"
-inside 'cd /root/kas; ! make build 2>message; cat message; grep -q "needs Go 1.26 or later" message'
+git clone -q . "$root/srv/kas"
+inside 'cd /srv/kas; ! make build 2>message; cat message; grep -q "needs Go 1.26 or later" message'
 
 say "make, with an older Go"
-inside 'apt-get -q install -y --no-install-recommends golang-go >/dev/null; cd /root/kas
+inside 'apt-get -q install -y --no-install-recommends golang-go >/dev/null; cd /srv/kas
 	! make build 2>message; cat message; grep -q "needs Go 1.26 or later, and this is go1.19" message'
 
 say "make install, as README.md says"
-sed -n '/^## Install/,/^## /s/^    //p' README.md >"$root/root/install.sh"
-cat "$root/root/install.sh"
-inside "cd /root/kas; bash -eu /root/install.sh >/root/install.log 2>&1 || { tail /root/install.log; exit 1; }
+sed -n '/^## Install/,/^## /s/^    //p' README.md >"$root/srv/install.sh"
+cat "$root/srv/install.sh"
+inside "cd /srv/kas; bash -eu /srv/install.sh >/srv/install.log 2>&1 || { tail /srv/install.log; exit 1; }
 	set -- /usr/local; $try"
 say "all forms install and work"

@@ -23,7 +23,7 @@ import (
 	"kas/need"
 )
 
-// stock is a kernel as a distribution ships it, below root/ as an installed and running one: its
+// stock is a kernel as a distribution ships it, below sysroot/ as an installed and running one: its
 // modules are stripped. dbg/ has the package of its debugging information, whose files are whole.
 type stock struct {
 	t   *testing.T
@@ -37,11 +37,11 @@ func newStock(t *testing.T) *stock {
 	need.Tools(t, "dpkg-deb")
 	k := &stock{t, "", newTwoFiles(t)}
 	k.dir = k.twoFiles.dir
-	modules := "root/lib/modules/" + stockRelease
+	modules := "sysroot/lib/modules/" + stockRelease
 	whole := "tree/usr/lib/debug/lib/modules/" + stockRelease
 	for _, dir := range []string{
-		"tree/usr/lib/debug/boot", "tree/DEBIAN", "dbg", "root/proc/sys/kernel",
-		"root/sys/kernel", "root/sys/module", "root/lib",
+		"tree/usr/lib/debug/boot", "tree/DEBIAN", "dbg", "sysroot/proc/sys/kernel",
+		"sysroot/sys/kernel", "sysroot/sys/module", "sysroot/lib",
 	} {
 		k.must(os.MkdirAll(k.path(dir), 0o755))
 	}
@@ -53,12 +53,13 @@ func newStock(t *testing.T) *stock {
 		"--set-section-flags .note.gnu.build-id=alloc,readonly vmlinux 2>/dev/null; "+
 		"cp vmlinux ../tree/usr/lib/debug/boot/vmlinux-"+stockRelease+"; "+
 		"mkdir -p ../"+whole+" ../"+modules+"; cp -r modules/* ../"+whole+"; "+
-		"cp -r modules/* ../"+modules+"; cp ../id ../root/sys/kernel/notes; "+
+		"cp -r modules/* ../"+modules+"; cp ../id ../sysroot/sys/kernel/notes; "+
 		"find ../"+modules+" -name '*.ko' -exec strip --strip-debug {} +", "vmlinux", "")
 	k.must(os.WriteFile(k.path("tree/DEBIAN/control"), []byte("Package: linux-image-dbg\n"+
 		"Version: 1\nArchitecture: all\nMaintainer: nobody <n@example.org>\nDescription: none\n"),
 		0o644))
-	k.must(os.WriteFile(k.path("root/proc/sys/kernel/osrelease"), []byte(stockRelease+"\n"), 0o644))
+	k.must(os.WriteFile(k.path("sysroot/proc/sys/kernel/osrelease"),
+		[]byte(stockRelease+"\n"), 0o644))
 	k.sh("dpkg-deb -Zgzip --root-owner-group -b tree dbg/linux-image-dbg.deb", "vmlinux", "")
 	return k
 }
@@ -108,7 +109,7 @@ func (k *stock) load() map[string]string {
 			return err
 		}
 		defer f.Close()
-		dir := k.path("root/sys/module/" + f.ModuleName() + "/notes")
+		dir := k.path("sysroot/sys/module/" + f.ModuleName() + "/notes")
 		ids[f.ModuleName()] = f.BuildID()
 		k.must(os.MkdirAll(dir, 0o755))
 		return exec.Command("objcopy", "--dump-section",
@@ -155,12 +156,12 @@ func TestRegistryDebuginfod(t *testing.T) {
 	}
 	env := []string{"DEBUGINFOD_URLS=" + url, "DEBUGINFOD_CACHE_PATH=" + k.path("cache"),
 		"DEBUGINFOD_PROGRESS=1"}
-	got, out := k.registry(0, env, "--sysroot", "root")
+	got, out := k.registry(0, env, "--sysroot", "sysroot")
 	if got != want {
 		t.Errorf("another registry than that of the package\n%s", out)
 	}
 	// A second run asks for nothing.
-	if got, out := k.registry(0, env, "--sysroot", "root"); got != want ||
+	if got, out := k.registry(0, env, "--sysroot", "sysroot"); got != want ||
 		strings.Contains(out, "fetched") {
 		t.Errorf("the second run:\n%s", out)
 	}
@@ -222,7 +223,7 @@ func (k *stock) files(spoil func(w http.ResponseWriter, r *http.Request, path st
 		f, err := elf.Open(k.path("full/" + name))
 		k.must(err)
 		byID[f.BuildID()] = k.path("full/" + name)
-		paths[f.BuildID()] = k.path("root/lib/modules/" + stockRelease +
+		paths[f.BuildID()] = k.path("sysroot/lib/modules/" + stockRelease +
 			strings.TrimPrefix(name, "modules"))
 		f.Close()
 	}
@@ -269,7 +270,7 @@ func TestRegistryServers(t *testing.T) {
 			`it has build ID "[0-9a-f]{40}"\n`},
 		"stripped": {func(w http.ResponseWriter, r *http.Request, path string) bool {
 			if lm75(path) {
-				http.ServeFile(w, r, k.path("root/lib/modules/"+stockRelease+
+				http.ServeFile(w, r, k.path("sysroot/lib/modules/"+stockRelease+
 					"/kernel/drivers/hwmon/lm75.ko"))
 			}
 			return lm75(path)
@@ -298,7 +299,7 @@ func TestRegistryServers(t *testing.T) {
 			k := &stock{t, k.dir, &twoFiles{t: t, dir: k.dir}}
 			cache := t.TempDir()
 			got, out := k.registry(c.code, []string{"DEBUGINFOD_URLS=" + k.files(c.spoil),
-				"DEBUGINFOD_CACHE_PATH=" + cache, "DEBUGINFOD_TIMEOUT=1"}, "--sysroot", "root")
+				"DEBUGINFOD_CACHE_PATH=" + cache, "DEBUGINFOD_TIMEOUT=1"}, "--sysroot", "sysroot")
 			if c.says == "" {
 				if got != want {
 					t.Errorf("another registry\n%s", out)
@@ -340,7 +341,7 @@ func TestRegistryOnlyDebug(t *testing.T) {
 		return strings.HasSuffix(path, "vmlinux")
 	})
 	got, out := k.registry(0, []string{"DEBUGINFOD_URLS=" + server,
-		"DEBUGINFOD_CACHE_PATH=" + k.path("cache")}, "--sysroot", "root")
+		"DEBUGINFOD_CACHE_PATH=" + k.path("cache")}, "--sysroot", "sysroot")
 	known := regexp.MustCompile(`(?m)^#(digest|parts).*\n|[bBdDrR](\t\d+\t\d+\t)`)
 	plain := func(registry string) string { return known.ReplaceAllString(registry, "$2") }
 	if d := cmp.Diff(plain(k.wanted()), plain(got)); d != "" {
@@ -354,19 +355,19 @@ func TestRegistryContainer(t *testing.T) {
 	k := newStock(t)
 	want := k.wanted()
 	ids := k.load()
-	k.must(os.Rename(k.path("root/lib/modules"), k.path("modules")))
-	k.must(os.MkdirAll(k.path("root/lib/modules/"+stockRelease), 0o755))
+	k.must(os.Rename(k.path("sysroot/lib/modules"), k.path("modules")))
+	k.must(os.MkdirAll(k.path("sysroot/lib/modules/"+stockRelease), 0o755))
 	sent := map[string]int{}
 	server := k.files(func(w http.ResponseWriter, r *http.Request, path string) bool {
 		sent[filepath.Base(r.URL.Path)]++
 		if filepath.Base(r.URL.Path) == "executable" {
-			http.ServeFile(w, r, strings.Replace(path, "root/lib/", "", 1))
+			http.ServeFile(w, r, strings.Replace(path, "sysroot/lib/", "", 1))
 			return true
 		}
 		return false
 	})
 	env := []string{"DEBUGINFOD_URLS=" + server, "DEBUGINFOD_CACHE_PATH=" + k.path("cache")}
-	got, out := k.registry(0, env, "-j", "1", "--sysroot", "root")
+	got, out := k.registry(0, env, "-j", "1", "--sysroot", "sysroot")
 	// The files have the kernel's names and no folders; everything else is the same.
 	symbols := func(registry string) (names []string) {
 		for line := range strings.Lines(registry) {
@@ -390,10 +391,10 @@ func TestRegistryContainer(t *testing.T) {
 	}
 	// Without vmlinux's debug file the modules are of no use; without a server the registry is
 	// incomplete, and says so.
-	k.must(os.MkdirAll(k.path("root/usr/lib/debug/boot"), 0o755))
+	k.must(os.MkdirAll(k.path("sysroot/usr/lib/debug/boot"), 0o755))
 	k.must(os.Rename(k.path("full/vmlinux"),
-		k.path("root/usr/lib/debug/boot/vmlinux-"+stockRelease)))
-	got, out = k.registry(0, nil, "--sysroot", "root")
+		k.path("sysroot/usr/lib/debug/boot/vmlinux-"+stockRelease)))
+	got, out = k.registry(0, nil, "--sysroot", "sysroot")
 	lacks := fmt.Sprintf("kas: the registry lacks %d of %[1]d loaded modules, which are not in "+
 		"/lib/modules/%s: DEBUGINFOD_URLS is not set\n", len(ids), stockRelease)
 	incomplete := fmt.Sprintf("#incomplete\t%d: ", len(ids))
@@ -408,7 +409,7 @@ func TestRegistryPackage(t *testing.T) {
 	want := k.wanted()
 	image := "image/lib/modules/" + stockRelease
 	k.sh("mkdir -p image/DEBIAN $(dirname "+image+") && cp tree/DEBIAN/control image/DEBIAN && "+
-		"cp -r root/lib/modules/"+stockRelease+" "+image+" && dpkg-deb -Zgzip --root-owner-group -b "+
+		"cp -r sysroot/lib/modules/"+stockRelease+" "+image+" && dpkg-deb -Zgzip --root-owner-group -b "+
 		"image dbg/linux-image.deb", "vmlinux", "")
 	for _, args := range [][]string{
 		{"dbg/linux-image-dbg.deb"}, {"dbg/linux-image-dbg.deb", "dbg/linux-image.deb"},
