@@ -3,9 +3,9 @@
 #
 #	farm/trial.sh KAS DIR [KERNEL]
 #
-# KERNEL is a folder with a kernel's package of debugging information, unpacked. Prints a line for each thing that
-# happened, with the seconds since the begin. Each node has a mount of its own of the one output
-# folder, as machines have: locks do not reach from one to another.
+# KERNEL is a folder with a kernel's package of debugging information, unpacked. Prints a line for
+# each thing that happened, with the seconds since the begin. Each node has a mount of its own of
+# the one output folder, as machines have: locks do not reach from one to another.
 set -u
 farm=$(dirname "$(realpath "$0")")
 KAS=$(realpath "$1") kernel=${3:+$(realpath "$3")/usr/lib/debug}
@@ -85,7 +85,7 @@ twins() {
 	[ $differ = 0 ] && [ $second -gt 0 ] || fail "twins"
 }
 
-# The inputs are on a mount that goes away while a run reads them. The node is slow, so that it does.
+# The inputs are on a mount that goes away while a run reads them: the mount is slow.
 outage() {
 	twin "$D/demo/matrix/arm64-gcc" "$D/inputs" --read-rate=150k || return
 	printf 'version: 1\nbuilds: [{name: k, vmlinux: %s, modules: %s}]\n' \
@@ -222,69 +222,11 @@ node_kas() {
 }
 
 slurm() {
-	local host node
-	host=$(hostname -s)
-	mkdir -p state
-	cat >slurm.conf <<-C
-		ClusterName=kas
-		SlurmctldHost=$host(127.0.0.1)
-		SlurmctldPort=16817
-		SlurmUser=root
-		SlurmdUser=root
-		AuthType=auth/munge
-		AuthInfo=socket=$D/munge.socket,cred_expire=5
-		StateSaveLocation=$D/state
-		SlurmdSpoolDir=$D/spool.%n
-		SlurmctldPidFile=$D/ctld.pid
-		SlurmdPidFile=$D/slurmd.%n.pid
-		SlurmctldLogFile=$D/ctld.log
-		SlurmdLogFile=$D/slurmd.%n.log
-		ProctrackType=proctrack/linuxproc
-		TaskPlugin=task/none
-		SelectType=select/cons_tres
-		SelectTypeParameters=CR_Core
-		MpiDefault=none
-		ReturnToService=2
-		JobRequeue=1
-		SlurmdTimeout=5
-		MessageTimeout=3
-		TCPTimeout=1
-		KillWait=2
-		JobCompType=jobcomp/none
-		JobAcctGatherType=jobacct_gather/none
-		SchedulerParameters=batch_sched_delay=0,sched_min_interval=10000,requeue_delay=0,sched_interval=1
-		NodeName=n[1-3] NodeHostname=$host NodeAddr=127.0.0.1 Port=[16821-16823] CPUs=2 RealMemory=4000
-		PartitionName=build Nodes=ALL Default=YES MaxTime=INFINITE State=UP
-	C
-	head -c 128 /dev/urandom >munge.key && chmod 400 munge.key
-	munged --force --key-file "$D/munge.key" --socket "$D/munge.socket" --pid-file "$D/munged.pid" \
-		--log-file "$D/munged.log" --seed-file "$D/munged.seed" || return
-	slurmctld -f "$SLURM_CONF" || return
-	for node in n1 n2 n3; do slurmd -f "$SLURM_CONF" -N $node || return; done
-	await 30 "Slurm" sh -c '[ "$(sinfo -h -o %D%T)" = 3idle ]' && say "Slurm has three nodes"
-}
-
-# The task calls this kas: the node's mount of the output, and a line for each end.
-node_kas() {
-	mkdir -p bin
-	cat >bin/kas <<-C
-		#!/bin/bash
-		begin=\$(date +%s%N)
-		$KAS "\${@//@NODE@/$D/node.\$SLURMD_NODENAME}" 2>$D/task.\$SLURM_ARRAY_TASK_ID.\$\$.log
-		code=\$?
-		what=\$(grep -q 'there already' $D/task.\$SLURM_ARRAY_TASK_ID.\$\$.log && echo ', was there already')
-		printf '%s %s\n' \$(date +%s%N) "task \$SLURM_ARRAY_TASK_ID on \$SLURMD_NODENAME, try \$((\${SLURM_RESTART_COUNT:-0} + 1)): exit \$code after \$(((\$(date +%s%N) - begin) / 1000000)) ms\$what" >>$D/events
-		exit \$code
-	C
-	chmod +x bin/kas
-}
-
-slurm() {
 	local n=30 node job big merge
 	list $n >slurm.yaml
 	if [ -n "$kernel" ]; then
-		echo "  - {name: kernel, vmlinux: $kernel/boot/vmlinux-*, modules: $kernel/lib/modules/*/kernel}" \
-			>>slurm.yaml
+		printf '  - {name: kernel, vmlinux: %s, modules: %s}\n' \
+			"$kernel/boot/vmlinux-*" "$kernel/lib/modules/*/kernel" >>slurm.yaml
 		n=31
 	fi
 	want 0 "one machine" "$KAS" run slurm.yaml --out slurm.one
