@@ -20,14 +20,19 @@ PACKAGES := gcc make patch gdb sqlite3 python3 python3-jsonschema xz-utils zstd 
 CORPORA := cloud-amd64 cloud-amd64-old cloud-amd64-6.12 cloud-arm64 s390x amd64 686 mips64r2el \
 	next-cloud-amd64 next-cloud-arm64 next-riscv64 next-loong64 package
 
+# $(call fetch,COMMAND:PACKAGE...) installs the packages of the commands that are missing.
+fetch = for t in $(1); do \
+	command -v $${t%:*} >/dev/null || apt-get -q install -y --no-install-recommends $${t\#*:} || \
+	exit; done
+
 .PHONY: all go build install man dist dist-test demo test check lint spell shuffle verify-test kernel-test kernel-table report-test mutants farm-test crash lab bench compare fuzz tools
 .PHONY: $(CORPORA:%=corpus-%) corpus-headers hostile fixtures clean
 
 all: build
 
 # What kas --version prints after the release: the commit, and + if files differ from it.
-COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null && git diff --quiet HEAD || echo +)
-COMMIT := $(subst $() ,,$(COMMIT))
+COMMIT = $(shell c=$$(git rev-parse --short=12 HEAD 2>/dev/null) && \
+	{ git diff --quiet HEAD || c=$$c+; echo $$c; })
 # Without cgo, which net/http would bring in, the program is static and starts a millisecond sooner.
 GOBUILD = CGO_ENABLED=0 $(GO) build -ldflags '-X main.commit=$(COMMIT)'
 
@@ -49,9 +54,9 @@ install: build man
 	dist/install.sh $(KAS) bin/man "$(DESTDIR)$(PREFIX)"
 
 # The manual pages, from the texts that kas help prints.
-export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 man: go
-	$(GO) run -tags man ./cmd/kas man bin/man
+	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 0)} \
+		$(GO) run -tags man ./cmd/kas man bin/man
 
 # Archives and packages of a release for amd64 and arm64, in bin/dist. The same commit gives the same
 # bytes on every machine.
@@ -60,6 +65,7 @@ dist: go
 
 # Makes the release twice, compares, and installs and tries each form in a bare Debian 12.
 dist-test: go
+	$(call fetch,debootstrap:debootstrap rpm:rpm)
 	dist/test.sh
 
 demo: build
@@ -124,9 +130,7 @@ corpus-headers: corpus-cloud-amd64
 # Shards on a farm that fails: Slurm with three nodes on this machine, of which one is killed and one
 # cut off, mounts that go away, full disks, twins; and the files for schedulers. As root, in minutes.
 farm-test: build corpus-cloud-amd64
-	for t in slurmctld:slurm-wlm munged:munge bindfs:bindfs; do \
-		command -v $${t%:*} >/dev/null || apt-get -q install -y --no-install-recommends $${t#*:} || \
-		exit; done
+	$(call fetch,slurmctld:slurm-wlm munged:munge bindfs:bindfs)
 	cd farm && PATH=$(CURDIR)/bin:$$PATH $(GO) test -count 1 ./...
 	rm -rf .cache/farm
 	farm/trial.sh $(KAS) .cache/farm $(or $(KAS_CACHE),.cache)/corpus/cloud-amd64
@@ -145,9 +149,7 @@ REPORT      ?= .cache/report/demo.html
 BROWSER      = .cache/report/npm
 AXE         := puppeteer-core@24.43.1 axe-core@4.14.1
 report-test: build
-	for t in chromium:chromium promtool:prometheus node:nodejs npm:npm; do \
-		command -v $${t%:*} >/dev/null || apt-get -q install -y --no-install-recommends $${t#*:} || \
-		exit; done
+	$(call fetch,chromium:chromium promtool:prometheus node:nodejs npm:npm)
 	$(KAS) demo .cache/report/demo >/dev/null
 	$(KAS) report .cache/report/demo/out -o .cache/report/demo.html \
 		--prometheus .cache/report/demo.prom

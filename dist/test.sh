@@ -5,8 +5,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ "$(id -u)" = 0 ] || { echo "dist/test.sh: chroot needs root" >&2; exit 1; }
-command -v debootstrap >/dev/null && command -v rpm >/dev/null ||
-	apt-get -q install -y --no-install-recommends debootstrap rpm
 
 work=$(mktemp -d)
 root=$work/root
