@@ -116,17 +116,16 @@ func lock(dir string, how int) *os.File {
 	if err != nil {
 		return nil
 	}
-	for {
-		err = unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
-		if !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
-	if err != nil || !same(f, dir) {
+	if flock(f, how|unix.LOCK_NB) != nil || !same(f, dir) {
 		f.Close()
 		return nil
 	}
 	return f
+}
+
+func flock(f *os.File, how int) error {
+	_, err := elf.IgnoringEINTR(func() (int, error) { return 0, unix.Flock(int(f.Fd()), how) })
+	return err
 }
 
 // same reports whether the folder is still the one that was opened.
@@ -222,7 +221,7 @@ func (c *Cache) fill(ctx context.Context, p Package, extract func(*os.Root) (*in
 	err := c.fillLocked(p, part, extract)
 	if err == nil {
 		// Others may use it from now on, too.
-		err = unix.Flock(int(held.Fd()), unix.LOCK_SH)
+		err = flock(held, unix.LOCK_SH)
 	}
 	if err == nil && !same(held, p.Dir) {
 		err = errors.New("another process removed what was unpacked")
