@@ -178,12 +178,12 @@ func (in *input) readPayload(h *header, from int64, u *unpacker) error {
 	if err != nil {
 		return err
 	}
-	end := &ending{r: u.limited(r)}
+	r = u.limited(r)
 	first := make([]byte, 6)
-	if _, err := io.ReadFull(end, first); err != nil {
+	if _, err := io.ReadFull(r, first); err != nil {
 		return err
 	}
-	rest := &ending{r: io.MultiReader(bytes.NewReader(first), end)}
+	rest := &ending{r: io.MultiReader(bytes.NewReader(first), r)}
 	if string(first) == stripped {
 		err = readStripped(rest, h, u)
 	} else {
@@ -192,7 +192,7 @@ func (in *input) readPayload(h *header, from int64, u *unpacker) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(io.Discard, end)
+	_, err = io.Copy(io.Discard, r)
 	return err
 }
 
