@@ -3,6 +3,7 @@ package elf
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -42,6 +43,15 @@ func identityOf(st *unix.Stat_t) Identity {
 		Dev: uint64(st.Dev), Ino: st.Ino, Size: st.Size,
 		Mtime: st.Mtim.Nano(), Ctime: st.Ctim.Nano(),
 	}
+}
+
+// Settling is the time between the last change of a file and its reading that makes its identity
+// reliable. A file that is changed twice within a clock tick keeps its times.
+const Settling = 100 * time.Millisecond
+
+// Settled reports whether the last change of the file was long enough before it was read.
+func (id Identity) Settled(read time.Time) bool {
+	return read.Sub(time.Unix(0, max(id.Mtime, id.Ctime))) > Settling
 }
 
 // Text appends the identity to b in the form that ParseIdentity reads, a word without blanks.

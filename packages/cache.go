@@ -48,10 +48,6 @@ func (c *Cache) Close() {
 	c.inUse = nil
 }
 
-// settled is the time between the last change of a file and its reading that makes its identity
-// reliable. A file that is changed twice within a clock tick keeps its times.
-const settled = 100 * time.Millisecond
-
 // kept is how long the cache keeps the digest of a package that nothing reads.
 const kept = 30 * 24 * time.Hour
 
@@ -71,8 +67,7 @@ func (c *Cache) digest(ctx context.Context, f *os.File, id elf.Identity) (string
 		return "", err
 	}
 	digest := hex.EncodeToString(sum.Sum(nil))
-	changed := time.Unix(0, max(id.Mtime, id.Ctime))
-	if elf.IdentifyTarget(f.Name()) != id || now.Sub(changed) <= settled {
+	if elf.IdentifyTarget(f.Name()) != id || !id.Settled(now) {
 		return digest, nil
 	}
 	dropOld(c.digests(), kept)

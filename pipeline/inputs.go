@@ -4,7 +4,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"time"
 
 	"kas/elf"
 )
@@ -25,7 +24,7 @@ func (o *Object) Depends(path string, id elf.Identity) {
 	if abs, err := filepath.Abs(path); err == nil {
 		path = abs
 	}
-	young := o.opened.Sub(time.Unix(0, max(id.Mtime, id.Ctime))) <= settled
+	young := !id.Settled(o.opened)
 	o.inputs = append(o.inputs, input{path: path, identity: id, young: young})
 }
 

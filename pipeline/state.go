@@ -47,10 +47,6 @@ const stateAge = 30 * 24 * time.Hour
 
 const stateFormat = "kas state 6"
 
-// settled is the time between the last change of a file and its opening that makes its identity
-// reliable. A file that is changed twice within a clock tick keeps its times.
-const settled = 100 * time.Millisecond
-
 // state is what the last run of this kas saved.
 type state struct {
 	config  string // digest of the build's configuration
@@ -299,10 +295,9 @@ func (b *Build) Settle(ctx context.Context, lost func(*Object)) error {
 // trusted reports whether the object's identity determines its content. It does not if the object
 // was changed just before it was opened, unless it is from a package, which is not changed.
 func (o *Object) trusted(packaged bool) bool {
-	last := max(o.Identity.Mtime, o.Identity.Ctime)
 	young := func(in input) bool { return in.young }
 	return o.Identity != (elf.Identity{}) && !slices.ContainsFunc(o.inputs, young) &&
-		(packaged || o.opened.Sub(time.Unix(0, last)) > settled)
+		(packaged || o.Identity.Settled(o.opened))
 }
 
 // saveState saves the state of this run for the next one. clean says that the run had no error.

@@ -27,8 +27,8 @@ func TestTrusted(t *testing.T) {
 	}{
 		{at(time.Hour), at(time.Second), true},
 		{at(time.Second), at(time.Hour), true},
-		{at(time.Hour), at(settled), false},
-		{at(time.Hour), at(settled + 1), true},
+		{at(time.Hour), at(elf.Settling), false},
+		{at(time.Hour), at(elf.Settling + 1), true},
 		{at(time.Millisecond), at(time.Hour), false},
 		{at(time.Hour), at(-time.Minute), false}, // from a machine whose clock is ahead
 	} {
