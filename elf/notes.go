@@ -12,7 +12,9 @@ import (
 func (f *File) BuildID() string {
 	left := f.size // sections may share their bytes
 	for i := range f.Sections {
-		if f.Sections[i].Type != uint32(stdelf.SHT_NOTE) {
+		// The size comes first: sections that share their bytes take memory each.
+		s := &f.Sections[i]
+		if s.Type != uint32(stdelf.SHT_NOTE) || s.Size > left {
 			continue
 		}
 		notes, err := f.Data(i)

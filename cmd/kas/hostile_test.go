@@ -67,7 +67,7 @@ func hostile(t *testing.T, name string) {
 	if err := os.WriteFile(filepath.Join(dir, "kas.yaml"), []byte(yaml), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	const seconds, bytesOfMemory = 10, 1 << 30 * memoryFactor
+	const seconds, bytesOfMemory = 10, 1 << 30
 	run := kasCommand(t, dir, "run", "-j1", "kas.yaml")
 	limit := fmt.Sprintf(`ulimit -t %d && exec "$0" "$@"`, seconds)
 	c := exec.Command("sh", append([]string{"-c", limit, run.Path}, run.Args[1:]...)...)
