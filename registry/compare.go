@@ -73,22 +73,32 @@ func (r *Registry) all() iter.Seq[[]byte] {
 	}
 }
 
-// read counts the symbols of a build by base name. It skips the aliases that a symbol table has.
-// It runs over every line, so it parses no records.
+// symbols yields the lines of all, and their columns, without the aliases that a symbol table has.
+// It runs over every line, so it parses no records. The columns are valid until the next line.
+func (r *Registry) symbols() iter.Seq2[[]byte, *columns] {
+	separator := []byte(r.Separator())
+	return func(yield func([]byte, *columns) bool) {
+		var c columns
+		for line := range r.all() {
+			c = cutColumns(line)
+			if bytes.Contains(c.name, separator) && r.isAlias(string(c.name)) {
+				continue
+			}
+			if !yield(line, &c) {
+				return
+			}
+		}
+	}
+}
+
+// read counts the symbols of a build by base name.
 func (c *comparison) read(side int) {
 	r := c.registries[side]
 	objects := map[string]bool{}
 	c.lines[side] = make([]groupLine, 0, r.lineCount())
-	at, last, separator := int32(-1), []byte(nil), []byte(r.Separator())
-	for line := range r.all() {
-		col := cutColumns(line)
-		if bytes.Contains(col.name, separator) && r.isAlias(string(col.name)) {
-			continue
-		}
-		base := col.base
-		if len(base) == 0 {
-			base = col.name
-		}
+	at, last := int32(-1), []byte(nil)
+	for line, col := range r.symbols() {
+		base := col.baseName()
 		if at < 0 || !bytes.Equal(base, last) {
 			at, last = c.groupOf(base), base
 		}
@@ -97,7 +107,7 @@ func (c *comparison) read(side int) {
 			g.first[side] = int32(len(c.lines[side]))
 		}
 		g.count[side]++
-		g.code = g.code || isCode(col.letter, col.source) && !isPadding(col.name)
+		g.code = g.code || col.function()
 		g.alias[side] = g.alias[side] || len(col.alias) > 0
 		// This index expression does not allocate; an assignment does.
 		if !objects[string(col.object)] {
@@ -174,15 +184,26 @@ func (c *comparison) groupOf(base []byte) int32 {
 	return at
 }
 
-// isCode is Record.Code for the columns type and source of a line.
-func isCode(letter, source []byte) bool {
-	if len(letter) == 0 {
+// baseName is Record.BaseName.
+func (c *columns) baseName() []byte {
+	if len(c.base) == 0 {
+		return c.name
+	}
+	return c.base
+}
+
+// function reports whether the symbol is code, and not only the padding before a function.
+func (c *columns) function() bool { return c.code() && !isPadding(c.name) }
+
+// code is Record.Code.
+func (c *columns) code() bool {
+	if len(c.letter) == 0 {
 		return false
 	}
-	if !bytes.Contains(source, []byte(code)) {
-		return strings.IndexByte(codeLetters, letter[0]) >= 0
+	if !bytes.Contains(c.source, []byte(code)) {
+		return strings.IndexByte(codeLetters, c.letter[0]) >= 0
 	}
-	r := Record{Type: letter[0], Method: string(source)}
+	r := Record{Type: c.letter[0], Method: string(c.source)}
 	return r.Code()
 }
 

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 )
@@ -18,16 +17,8 @@ func Ambiguous(builds []*Registry) []History {
 	index := map[string]int{}
 	var all []History
 	for i, r := range builds {
-		separator := []byte(r.Separator())
-		for line := range r.all() {
-			c := cutColumns(line)
-			if bytes.Contains(c.name, separator) && r.isAlias(string(c.name)) {
-				continue
-			}
-			base := c.base
-			if len(base) == 0 {
-				base = c.name
-			}
+		for _, c := range r.symbols() {
+			base := c.baseName()
 			at, known := index[string(base)]
 			if !known {
 				at = len(all)
@@ -36,7 +27,7 @@ func Ambiguous(builds []*Registry) []History {
 			}
 			h := &all[at]
 			h.Counts[i]++
-			h.Code = h.Code || isCode(c.letter, c.source) && !isPadding(c.name)
+			h.Code = h.Code || c.function()
 		}
 	}
 	all = slices.DeleteFunc(all, func(h History) bool { return slices.Max(h.Counts) < 2 })

@@ -65,11 +65,7 @@ func (r *Registry) Survey() *Survey {
 
 // add counts a symbol.
 func (s *Survey) add(c *columns) {
-	function := isCode(c.letter, c.source) && !isPadding(c.name)
-	base := c.base
-	if len(base) == 0 {
-		base = c.name
-	}
+	function, base := c.function(), c.baseName()
 	if function {
 		s.Functions++
 		if string(c.count) != "1" {
