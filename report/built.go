@@ -46,14 +46,8 @@ func (k *Built) Fill(b *pipeline.Build) {
 // Text returns the content of build.json.
 func (k *Built) Text() ([]byte, error) {
 	full := *k
-	full.Digest = ""
 	var b bytes.Buffer
-	if err := WriteJSON(&b, full); err != nil {
-		return nil, err
-	}
-	full.Digest = digestOf(b.Bytes())
-	b.Reset()
-	err := WriteJSON(&b, full)
+	err := writeWithDigest(&b, &full, &full.Digest)
 	return b.Bytes(), err
 }
 

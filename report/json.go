@@ -27,18 +27,24 @@ func Stats(
 		Config  string       `json:"config"`
 		Builds  []buildStats `json:"builds"`
 	}{1, "", digest(config), earlier.with(statsOf(r), names)}
-	var b bytes.Buffer
-	if err := WriteJSON(&b, s); err != nil {
-		return err
-	}
-	s.Digest = digestOf(b.Bytes())
-	return WriteJSON(w, s)
+	return writeWithDigest(w, &s, &s.Digest)
 }
 
-// digestOf returns the digest of a stats.json.
-func digestOf(stats []byte) string {
+// writeWithDigest writes a value, which has the digest, with that of its other lines.
+func writeWithDigest(w io.Writer, v any, digest *string) error {
+	*digest = ""
+	var b bytes.Buffer
+	if err := WriteJSON(&b, v); err != nil {
+		return err
+	}
+	*digest = digestOf(b.Bytes())
+	return WriteJSON(w, v)
+}
+
+// digestOf returns the digest of a stats.json or build.json.
+func digestOf(file []byte) string {
 	var others []byte
-	for line := range bytes.Lines(stats) {
+	for line := range bytes.Lines(file) {
 		if !bytes.HasPrefix(line, []byte(`  "digest": `)) {
 			others = append(others, line...)
 		}
