@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kas/packages"
+	"kas/report"
 )
 
 func newCache() *cobra.Command {
@@ -155,7 +155,5 @@ func cacheJSON(w io.Writer, c *packages.Cache, all []packages.Stored) error {
 		s := all[i]
 		list.Packages = append(list.Packages, stored{s.Name, s.Digest, s.Size, s.Used.UTC()})
 	}
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(list)
+	return report.WriteJSON(w, list)
 }
