@@ -89,12 +89,13 @@ func buildsIn(name string) (file string, builds map[string]string, err error) {
 	if inside := registry.InFolder(name); inside != "" {
 		return inside, nil, nil
 	}
-	builds = map[string]string{}
-	for _, file := range registriesBelow(name) {
-		builds[filepath.Base(filepath.Dir(file))] = file
+	files, err := registriesIn(name)
+	if err != nil {
+		return "", nil, err
 	}
-	if len(builds) == 0 {
-		return "", nil, fmt.Errorf("%s: no %s in this folder", name, registry.FileName)
+	builds = map[string]string{}
+	for _, file := range files {
+		builds[filepath.Base(filepath.Dir(file))] = file
 	}
 	return "", builds, nil
 }

@@ -48,8 +48,8 @@ func publish(out, dir string, incomplete bool, stdout io.Writer) error {
 	}
 	files := []string{out}
 	if info.IsDir() {
-		if files = registriesBelow(out); len(files) == 0 {
-			return fmt.Errorf("%s: no %s in this folder", out, registry.FileName)
+		if files, err = registriesIn(out); err != nil {
+			return err
 		}
 	}
 	// All or none: a server must not have half of a release.

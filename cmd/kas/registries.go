@@ -65,9 +65,9 @@ func (f *finder) files(ctx context.Context, names []string) ([]string, error) {
 			files = append(files, name)
 			continue
 		}
-		inside := registriesBelow(name)
-		if len(inside) == 0 {
-			return nil, fmt.Errorf("%s: no %s in this folder", name, registry.FileName)
+		inside, err := registriesIn(name)
+		if err != nil {
+			return nil, err
 		}
 		files = append(files, inside...)
 	}
@@ -127,6 +127,15 @@ func systemFolders(root, release string) []string {
 		filepath.Join(modules, "build"), modules,
 		filepath.Join(root, "usr/lib/debug/lib/modules", release),
 	}
+}
+
+// registriesIn returns what registriesBelow does of a folder that must have some.
+func registriesIn(dir string) ([]string, error) {
+	all := registriesBelow(dir)
+	if len(all) == 0 {
+		return nil, fmt.Errorf("%s: no %s in this folder", dir, registry.FileName)
+	}
+	return all, nil
 }
 
 // registriesBelow returns the registry of a folder, or else those of its subfolders.
