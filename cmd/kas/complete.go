@@ -16,17 +16,15 @@ type completer = func(*cobra.Command, []string, string) ([]string, cobra.ShellCo
 
 // completeArguments sets what the shell completes, beyond the names of commands and flags.
 func completeArguments(root *cobra.Command) {
-	folders := func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return nil, cobra.ShellCompDirectiveFilterDirs
-	}
 	for command, complete := range map[string]completer{
-		"run": completeConfig, "check": completeConfig, "verify": folders, "report": folders,
+		"run": completeConfig, "check": completeConfig, "verify": completeFolders,
+		"report": completeFolders,
 		"gate": func(cmd *cobra.Command, args []string, word string) (
 			[]string, cobra.ShellCompDirective) {
 			if len(args) == 0 {
 				return completeConfig(cmd, args, word)
 			}
-			return folders(cmd, args, word)
+			return completeFolders(cmd, args, word)
 		},
 		"diff": completeAliases, "matrix": completePatterns,
 	} {
@@ -36,8 +34,9 @@ func completeArguments(root *cobra.Command) {
 		command, flag string
 		complete      completer
 	}{
-		{"run", "build", completeBuilds}, {"run", "out", folders}, {"gate", "old", folders},
-		{"report", "history", folders}, {"lookup", "object", completeObjects},
+		{"run", "build", completeBuilds}, {"run", "out", completeFolders},
+		{"gate", "old", completeFolders}, {"report", "history", completeFolders},
+		{"lookup", "object", completeObjects},
 		{"diff", "fail-on", listOf(registry.RuleForms)}, {"matrix", "only", listOf(rowKinds())},
 		{"matrix", "format", listOf(matrixFormats)}, {"gate", "format", listOf(gateFormats)},
 		{"probe", "format", listOf(probeFormats)},
@@ -65,6 +64,10 @@ func completeConfig(
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return []string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt
+}
+
+func completeFolders(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveFilterDirs
 }
 
 // listOf completes one of some words, or the last of a list with commas.

@@ -37,10 +37,6 @@ registry of their kernel. What is there already stays as it is.`,
 	return cmd
 }
 
-func completeFolders(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return nil, cobra.ShellCompDirectiveFilterDirs
-}
-
 func publish(out, dir string, incomplete bool, stdout io.Writer) error {
 	info, err := os.Stat(out)
 	if err != nil {
