@@ -91,8 +91,8 @@ func gate(
 	if f.json {
 		f.format = "json"
 	}
-	if !slices.Contains(gateFormats, f.format) {
-		return fmt.Errorf("--format: %q is none of %s", f.format, strings.Join(gateFormats, ", "))
+	if err := oneOf("--format", f.format, gateFormats); err != nil {
+		return err
 	}
 	if f.junit == toStdout {
 		return errors.New("--junit: name a file; the results are on standard output")

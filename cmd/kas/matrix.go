@@ -88,24 +88,28 @@ func splitMatrix(args []string) (names, patterns []string) {
 
 func (f *matrixFlags) check() error {
 	for _, kind := range f.only {
-		known := func(k [2]string) bool { return k[0] == kind }
-		if !slices.ContainsFunc(registry.RowKinds, known) {
-			var all []string
-			for _, k := range registry.RowKinds {
-				all = append(all, k[0])
-			}
-			return fmt.Errorf("--only: %q is none of %s", kind, strings.Join(all, ", "))
+		if err := oneOf("--only", kind, rowKinds()); err != nil {
+			return err
 		}
 	}
+	if err := oneOf("--format", f.format, matrixFormats); err != nil {
+		return err
+	}
 	switch {
-	case !slices.Contains(matrixFormats, f.format):
-		return fmt.Errorf("--format: %q is none of %s", f.format, strings.Join(matrixFormats, ", "))
 	case f.long && f.format != "table":
 		return errors.New("--long is for the table: the other formats have everything")
 	case f.totals && (f.format == "tsv" || f.format == "csv"):
 		return errors.New("--totals has the formats table and json")
 	}
 	return nil
+}
+
+// oneOf refuses a value of a flag that is none of the known ones.
+func oneOf(flag, value string, known []string) error {
+	if slices.Contains(known, value) {
+		return nil
+	}
+	return fmt.Errorf("%s: %q is none of %s", flag, value, strings.Join(known, ", "))
 }
 
 func matrix(
