@@ -61,8 +61,8 @@ func newRegistry() *cobra.Command {
 			if f.out != "" && f.install {
 				return errors.New("--output does not go with --install")
 			}
-			if f.jobs < 0 {
-				return fmt.Errorf("--jobs %d: must not be negative", f.jobs)
+			if err := checkJobs(f.jobs); err != nil {
+				return err
 			}
 			return makeRegistries(cmd.Context(), args, f, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

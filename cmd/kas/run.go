@@ -99,8 +99,8 @@ func configArg(args []string) (string, error) {
 // load reads a configuration and applies the flags that change what a run makes. --jobs does not:
 // the effective configuration keeps the jobs of the file.
 func load(path string, f runFlags) (*configs.Plan, error) {
-	if f.jobs < 0 {
-		return nil, fmt.Errorf("--jobs %d: must not be negative", f.jobs)
+	if err := checkJobs(f.jobs); err != nil {
+		return nil, err
 	}
 	choice := configs.Choice{Names: f.builds}
 	if f.shard != "" {
@@ -120,6 +120,14 @@ func load(path string, f runFlags) (*configs.Plan, error) {
 		return nil, fmt.Errorf("report: %w", err)
 	}
 	return plan, nil
+}
+
+// checkJobs refuses a value of --jobs.
+func checkJobs(n int) error {
+	if n < 0 {
+		return fmt.Errorf("--jobs %d: must not be negative", n)
+	}
+	return nil
 }
 
 func (f *runFlags) verbosity() verbosity {

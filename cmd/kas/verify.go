@@ -38,8 +38,8 @@ build. An object that the run could not read is a problem, since its names are
 not counted; --allow-incomplete accepts it.`,
 		Args: argCount(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if f.jobs < 0 {
-				return fmt.Errorf("--jobs %d: must not be negative", f.jobs)
+			if err := checkJobs(f.jobs); err != nil {
+				return err
 			}
 			return verifyOut(cmd.Context(), args[0], f, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
