@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"kas/elf"
+	"kas/kernels"
 )
 
 // ModuleFile is a module of a build.
@@ -59,22 +62,13 @@ func sortModules(all []ModuleFile) ([]ModuleFile, error) {
 	slices.SortStableFunc(all, func(a, b ModuleFile) int { return strings.Compare(a.Name, b.Name) })
 	paths := map[string]string{}
 	for _, f := range all {
-		name := Uncompressed(f.Name)
+		name := elf.Uncompressed(f.Name)
 		if other, ok := paths[name]; ok {
 			return nil, fmt.Errorf("two modules have the name %s: %s and %s", name, other, f.Path)
 		}
 		paths[name] = f.Path
 	}
 	return all, nil
-}
-
-// Uncompressed returns the name of a module without a suffix of compression. Rewritten modules are
-// not compressed.
-func Uncompressed(name string) string {
-	if ext := path.Ext(name); ext == ".xz" || ext == ".zst" || ext == ".gz" {
-		return strings.TrimSuffix(name, ext)
-	}
-	return name
 }
 
 // entryFiles returns the modules that one entry selects. If nothing exists there, the error is an
@@ -144,15 +138,8 @@ func isModule(file string) bool {
 	return Linked(file) || strings.HasSuffix(file, ".o") && !strings.HasSuffix(file, ".mod.o")
 }
 
-// linked holds the suffixes of a linked module.
-var linked = []string{".ko", ".ko.xz", ".ko.zst", ".ko.gz"}
-
 // Linked reports whether the name is that of a linked module, X.ko, compressed or not.
-func Linked(name string) bool {
-	return slices.ContainsFunc(linked, func(suffix string) bool {
-		return strings.HasSuffix(name, suffix)
-	})
-}
+func Linked(name string) bool { return kernels.IsModule(name) }
 
 // folderFiles returns the modules in and below root. It follows root if it is a symbolic link, but
 // no link to a folder below: the build and source links of an installed kernel lead elsewhere. It
@@ -249,9 +236,14 @@ func existing(mod string) (file string, there bool) {
 	if stem == mod {
 		return mod, false
 	}
-	for _, suffix := range append([]string{".ko", ".o"}, linked...) {
+	for _, suffix := range []string{".ko", ".o"} {
 		if exists(stem + suffix) {
 			return stem + suffix, true
+		}
+	}
+	for _, suffix := range elf.Compressions {
+		if file := stem + ".ko" + suffix; exists(file) {
+			return file, true
 		}
 	}
 	return mod, false

@@ -8,6 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
+	"slices"
+	"strings"
 
 	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
@@ -39,6 +42,18 @@ func decompressor(magic []byte) opener {
 		return gzipReader
 	}
 	return nil
+}
+
+// Compressions are the suffixes of the names of files that decompressor knows.
+var Compressions = []string{".xz", ".zst", ".gz"}
+
+// Uncompressed returns the name of an object without a suffix of compression. Rewritten modules are
+// not compressed.
+func Uncompressed(name string) string {
+	if ext := path.Ext(name); slices.Contains(Compressions, ext) {
+		return strings.TrimSuffix(name, ext)
+	}
+	return name
 }
 
 func xzReader(b []byte, _ uint64) (io.ReadCloser, error) {

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"kas/configs"
+	"kas/elf"
 	"kas/registry"
 )
 
@@ -50,8 +50,11 @@ func (d *KernelDebug) file(object string) (file, why string) {
 	case object == registry.Vmlinux && d.Vmlinux != "":
 		candidates = []string{d.Vmlinux}
 	case object != registry.Vmlinux && d.Modules != "":
-		path := filepath.Join(d.Modules, configs.Uncompressed(object))
-		candidates = []string{path, path + ".xz", path + ".zst", path + ".gz"}
+		path := filepath.Join(d.Modules, elf.Uncompressed(object))
+		candidates = []string{path}
+		for _, suffix := range elf.Compressions {
+			candidates = append(candidates, path+suffix)
+		}
 	default:
 		return "", "the kernel's debugging information is not at hand"
 	}

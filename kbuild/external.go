@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"kas/configs"
+	"kas/elf"
 	"kas/pipeline"
 	"kas/registry"
 	"kas/stages"
@@ -99,7 +100,7 @@ func (e *External) objects() ([]pipeline.Object, error) {
 	var objects []pipeline.Object
 	paths := map[string]string{} // by the names of modules
 	for _, path := range e.Modules {
-		name := configs.Uncompressed(strings.TrimSuffix(filepath.Base(path), ".kas"))
+		name := elf.Uncompressed(strings.TrimSuffix(filepath.Base(path), ".kas"))
 		module := registry.ModuleName(name)
 		if other, ok := paths[module]; ok {
 			return nil, fmt.Errorf("%s and %s are both module %s", other, path, module)
@@ -117,7 +118,7 @@ func written(b *pipeline.Build) []string {
 	var all []string
 	for i := range b.Objects {
 		if o := &b.Objects[i]; o.Emitted > 0 {
-			all = append(all, configs.Uncompressed(o.Path)+".kas")
+			all = append(all, elf.Uncompressed(o.Path)+".kas")
 		}
 	}
 	return all

@@ -80,7 +80,9 @@ func Below(roots ...string) []Kernel {
 }
 
 // suffixes may follow the release in the name of a vmlinux.
-var suffixes = []string{".debug", ".xz", ".zst", ".gz"}
+var suffixes = slices.Concat([]string{debugSuffix}, elf.Compressions)
+
+const debugSuffix = ".debug"
 
 // Of returns the kernel of a release as Below does. A kernel without files has only its release.
 func Of(release string, roots ...string) Kernel {
@@ -102,10 +104,10 @@ func Of(release string, roots ...string) Kernel {
 		}
 		for _, dir := range bootDirs {
 			add(&k.Vmlinux, dir, "vmlinux-"+release)
-			for _, suffix := range suffixes[1:] {
+			for _, suffix := range elf.Compressions {
 				add(&k.Vmlinux, dir, "vmlinux-"+release+suffix)
 			}
-			add(&last, dir, "vmlinux-"+release+suffixes[0])
+			add(&last, dir, "vmlinux-"+release+debugSuffix)
 		}
 		for _, dir := range modulesDirs {
 			add(&k.Vmlinux, dir, release, "vmlinux")
@@ -155,15 +157,15 @@ func HasModules(dir string) bool {
 	}
 	found := errors.New("found")
 	return found == filepath.WalkDir(real, func(path string, e fs.DirEntry, err error) error {
-		if err == nil && !e.IsDir() && isModule(path) {
+		if err == nil && !e.IsDir() && IsModule(path) {
 			return found
 		}
 		return nil
 	})
 }
 
-// isModule reports whether a name is that of a linked module, which may be compressed.
-var isModule = regexp.MustCompile(`\.ko(\.xz|\.zst|\.gz)?$`).MatchString
+// IsModule reports whether a name is that of a linked module, which may be compressed.
+func IsModule(name string) bool { return strings.HasSuffix(elf.Uncompressed(name), ".ko") }
 
 // ofRelease matches the folder of a release's modules, installed or below a root.
 var ofRelease = regexp.MustCompile(`^(.*?)(/usr/lib/debug)?(/usr)?/lib/modules/([^/]+)$`)

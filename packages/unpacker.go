@@ -11,6 +11,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"kas/elf"
 )
 
 // Limits of what a package unpacks to. Debian's kernel with debugging information has 6 times its
@@ -135,10 +137,7 @@ func cleanName(name string) (string, error) {
 // wanted reports whether kas reads a file of this name: vmlinux, a module, or a debug file of one.
 // Of .build-id it needs what is called X.debug.
 func wanted(name string) bool {
-	base := path.Base(name)
-	for _, packed := range []string{".xz", ".zst", ".gz"} {
-		base = strings.TrimSuffix(base, packed)
-	}
+	base := elf.Uncompressed(path.Base(name))
 	switch path.Ext(base) {
 	case ".ko", ".dwo", ".dwp":
 		return true

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"kas/configs"
 	"kas/elf"
 	"kas/pipeline"
 )
@@ -155,7 +154,7 @@ func debugPaths(b *pipeline.Build, o *pipeline.Object, link string) []string {
 			add(root, full, link)
 		}
 	}
-	base := configs.Uncompressed(filepath.Base(o.Path))
+	base := elf.Uncompressed(filepath.Base(o.Path))
 	add(dir, base+".debug")
 	for _, name := range []string{base, base + ".debug"} {
 		add(dir, ".debug", name)
@@ -182,7 +181,7 @@ func placesOf(o *pipeline.Object, path string) []string {
 			places = append(places, "boot/vmlinux-"+o.Release)
 		}
 	} else {
-		name := configs.Uncompressed(o.Name)
+		name := elf.Uncompressed(o.Name)
 		below = []string{name, "kernel/" + name}
 		if o.Release != "" {
 			if _, rest, ok := strings.Cut(path, "/lib/modules/"+o.Release+"/"); ok {

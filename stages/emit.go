@@ -112,9 +112,9 @@ func dropAliases(o *pipeline.Object) {
 // beside the input.
 func outputPath(b *pipeline.Build, o *pipeline.Object) string {
 	if b.Config.Emit.Beside {
-		return configs.Uncompressed(o.Path) + ".kas"
+		return elf.Uncompressed(o.Path) + ".kas"
 	}
-	return filepath.Join(b.CopiesDir(), configs.Uncompressed(o.Name)+".kas")
+	return filepath.Join(b.CopiesDir(), elf.Uncompressed(o.Name)+".kas")
 }
 
 // emitModule writes the copy of a module, unless the last run wrote the same.
@@ -153,7 +153,7 @@ func aliasKey(list []elf.Alias) string {
 // module is compressed, it writes an uncompressed copy instead.
 func linkModule(b *pipeline.Build, o *pipeline.Object) error {
 	target := outputPath(b, o)
-	if configs.Uncompressed(o.Path) != o.Path {
+	if elf.Uncompressed(o.Path) != o.Path {
 		return emitModule(b, o)
 	}
 	from, err := filepath.Abs(filepath.Dir(target))

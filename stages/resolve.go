@@ -427,7 +427,7 @@ func fileSymbol(o *pipeline.Object, d *pipeline.Duplicate) pipeline.Location {
 		return pipeline.Location{}
 	}
 	file = path.Base(file)
-	module := strings.TrimPrefix(configs.Uncompressed(o.Name), "kernel/")
+	module := strings.TrimPrefix(elf.Uncompressed(o.Name), "kernel/")
 	if !o.Vmlinux && stem(module) == stem(file) && ofOneFile(o) {
 		file = path.Join(path.Dir(module), file)
 	}

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"kas/configs"
 	"kas/elf"
 	"kas/elf/dwarf"
 	"kas/pipeline"
@@ -61,13 +60,13 @@ func splits(b *pipeline.Build, o *pipeline.Object) *dwarf.Splits {
 // beside the object.
 func packageOf(o *pipeline.Object) string {
 	if o.Debug.Path != "" {
-		path := configs.Uncompressed(o.Debug.Path) + ".dwp"
+		path := elf.Uncompressed(o.Debug.Path) + ".dwp"
 		id := elf.IdentifyTarget(path)
 		if o.Depends(path, id); id != (elf.Identity{}) {
 			return path
 		}
 	}
-	return configs.Uncompressed(o.Path) + ".dwp"
+	return elf.Uncompressed(o.Path) + ".dwp"
 }
 
 // missingSplits says which units of an object are without their split unit.

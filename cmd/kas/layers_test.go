@@ -47,7 +47,7 @@ var arrows = map[string]struct {
 	"packages":      {[]string{"elf"}, "it makes folders of packages, and reads no object in them"},
 	"elf":           {nil, "it reads bytes and knows nothing of kernels and builds"},
 	"elf/dwarf":     {[]string{"elf"}, "it is the debugging information of elf"},
-	"configs": {[]string{"kernels", "packages"},
+	"configs": {[]string{"elf", "kernels", "packages"},
 		"it is read before anything but the files that it names exists"},
 	"verify":        {nil, "it proves what the others wrote, so it must not share their mistakes"},
 	"demo":          {nil, "it is files"},
