@@ -326,7 +326,7 @@ const maxName = 255
 // buildName checks that the name can be a folder of the output.
 func (l *loader) buildName(n *yaml.Node, s string) {
 	const folder = "; the name of a build is a folder of the output"
-	switch found := placeholders.FindString(s); {
+	switch found := placeholders().FindString(s); {
 	case s == "": // reported already
 	case found != "" && l.combo == "":
 		l.errorf(n, "name: unknown placeholder %s; a matrix and a glob have placeholders", found)

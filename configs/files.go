@@ -8,7 +8,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -85,8 +84,8 @@ func (l *loader) checkFolders(folders []pathEntry) {
 }
 
 var (
-	variable     = regexp.MustCompile(`\$\{([^}]*)(\}?)`)
-	variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	variable     = lazily(`\$\{([^}]*)(\}?)`)
+	variableName = lazily(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
 // expandEnv replaces ${NAME} and ${NAME:-default} in n as the shell does: the default is used if
@@ -98,10 +97,10 @@ func (l *loader) expandEnv(n *yaml.Node, key string, quote func(string) string) 
 		l.errorf(n, key+": "+format, args...)
 		return ""
 	}
-	s := variable.ReplaceAllStringFunc(n.Value, func(ref string) string {
+	s := variable().ReplaceAllStringFunc(n.Value, func(ref string) string {
 		body, closed := strings.CutSuffix(ref[2:], "}")
 		name, def, hasDef := strings.Cut(body, ":-")
-		if !closed || !variableName.MatchString(name) {
+		if !closed || !variableName().MatchString(name) {
 			return fail("%q is neither ${NAME} nor ${NAME:-default}", ref)
 		}
 		value, isSet := l.env(name)

@@ -1,7 +1,6 @@
 package configs
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
@@ -45,13 +44,13 @@ func (c combination) String() string {
 	return strings.Join(s, ", ")
 }
 
-var axisName = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
+var axisName = lazily(`^[a-z_][a-z0-9_]*$`)
 
 // take takes a list with another name for an axis, unless the name is nearly that of a known key.
 func (m *matrixKeys) take(l *loader, p pair) bool {
 	valid := append(axes[:], "exclude", "build")
 	name := p.key.Value
-	if p.val.Kind != yaml.SequenceNode || !axisName.MatchString(name) ||
+	if p.val.Kind != yaml.SequenceNode || !axisName().MatchString(name) ||
 		nearest(name, valid) != "" {
 		return false
 	}
@@ -184,7 +183,7 @@ func (l *loader) exclude(n *yaml.Node, given []axis) func(combination) bool {
 }
 
 // placeholders matches {NAME} and ${NAME}. A ${NAME} that no axis has is an environment variable.
-var placeholders = regexp.MustCompile(`\$?\{\w+\}`)
+var placeholders = lazily(`\$?\{\w+\}`)
 
 // fillIn copies the tree of n, with YAML aliases expanded and placeholders such as {arch}
 // replaced in string values. Positions stay. within holds the nodes around n.
@@ -207,7 +206,7 @@ func (l *loader) fillIn(n *yaml.Node, c combination, within []*yaml.Node) *yaml.
 		}
 	}
 	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" {
-		filled.Value = placeholders.ReplaceAllStringFunc(n.Value, func(found string) string {
+		filled.Value = placeholders().ReplaceAllStringFunc(n.Value, func(found string) string {
 			return l.placeholder(n, found, c)
 		})
 	}

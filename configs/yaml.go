@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	// This import path is frozen. The library is still maintained as go.yaml.in/yaml/v3, which has
@@ -61,23 +62,29 @@ func badByte(data []byte) (at int, what string) {
 	return 0, ""
 }
 
+// lazily returns a function that compiles a regular expression when it is called first: every start
+// of the program would pay for one in a variable.
+func lazily(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
+
 var (
-	yamlLine = regexp.MustCompile(`^yaml: line (\d+): `)
+	yamlLine = lazily(`^yaml: line (\d+): `)
 	// These messages are the YAML parser's, which counts lines from 0; the scanner counts from 1.
-	yamlParser = regexp.MustCompile(`^did not find expected (node content|key|'-' indicator|` +
+	yamlParser = lazily(`^did not find expected (node content|key|'-' indicator|` +
 		`',' or '[\]}]'|<)|^found (duplicate|incompatible|undefined) `)
-	yamlAnchor = regexp.MustCompile(`^yaml: unknown anchor '(.*)' referenced`)
+	yamlAnchor = lazily(`^yaml: unknown anchor '(.*)' referenced`)
 )
 
 // syntaxError reports an error of the YAML library, which names a line at best.
 func (l *loader) syntaxError(data []byte, err error) {
 	msg, pos := err.Error(), position{1, 1}
-	if m := yamlLine.FindStringSubmatch(msg); m != nil {
+	if m := yamlLine().FindStringSubmatch(msg); m != nil {
 		pos.line, _ = strconv.Atoi(m[1])
-		if msg = msg[len(m[0]):]; yamlParser.MatchString(msg) {
+		if msg = msg[len(m[0]):]; yamlParser().MatchString(msg) {
 			pos.line++
 		}
-	} else if m := yamlAnchor.FindStringSubmatch(msg); m != nil {
+	} else if m := yamlAnchor().FindStringSubmatch(msg); m != nil {
 		if before, _, ok := bytes.Cut(data, []byte("*"+m[1])); ok {
 			pos.line = bytes.Count(before, []byte("\n")) + 1
 			pos.column = len(before) - bytes.LastIndexByte(before, '\n')

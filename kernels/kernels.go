@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"kas/elf"
 )
@@ -168,7 +169,9 @@ func HasModules(dir string) bool {
 func IsModule(name string) bool { return strings.HasSuffix(elf.Uncompressed(name), ".ko") }
 
 // ofRelease matches the folder of a release's modules, installed or below a root.
-var ofRelease = regexp.MustCompile(`^(.*?)(/usr/lib/debug)?(/usr)?/lib/modules/([^/]+)$`)
+var ofRelease = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(.*?)(/usr/lib/debug)?(/usr)?/lib/modules/([^/]+)$`)
+})
 
 // In returns the kernels in a folder: a build tree, a folder of the modules of a release, or one
 // with what packages have. It returns none if there is neither vmlinux nor a module.
@@ -188,7 +191,7 @@ func In(dir string) []Kernel {
 		return []Kernel{k}
 	}
 	if abs, err := filepath.Abs(dir); err == nil && HasModules(dir) {
-		if m := ofRelease.FindStringSubmatch(abs); m != nil {
+		if m := ofRelease().FindStringSubmatch(abs); m != nil {
 			k := Of(m[4], rootOf(dir, abs, len(m[1])))
 			k.Modules, k.Twins = []string{dir}, m[2] != ""
 			return []Kernel{k}
