@@ -95,7 +95,7 @@ func Of(release string, roots ...string) Kernel {
 		}
 		add := func(to *[]string, elements ...string) {
 			path := filepath.Join(append([]string{root}, elements...)...)
-			if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+			if elf.CheckRegular(path) == nil {
 				*to = appendNew(*to, path)
 			}
 		}
@@ -177,7 +177,7 @@ var ofRelease = sync.OnceValue(func() *regexp.Regexp {
 // with what packages have. It returns none if there is neither vmlinux nor a module.
 func In(dir string) []Kernel {
 	vmlinux := filepath.Join(dir, "vmlinux")
-	if info, err := os.Stat(vmlinux); err == nil && info.Mode().IsRegular() {
+	if elf.CheckRegular(vmlinux) == nil {
 		k := Kernel{Vmlinux: []string{vmlinux}}
 		list := filepath.Join(dir, "modules.order")
 		if _, err := os.Stat(filepath.Join(dir, "Module.symvers")); err == nil {

@@ -52,7 +52,7 @@ func (r *Running) Kernel() Kernel {
 	k := Of(r.Release, r.root)
 	if id := r.BuildID; id != "" {
 		path := filepath.Join(r.root, debugDir, ".build-id", id[:2], id[2:]+".debug")
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		if elf.CheckRegular(path) == nil {
 			k.Vmlinux = append(k.Vmlinux, path)
 		}
 	}
