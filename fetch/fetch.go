@@ -6,6 +6,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -131,12 +133,6 @@ func (c *Client) attempt(ctx context.Context, from, shown string, p *part) error
 		}
 	})
 	defer watch.Stop()
-	cause := func(err error) error {
-		if context.Cause(ctx) != nil {
-			return context.Cause(ctx)
-		}
-		return err
-	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
 	if err != nil {
 		return err
@@ -150,7 +146,7 @@ func (c *Client) attempt(ctx context.Context, from, shown string, p *part) error
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", at))
 		req.Header.Set("If-Range", p.validator)
 	}
-	response, err := client.Do(req)
+	response, err := client().Do(req)
 	switch {
 	case errors.As(err, new(refusal)):
 		return err
@@ -161,8 +157,7 @@ func (c *Client) attempt(ctx context.Context, from, shown string, p *part) error
 	}
 	defer response.Body.Close()
 	if at > 0 && response.StatusCode == http.StatusRequestedRangeNotSatisfiable {
-		p.validator = "" // the next attempt begins anew
-		return lost{errors.New(response.Status)}
+		return p.anew(errors.New(response.Status))
 	}
 	if err := p.accept(response, from, at, c.limit()); err != nil {
 		return err
@@ -174,7 +169,7 @@ func (c *Client) attempt(ctx context.Context, from, shown string, p *part) error
 	}
 	fed := func() { watch.Reset(c.Timeout) }
 	if err := p.read(response.Body, c.limit(), progress, fed); err != nil {
-		return cause(err)
+		return cmp.Or(context.Cause(ctx), err)
 	}
 	return nil
 }
@@ -189,18 +184,20 @@ func (c *Client) limit() int64 {
 // refusal is an error about what a server wants, so that no further attempt is made.
 type refusal struct{ error }
 
-var client = &http.Client{
-	Transport: transport(),
-	CheckRedirect: func(next *http.Request, before []*http.Request) error {
-		was := before[len(before)-1].URL
-		switch {
-		case len(before) > maxRedirects:
-			return refusal{fmt.Errorf("more than %d redirects", maxRedirects)}
-		case next.URL.Scheme != was.Scheme && next.URL.Scheme != "https":
-			return refusal{fmt.Errorf("a redirect from %s to %s", was.Scheme, next.URL.Scheme)}
-		}
-		return nil
-	},
+// client is made when it is needed: few commands fetch anything.
+var client = sync.OnceValue(func() *http.Client {
+	return &http.Client{Transport: transport(), CheckRedirect: checkRedirect}
+})
+
+func checkRedirect(next *http.Request, before []*http.Request) error {
+	was := before[len(before)-1].URL
+	switch {
+	case len(before) > maxRedirects:
+		return refusal{fmt.Errorf("more than %d redirects", maxRedirects)}
+	case next.URL.Scheme != was.Scheme && next.URL.Scheme != "https":
+		return refusal{fmt.Errorf("a redirect from %s to %s", was.Scheme, next.URL.Scheme)}
+	}
+	return nil
 }
 
 // transport also reads file:///FOLDER, for a tree of files that a network file system holds.
