@@ -121,9 +121,7 @@ func (c *comparison) symbols(aliasOf func(int) string) bool {
 	sameNames := strings.HasPrefix(string(e.names), string(o.names))
 	j := 0
 	for i := range o.each() {
-		if j > 0 && j%forgetEvery == 0 {
-			e.forget(e.table[(j-forgetEvery)*e.symsize() : j*e.symsize()])
-		}
+		e.passed(j)
 		if j < e.count && !(sameNames && c.sameEntry(i, j)) && e.symbol(j) != o.symbol(i) {
 			s, name := o.symbol(i), e.name(j)
 			switch {

@@ -347,13 +347,18 @@ const forgetEvery = 1 << 16
 func (m *image) each() iter.Seq[int] {
 	return func(yield func(int) bool) {
 		for i := range m.count {
-			if i > 0 && i%forgetEvery == 0 {
-				m.forget(m.table[(i-forgetEvery)*m.symsize() : i*m.symsize()])
-			}
+			m.passed(i)
 			if !yield(i) {
 				return
 			}
 		}
+	}
+}
+
+// passed gives back the pages of symbols before the i-th, some at a time.
+func (m *image) passed(i int) {
+	if i > 0 && i%forgetEvery == 0 {
+		m.forget(m.table[(i-forgetEvery)*m.symsize() : i*m.symsize()])
 	}
 }
 
