@@ -192,7 +192,7 @@ func TestBrokenModule(t *testing.T) {
 		{"relocations not moved", func(t *testing.T, e *emission) {
 			e.module(t, func(data []byte, m *image) []byte {
 				o, _ := os.ReadFile(e.Modules[0].Path)
-				i, _ := parse(o)
+				i, _ := parse(o, nil)
 				b, _ := i.content(i.find(".rela.text"))
 				copy(data[m.sections[m.find(".rela.text")].off:], b)
 				return data
@@ -258,14 +258,14 @@ func TestBroken32(t *testing.T) {
 func TestShndxUnlinked(t *testing.T) {
 	l := layouts[0]
 	data := l.object(elf.ET_REL, members()[3].symbols) // no symbol needs an extended index
-	o, err := parse(slices.Clone(data))
+	o, err := parse(slices.Clone(data), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	shndx := data[int(o.shoff)+64*o.find(".symtab_shndx"):]
 	l.order.PutUint64(shndx[32:], 0) // sh_size
 	l.order.PutUint32(shndx[40:], 0) // sh_link
-	e, err := parse(data)
+	e, err := parse(data, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +283,7 @@ func TestShndxUnlinked(t *testing.T) {
 func TestExtendedNumbering(t *testing.T) {
 	for _, l := range layouts {
 		data := l.object(elf.ET_REL, members()[1].symbols)
-		want, err := parse(slices.Clone(data))
+		want, err := parse(slices.Clone(data), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -301,7 +301,7 @@ func TestExtendedNumbering(t *testing.T) {
 		l.order.PutUint32(zero[link:], uint32(strndx))
 		l.order.PutUint16(data[at:], 0)
 		l.order.PutUint16(data[at+2:], 0xffff)
-		got, err := parse(data)
+		got, err := parse(data, nil)
 		if err != nil {
 			t.Fatal(l.name, err)
 		}
@@ -438,7 +438,7 @@ func TestManySymbols(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(unmap)
-		m, err := parseFile(raw, raw)
+		m, err := parse(raw, raw)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -62,7 +62,7 @@ func TestCompactRelocations(t *testing.T) {
 	crel := func(symbol string, change func(data []byte, m *image)) (problem, text string) {
 		aliases := map[int]string{index(symbol): symbol + "@a_c_3"}
 		data := rewrite(t, o.data, aliases)
-		e, err := parse(data)
+		e, err := parse(data, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

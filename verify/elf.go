@@ -137,17 +137,12 @@ func (m *image) sectionName(s *symbol) string {
 	return "*ABS*"
 }
 
-// parseFile is parse for a file that is mapped at raw, and data is what was decompressed from it.
-func parseFile(data, raw []byte) (*image, error) {
+// parse reads the header, the section headers and the symbol table of an ELF file. data is what was
+// decompressed from a file that is mapped at raw; nil if none is. Every error names an offset.
+// Damaged input gives an error, never a panic.
+func parse(data, raw []byte) (*image, error) {
 	mapped := len(data) > 0 && len(raw) > 0 && &data[0] == &raw[0]
-	return parseImage(&image{data: data, mapped: mapped})
-}
-
-// parse reads the header, the section headers and the symbol table of an ELF file. Every error
-// names an offset. Damaged input gives an error, never a panic.
-func parse(data []byte) (*image, error) { return parseImage(&image{data: data}) }
-
-func parseImage(m *image) (*image, error) {
+	m := &image{data: data, mapped: mapped}
 	ident, err := m.span(0, 16, "ELF identification")
 	if err != nil {
 		return nil, err

@@ -16,7 +16,7 @@ func (l layoutOf) sections(t *testing.T, typ elf.SectionType, data map[string][]
 		all = append(all, sectionSpec{elf.SectionHeader{Name: name, Type: typ}, b})
 	}
 	names := sectionSpec{elf.SectionHeader{Name: ".shstrtab", Type: elf.SHT_STRTAB}, nil}
-	m, err := parse(l.link(elf.ET_REL, append(all, names)))
+	m, err := parse(l.link(elf.ET_REL, append(all, names)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

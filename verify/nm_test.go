@@ -74,7 +74,7 @@ func load(t *testing.T, name string) *image {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := parse(data)
+	m, err := parse(data, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func TestCompiledObjects(t *testing.T) {
 			t.Fatalf("only %v found", aliases)
 		}
 		aliasOf := func(i int) string { return aliases[i] }
-		e, err := parse(rewrite(t, m.data, aliases))
+		e, err := parse(rewrite(t, m.data, aliases), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -144,14 +144,14 @@ func TestDamaged(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, l := range layouts {
 		good := l.object(1, members()[1].symbols)
-		o, err := parse(good)
+		o, err := parse(good, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		aliases := map[int]string{3: "a@b_c_1", 5: "b@b_c_2"}
 		rewritten := rewrite(t, good, aliases)
 		try := func(data []byte) {
-			e, err := parse(data)
+			e, err := parse(data, nil)
 			if err == nil {
 				nmOrder(e)
 				aliasOf := func(i int) string { return aliases[i] }

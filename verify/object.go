@@ -40,7 +40,7 @@ func (b *build) object(o *object) {
 		defer unmap()
 		err = guard(func() (err error) {
 			if data, err = decompress(raw); err == nil {
-				m, err = parseFile(data, raw)
+				m, err = parse(data, raw)
 			}
 			if err == nil && o.emitted != "" && m.typ != etRel {
 				err = fmt.Errorf("offset 0x10: not a relocatable object")
@@ -89,7 +89,7 @@ func (o *object) readName() {
 			if err != nil {
 				return err
 			}
-			m, err := parse(data)
+			m, err := parse(data, raw)
 			if err == nil {
 				o.identify(m)
 				m.readKernel(false)
@@ -160,7 +160,7 @@ func (b *build) rewritten(o *object, m *image, aliasOf func(int) string) {
 	}
 	defer unmap()
 	err = guard(func() error {
-		e, err := parseFile(data, data)
+		e, err := parse(data, data)
 		if err == nil {
 			o.sum.Rewritten = 1
 			compare(&o.problems, m, e, aliasOf, &o.sum)

@@ -128,7 +128,7 @@ func emit(t testing.TB, l layoutOf, beside bool) *emission {
 	})
 	for _, m := range all {
 		data := l.object(m.typ, m.symbols)
-		image, err := parse(data)
+		image, err := parse(data, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -331,7 +331,7 @@ func (e *emission) module(t testing.TB, f func([]byte, *image) []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := parse(slices.Clone(data))
+	m, err := parse(slices.Clone(data), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
