@@ -14,6 +14,11 @@ const (
 	recordHead = "# The files of this folder that kas wrote. It replaces and removes no others.\n"
 )
 
+// tableFiles are in the folder of every finished build, besides its record.
+var tableFiles = []string{
+	"aliases.tsv", "unaliased.tsv", "modules.symbfreq", "symbols.kas", builtFile,
+}
+
 func recordText(dir string, paths []string) string {
 	var names []string
 	for _, path := range paths {
@@ -42,9 +47,7 @@ func (b *build) checkRecord() {
 		return
 	}
 	var paths []string
-	for _, name := range []string{
-		"aliases.tsv", "unaliased.tsv", "modules.symbfreq", "symbols.kas", builtFile,
-	} {
+	for _, name := range tableFiles {
 		paths = append(paths, filepath.Join(b.Dir, name))
 	}
 	if b.hasVmlinux() {

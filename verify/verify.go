@@ -360,10 +360,8 @@ func (b *build) hasVmlinux() bool {
 // the build; what looks like its output, in the folders of inputs that have their copies beside
 // them.
 func (b *build) strays() error {
-	own := map[string]bool{}
-	for _, name := range []string{
-		"aliases.tsv", "unaliased.tsv", "modules.symbfreq", "symbols.kas", builtFile, recordFile,
-	} {
+	own := map[string]bool{filepath.Join(b.Dir, recordFile): true}
+	for _, name := range tableFiles {
 		own[filepath.Join(b.Dir, name)] = true
 	}
 	own[filepath.Join(b.Dir, "vmlinux.syms")] = b.hasVmlinux()
