@@ -149,7 +149,7 @@ func CheckOwn(dir string) error {
 		return err
 	}
 	own := map[string]bool{}
-	for _, path := range append(r.list(), filepath.Join(r.dir, RecordFile)) {
+	for _, path := range r.files() {
 		own[path], own[temporary(path)] = true, true
 	}
 	err = filepath.WalkDir(r.dir, func(path string, e fs.DirEntry, err error) error {

@@ -82,8 +82,9 @@ func (r *Record) path(name string) string {
 	return filepath.Join(r.dir, name)
 }
 
-// list returns the paths of the files that the record lists.
-func (r *Record) list() (paths []string) {
+// files returns the paths of the files that the record lists, and its own.
+func (r *Record) files() []string {
+	paths := []string{filepath.Join(r.dir, RecordFile)}
 	for name := range r.paths {
 		paths = append(paths, r.path(name))
 	}
@@ -165,7 +166,7 @@ func (r *Record) AdoptFolder(dir, copies string, paths []string) error {
 
 // RemoveTemporary removes what a killed run left under the temporary names of the record's files.
 func (r *Record) RemoveTemporary() error {
-	for _, path := range append(r.list(), filepath.Join(r.dir, RecordFile)) {
+	for _, path := range r.files() {
 		err := os.Remove(temporary(path))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
