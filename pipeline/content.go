@@ -32,12 +32,10 @@ func (b *Build) contentAt(path string) string {
 	return f.Fingerprint()
 }
 
-// same reports whether the file at path is what it was when it had this identity and this content,
-// "" for an unknown one.
+// same reports whether the file at path is what it was when it had this identity, the zero value if
+// there was none, and this content, "" for an unknown one.
 func (b *Build) same(path string, was elf.Identity, content string) bool {
 	now := elf.IdentifyTarget(path)
-	if was == now && was != (elf.Identity{}) {
-		return true
-	}
-	return content != "" && now.Size == was.Size && content == b.contentAt(path)
+	return now == was ||
+		content != "" && now.Size == was.Size && content == b.contentAt(path)
 }

@@ -31,8 +31,7 @@ func (o *Object) Depends(path string, id elf.Identity) {
 // inputsHold reports whether the other files that the note depends on are as they were.
 func (b *Build) inputsHold(n *note) bool {
 	return !slices.ContainsFunc(n.inputs, func(in input) bool {
-		return elf.IdentifyTarget(in.path) != in.identity &&
-			(in.content == "" || !b.same(in.path, in.identity, in.content))
+		return !b.same(in.path, in.identity, in.content)
 	})
 }
 

@@ -151,7 +151,7 @@ func (b *Build) upToDate(ctx context.Context) bool {
 
 // holds reports whether the object at path and the file made from it are as they were.
 func (b *Build) holds(k *objectState, path string) bool {
-	return k != nil && b.same(path, k.identity, k.content) &&
+	return k != nil && k.identity != (elf.Identity{}) && b.same(path, k.identity, k.content) &&
 		(k.path == "" || k.made == elf.Identify(k.path)) && b.inputsHold(&k.note)
 }
 
