@@ -13,6 +13,7 @@ import (
 type kernel struct {
 	vmlinux string // "" for none
 	modules string // a folder, a module or a list; "" for none
+	pkg     string // a package that has them; "" for none
 	names   string // a glob of names that get aliases although they are unique; "" for none
 }
 
@@ -27,13 +28,21 @@ func (b *bench) corpus(flavour string) (kernel, error) {
 		{&k.vmlinux, filepath.Join(debug, "boot", "vmlinux-*")},
 		{&k.modules, filepath.Join(debug, "lib", "modules", "*", "kernel")},
 	} {
-		found, err := filepath.Glob(f.glob)
-		if err != nil || len(found) != 1 {
-			return k, fmt.Errorf("%d files match %s, not one", len(found), f.glob)
+		var err error
+		if *f.path, err = match(f.glob); err != nil {
+			return k, err
 		}
-		*f.path = found[0]
 	}
 	return k, nil
+}
+
+// match returns the only file that matches a glob.
+func match(glob string) (string, error) {
+	found, err := filepath.Glob(glob)
+	if err != nil || len(found) != 1 {
+		return "", fmt.Errorf("%d files match %s, not one", len(found), glob)
+	}
+	return found[0], nil
 }
 
 // module is a file of a kernel.
@@ -69,6 +78,9 @@ func (b *bench) config(name string, kernels []kernel, stages ...string) (string,
 		}
 		if k.modules != "" {
 			build["modules"] = k.modules
+		}
+		if k.pkg != "" {
+			build["package"] = k.pkg
 		}
 		if k.names != "" {
 			build["alias"] = map[string]any{"names": []string{k.names}}

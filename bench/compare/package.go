@@ -1,31 +1,21 @@
 package main
 
-import (
-	"encoding/json"
-	"fmt"
-	"os"
-	"path/filepath"
-)
+import "path/filepath"
 
 // packaged compares a run on a package with unpacking it by dpkg-deb. kas begins without a cache;
 // its second run finds the package there and nothing to do.
 func packaged(b *bench) ([]comparison, error) {
-	found, err := filepath.Glob(filepath.Join(b.cache, "corpus", "package", "*.deb"))
-	if err != nil || len(found) != 1 {
-		return nil, fmt.Errorf("%d packages, not one", len(found))
-	}
-	config, err := json.Marshal(map[string]any{
-		"version": 1, "builds": []any{map[string]any{"name": "0", "package": found[0]}},
-	})
+	deb, err := match(filepath.Join(b.cache, "corpus", "package", "*.deb"))
 	if err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(b.path("package.yaml"), config, 0o644); err != nil {
+	config, err := b.config("package", []kernel{{pkg: deb}})
+	if err != nil {
 		return nil, err
 	}
 	run := func() (cost, error) {
 		return b.process("env", "XDG_CACHE_HOME="+b.path("cache"), b.kas, "run",
-			b.path("package.yaml"), "--out", b.path("out"))
+			config, "--out", b.path("out"))
 	}
 	v, err := b.inRounds("package", func() ([]float64, error) {
 		first, err := run()
@@ -39,7 +29,7 @@ func packaged(b *bench) ([]comparison, error) {
 		if err := b.quiet("cache", "out"); err != nil {
 			return nil, err
 		}
-		peer, err := b.process("dpkg-deb", "-x", found[0], b.path("unpacked"))
+		peer, err := b.process("dpkg-deb", "-x", deb, b.path("unpacked"))
 		if err != nil {
 			return nil, err
 		}
