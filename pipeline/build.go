@@ -149,8 +149,8 @@ type Separate struct {
 	Path     string // "" if the object has its own, or if no file was found
 	Identity elf.Identity
 
-	// Refused says why a file that is in the place of such a file is not used, nil if there is
-	// none.
+	// Refused says why a file in the place of such a file is not used, or why Scope.FindDebug found
+	// none; else it is nil.
 	Refused error
 }
 

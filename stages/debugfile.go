@@ -233,14 +233,10 @@ func findElsewhere(ctx context.Context, b *pipeline.Build) error {
 		return nil
 	}
 	lacking := b.Every(func(o *pipeline.Object) bool { return o.NoDebug && len(chosen(o)) > 0 })
-	why := make(map[*pipeline.Object]*error, len(lacking))
-	for _, o := range lacking {
-		why[o] = new(error)
-	}
 	err := b.Each(ctx, lacking, func(o *pipeline.Object) error {
 		path, err := b.Scope.FindDebug(ctx, o)
 		if err != nil {
-			*why[o] = err
+			o.Debug.Refused = err
 			return nil
 		}
 		o.NoDebug = false
@@ -251,7 +247,7 @@ func findElsewhere(ctx context.Context, b *pipeline.Build) error {
 	if err != nil || len(lacking) == 0 {
 		return err
 	}
-	b.FailAll(ctx, lacking, fmt.Errorf("no debug file: %w%s", *why[lacking[0]],
+	b.FailAll(ctx, lacking, fmt.Errorf("no debug file: %w%s", lacking[0].Debug.Refused,
 		andMore(len(lacking))))
 	return nil
 }
