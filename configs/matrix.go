@@ -59,14 +59,7 @@ func (m *matrixKeys) take(l *loader, p pair) bool {
 		return true // set explicitly or by an earlier merge
 	}
 	free := axis{name: name}
-	if len(p.val.Content) == 0 {
-		l.errorf(p.val, "%s: the list is empty", name)
-	}
-	for _, item := range p.val.Content {
-		item = deref(item)
-		if !l.spend(item) {
-			break
-		}
+	for _, item := range l.sequence(p.val, name, "") {
 		equal := func(o *yaml.Node) bool { return o.Value == item.Value }
 		switch {
 		case item.Kind != yaml.ScalarNode || item.Value == "" || item.ShortTag() == "!!null":
