@@ -103,13 +103,7 @@ func (l *loader) decode(n *yaml.Node, v any, name, enum string) {
 			*v = s
 		}
 	case *int:
-		if !l.scalar(n, name, "!!int", "a whole number") {
-			return
-		}
-		var i int
-		if err := n.Decode(&i); err != nil || i < 0 || i > math.MaxInt32 {
-			l.errorf(n, "%s: %s is out of range", name, n.Value)
-		} else {
+		if i, ok := l.number(n, name, "a whole number"); ok {
 			*v = i
 		}
 	case *bool:
@@ -219,6 +213,19 @@ func (l *loader) scalar(n *yaml.Node, name, tag, want string) bool {
 	}
 	l.errorf(n, "%s: want %s, got %s%s", name, want, describe(n), hint)
 	return false
+}
+
+// number returns the whole number that n sets the key name to, and reports whether it is valid.
+// want says what is.
+func (l *loader) number(n *yaml.Node, name, want string) (i int, ok bool) {
+	if !l.scalar(n, name, "!!int", want) {
+		return 0, false
+	}
+	if err := n.Decode(&i); err != nil || i < 0 || i > math.MaxInt32 {
+		l.errorf(n, "%s: %s is out of range", name, n.Value)
+		return 0, false
+	}
+	return i, true
 }
 
 // list returns the valid strings of n, which is one string or a list.

@@ -1,9 +1,7 @@
 package configs
 
 import (
-	"math"
 	"slices"
-	"strconv"
 
 	"gopkg.in/yaml.v3"
 )
@@ -34,23 +32,16 @@ type Limit struct {
 }
 
 // limit decodes a number or, with the enumeration limit, its word.
-func (l *loader) limit(n *yaml.Node, name, enum string) (limit Limit) {
+func (l *loader) limit(n *yaml.Node, name, enum string) Limit {
 	want := "a whole number"
 	if enum != "" {
+		if n.Kind == yaml.ScalarNode && slices.Contains(enums[enum], n.Value) {
+			return Limit{Set: true, Old: true}
+		}
 		want += " or old"
 	}
-	most, err := strconv.Atoi(n.Value)
-	switch {
-	case enum != "" && n.Kind == yaml.ScalarNode && slices.Contains(enums[enum], n.Value):
-		return Limit{Set: true, Old: true}
-	case n.Kind != yaml.ScalarNode || n.ShortTag() != "!!int" || err != nil:
-		l.errorf(n, "%s: want %s, got %s", name, want, describe(n))
-	case most < 0 || most > math.MaxInt32:
-		l.errorf(n, "%s: %s is out of range", name, n.Value)
-	default:
-		return Limit{Set: true, Most: most}
-	}
-	return limit
+	most, ok := l.number(n, name, want)
+	return Limit{Set: ok, Most: most}
 }
 
 // ReadGate returns the rules of the configuration at path, and its output folder. It ignores the
