@@ -4,22 +4,20 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
 )
 
-// globOf returns the value of the key glob of an entry of builds, nil if it has none.
-func (l *loader) globOf(n *yaml.Node) *yaml.Node {
-	n = deref(n)
-	if n.Kind != yaml.MappingNode {
+// valueOf returns the value of a key of an entry of builds, nil if it has none.
+func (l *loader) valueOf(n *yaml.Node, key string) *yaml.Node {
+	if n = deref(n); n.Kind != yaml.MappingNode {
 		return nil
 	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if deref(n.Content[i]).Value == "glob" {
-			return deref(n.Content[i+1])
+	for _, p := range l.pairs(n, nil) {
+		if p.key.Value == key {
+			return p.val
 		}
 	}
 	return nil
@@ -64,19 +62,13 @@ func (l *loader) globBuilds(p *Plan, n, g *yaml.Node) {
 	}
 	l.combo = ""
 	if len(matches) == 0 && len(l.problems) == before {
-		if l.some.Optional || isTrue(n, "optional") {
+		optional := l.valueOf(n, "optional")
+		if l.some.Optional || optional != nil && strings.EqualFold(optional.Value, "true") {
 			p.Skipped = append(p.Skipped, g.Value)
 			return
 		}
 		l.errorf(g, "glob: nothing matches %s", pattern)
 	}
-}
-
-// isTrue reports whether a mapping sets a key to true.
-func isTrue(n *yaml.Node, key string) bool {
-	n = deref(n)
-	i := slices.IndexFunc(n.Content, func(k *yaml.Node) bool { return deref(k).Value == key })
-	return i >= 0 && i+1 < len(n.Content) && deref(n.Content[i+1]).Value == "true"
 }
 
 func textNode(at *yaml.Node, text string) *yaml.Node {

@@ -94,7 +94,7 @@ func (l *loader) parse(data []byte) *Plan {
 	}
 	l.checkReport(p, l.report)
 	for _, n := range file.Builds {
-		if g := l.globOf(n); g != nil {
+		if g := l.valueOf(n, "glob"); g != nil {
 			l.globBuilds(p, n, g)
 		} else {
 			l.build(p, n, "builds", nil)
