@@ -97,9 +97,7 @@ func (p *Plan) Effective(dir string) ([]byte, error) {
 		}
 	}
 	buf := bytes.NewBufferString(effectiveHeader)
-	enc := yaml.NewEncoder(buf)
-	enc.SetIndent(2)
-	err = enc.Encode(struct {
+	err = encode(buf, struct {
 		Version int
 		Out     string
 		Jobs    int
@@ -110,10 +108,17 @@ func (p *Plan) Effective(dir string) ([]byte, error) {
 		Report  Report   `yaml:",omitempty"`
 		Builds  []Build
 	}{1, out, p.Jobs, p.OnError, common.Alias, common.Stages, common.Emit, report, builds})
-	if err != nil {
-		return nil, err
+	return buf.Bytes(), err
+}
+
+// encode writes v as YAML.
+func encode(to *bytes.Buffer, v any) error {
+	enc := yaml.NewEncoder(to)
+	enc.SetIndent(2)
+	if err := enc.Encode(v); err != nil {
+		return err
 	}
-	return buf.Bytes(), enc.Close()
+	return enc.Close()
 }
 
 // EffectiveBuild returns what Effective says of one of the plan's builds, whatever the others are.
@@ -123,12 +128,7 @@ func (p *Plan) EffectiveBuild(dir string, b *Build) (string, error) {
 		return "", err
 	}
 	var buf bytes.Buffer
-	enc := yaml.NewEncoder(&buf)
-	enc.SetIndent(2)
-	if err := enc.Encode(own); err != nil {
-		return "", err
-	}
-	err = enc.Close()
+	err = encode(&buf, own)
 	return buf.String(), err
 }
 
