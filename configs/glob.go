@@ -13,8 +13,9 @@ import (
 )
 
 type match struct {
-	path string
-	dir  bool // a folder, or a symbolic link to one
+	path   string
+	dir    bool // a folder, or a symbolic link to one
+	absent bool // a symbolic link that leads nowhere
 }
 
 // glob returns what the pattern matches, sorted by path. Within a path component the syntax is
@@ -37,7 +38,7 @@ func glob(pattern string) ([]match, error) {
 	if filesOnly {
 		components = append(components, "*")
 	}
-	found := []match{{fixed, true}}
+	found := []match{{path: fixed, dir: true}}
 	for _, c := range components {
 		var next []match
 		for _, m := range found {
@@ -72,8 +73,12 @@ func expand(dir, component string) (found []match, err error) {
 			return nil
 		}
 		file := filepath.Join(dir, name)
-		link := d.Type()&fs.ModeSymlink != 0
-		found = append(found, match{file, d.IsDir() || link && isFolder(file)})
+		m := match{path: file, dir: d.IsDir()}
+		if d.Type()&fs.ModeSymlink != 0 {
+			info, err := os.Stat(file)
+			m.dir, m.absent = err == nil && info.IsDir(), err != nil
+		}
+		found = append(found, m)
 		return nil
 	}
 	options := []doublestar.GlobOption{doublestar.WithFailOnIOErrors(), doublestar.WithNoHidden()}

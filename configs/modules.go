@@ -106,7 +106,7 @@ func entryFiles(entry string) ([]ModuleFile, error) {
 				return nil, err
 			}
 			files = append(files, ModuleFile{
-				Name: filepath.ToSlash(name), Path: m.path, Absent: !exists(m.path),
+				Name: filepath.ToSlash(name), Path: m.path, Absent: m.absent,
 			})
 		} else {
 			continue
