@@ -190,8 +190,8 @@ func In(dir string) []Kernel {
 		}
 		return []Kernel{k}
 	}
-	if abs, err := filepath.Abs(dir); err == nil && HasModules(dir) {
-		if m := ofRelease().FindStringSubmatch(abs); m != nil {
+	if abs, err := filepath.Abs(dir); err == nil {
+		if m := ofRelease().FindStringSubmatch(abs); m != nil && HasModules(dir) {
 			k := Of(m[4], rootOf(dir, abs, len(m[1])))
 			k.Modules, k.Twins = []string{dir}, m[2] != ""
 			return []Kernel{k}
