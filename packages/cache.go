@@ -269,8 +269,11 @@ func empty(dir string) error {
 // shrink removes packages until all together are below the limit: first those that were not used
 // for the longest time.
 func (c *Cache) shrink() {
+	if c.Limit == 0 {
+		return
+	}
 	all, err := c.List()
-	if err != nil || c.Limit == 0 {
+	if err != nil {
 		return
 	}
 	total := int64(0)
