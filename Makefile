@@ -58,8 +58,8 @@ man: go
 	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 0)} \
 		$(GO) run -tags man ./cmd/kas man bin/man
 
-# Archives and packages of a release for amd64 and arm64, in bin/dist. The same commit gives the same
-# bytes on every machine.
+# Archives and packages of a release for amd64 and arm64, in bin/dist. The same commit gives the
+# same bytes on every machine.
 dist: go
 	GO="$(GO)" COMMIT=$(COMMIT) dist/dist.sh bin/dist
 
@@ -127,8 +127,9 @@ $(CORPORA:%=corpus-%): corpus-%:
 corpus-headers: corpus-cloud-amd64
 	bench/corpus.sh headers
 
-# Shards on a farm that fails: Slurm with three nodes on this machine, of which one is killed and one
-# cut off, mounts that go away, full disks, twins; and the files for schedulers. As root, in minutes.
+# Shards on a farm that fails: Slurm with three nodes on this machine, of which one is killed and
+# one cut off, mounts that go away, full disks, twins; and the files for schedulers. As root, in
+# minutes.
 farm-test: build corpus-cloud-amd64
 	$(call fetch,slurmctld:slurm-wlm munged:munge bindfs:bindfs)
 	cd farm && PATH=$(CURDIR)/bin:$$PATH $(GO) test -count 1 ./...

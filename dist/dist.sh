@@ -1,8 +1,8 @@
 #!/bin/bash
-# dist.sh DIR: makes the release of this commit in DIR, for amd64 and arm64: a .tar.gz with the program,
-# manual pages and completions, a .deb, an .rpm, the list of the modules in the program (CycloneDX), and
-# SHA256SUMS. The bytes depend on the commit alone: dates are SOURCE_DATE_EPOCH, by default that of the
-# commit. FRESH=1 compiles everything again.
+# dist.sh DIR: makes the release of this commit in DIR, for amd64 and arm64: a .tar.gz with the
+# program, manual pages and completions, a .deb, an .rpm, the list of the modules in the program
+# (CycloneDX), and SHA256SUMS. The bytes depend on the commit alone: dates are SOURCE_DATE_EPOCH, by
+# default that of the commit. FRESH=1 compiles everything again.
 set -euo pipefail
 umask 022
 cd "$(dirname "$0")/.."
@@ -38,7 +38,8 @@ for ARCH in amd64 arm64; do
 
 	gzip -9n "$TREE"/usr/share/man/man1/*
 	for packager in deb rpm; do
-		$go run $nfpm package --config dist/nfpm.yaml --packager $packager --target "$dir" >/dev/null
+		$go run $nfpm package --config dist/nfpm.yaml --packager $packager --target "$dir" \
+			>/dev/null
 	done
 	$go run $sbom bin -json -noserial -notimestamp -version "v$VERSION" \
 		-output "$dir/$name.cdx.json" "$work/kas-$ARCH" 2>/dev/null

@@ -1,7 +1,7 @@
 #!/bin/sh
-# install.sh KAS MAN PREFIX: installs the program, the links that kbuild needs, the manual pages of the
-# folder MAN and the completions below PREFIX. For another machine's program, NATIVE is one that runs
-# here.
+# install.sh KAS MAN PREFIX: installs the program, the links that kbuild needs, the manual pages of
+# the folder MAN and the completions below PREFIX. For another machine's program, NATIVE is one that
+# runs here.
 set -eu
 kas=$1 man=$2 prefix=$3
 native=${NATIVE:-$kas}

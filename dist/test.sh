@@ -1,7 +1,7 @@
 #!/bin/bash
-# test.sh: makes the release twice and compares, then installs and tries each form of it in a bare Debian
-# 12: the .deb, the .rpm, the archive, and make install from a clone with the Go that README.md names.
-# It needs root, debootstrap and rpm, and fetches 300 MB.
+# test.sh: makes the release twice and compares, then installs and tries each form of it in a bare
+# Debian 12: the .deb, the .rpm, the archive, and make install from a clone with the Go that
+# README.md names. It needs root, debootstrap and rpm, and fetches 300 MB.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ "$(id -u)" = 0 ] || { echo "dist/test.sh: chroot needs root" >&2; exit 1; }
@@ -69,11 +69,13 @@ inside 'cd /srv/kas; ! make build 2>message; cat message; grep -q "needs Go 1.26
 
 say "make, with an older Go"
 inside 'apt-get -q install -y --no-install-recommends golang-go >/dev/null; cd /srv/kas
-	! make build 2>message; cat message; grep -q "needs Go 1.26 or later, and this is go1.19" message'
+	! make build 2>message; cat message
+	grep -q "needs Go 1.26 or later, and this is go1.19" message'
 
 say "make install, as README.md says"
 sed -n '/^## Install/,/^## /s/^    //p' README.md >"$root/srv/install.sh"
 cat "$root/srv/install.sh"
-inside "cd /srv/kas; bash -eu /srv/install.sh >/srv/install.log 2>&1 || { tail /srv/install.log; exit 1; }
+inside "cd /srv/kas
+	bash -eu /srv/install.sh >/srv/log 2>&1 || { tail /srv/log; exit 1; }
 	set -- /usr/local; $try"
 say "all forms install and work"

@@ -101,8 +101,9 @@ outage() {
 		umount -l inputs
 		wait $run
 		local code=$?
-		say "outage in ${how:-a plain run}: exit $code, left $(find outage.out -name '*.json' | wc -l)" \
-			"files that say finished, $(find outage.out -maxdepth 1 -name '.k.*' | wc -l) private folders"
+		say "outage in ${how:-a plain run}: exit $code," \
+			"left $(find outage.out -name '*.json' | wc -l) files that say finished," \
+			"$(find outage.out -maxdepth 1 -name '.k.*' | wc -l) private folders"
 		[ $code = 75 ] && [ -z "$(find outage.out -name '*.json' -o -name '.k.*')" ] || {
 			fail outage
 			tail -n 3 outage.log
