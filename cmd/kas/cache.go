@@ -27,7 +27,7 @@ like 50G; default 20G), those that were not used for the longest time go.`,
   kas cache clear --older-than 7d`,
 		Args: argCount(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := openCache(cmd.ErrOrStderr())
+			c, err := openCache()
 			if err != nil {
 				return err
 			}
@@ -61,7 +61,7 @@ it again. A package that another kas uses at this moment stays.`,
 			if err != nil {
 				return fmt.Errorf("--older-than: %w", err)
 			}
-			c, err := openCache(cmd.ErrOrStderr())
+			c, err := openCache()
 			if err != nil {
 				return err
 			}

@@ -18,8 +18,8 @@ import (
 // another.
 const defaultCacheLimit = 20 << 30
 
-// openCache returns the cache of unpacked packages. It reports on stderr what it unpacks.
-func openCache(stderr io.Writer) (*packages.Cache, error) {
+// openCache returns the cache of unpacked packages.
+func openCache() (*packages.Cache, error) {
 	dir, err := os.UserCacheDir()
 	if err != nil {
 		return nil, failure{fmt.Errorf("no folder for unpacked packages: %w", err)}
@@ -30,9 +30,7 @@ func openCache(stderr io.Writer) (*packages.Cache, error) {
 			return nil, fmt.Errorf("KAS_CACHE_LIMIT: %w", err)
 		}
 	}
-	c := &packages.Cache{Dir: filepath.Join(dir, "kas"), Limit: limit}
-	c.Progress = (&unpacking{w: stderr}).step
-	return c, nil
+	return &packages.Cache{Dir: filepath.Join(dir, "kas"), Limit: limit}, nil
 }
 
 // parseBytes parses a size: a number with K, M, G or T for the powers of 1024.
@@ -61,38 +59,49 @@ func (u *unpacking) step(path string, done, total int64) {
 			fmt.Fprintf(u.w, "kas: unpacking %s\n", path)
 		}
 	}
-	if u.bar == nil {
-		return
+	if u.bar != nil {
+		u.bar.draw(float64(done)/float64(max(total, 1)), "unpacking", filepath.Base(path))
 	}
-	u.bar.draw(float64(done)/float64(max(total, 1)), "unpacking", filepath.Base(path))
-	if done >= total {
-		u.bar.erase()
+}
+
+// unpacker unpacks packages into the user's cache, which it opens for the first of them. It names
+// them on stderr.
+type unpacker struct {
+	stderr io.Writer
+
+	cache    *packages.Cache
+	progress unpacking
+}
+
+func (u *unpacker) unpack(ctx context.Context, path string) (packages.Package, error) {
+	if u.cache == nil {
+		c, err := openCache()
+		if err != nil {
+			return packages.Package{}, err
+		}
+		u.progress.w = u.stderr
+		u.cache, c.Progress = c, u.progress.step
+	}
+	p, err := u.cache.Unpack(ctx, path)
+	u.progress.bar.erase()
+	return p, err
+}
+
+// close ends the use of what was unpacked.
+func (u *unpacker) close() {
+	if u.cache != nil {
+		u.cache.Close()
 	}
 }
 
 // unpack unpacks the packages of a plan. The caller calls done when it no longer needs what is in
 // them.
 func unpack(ctx context.Context, plan *configs.Plan, stderr io.Writer) (done func(), err error) {
-	var c *packages.Cache
-	err = plan.Unpack(func(path string) (packages.Package, error) {
-		if c == nil {
-			var err error
-			if c, err = openCache(stderr); err != nil {
-				return packages.Package{}, err
-			}
-		}
-		p, err := c.Unpack(ctx, path)
-		if err != nil {
-			c.Progress(path, 1, 1) // erases the bar
-		}
-		return p, err
-	})
-	if c == nil {
-		return func() {}, err
+	u := &unpacker{stderr: stderr}
+	err = plan.Unpack(func(path string) (packages.Package, error) { return u.unpack(ctx, path) })
+	if err != nil {
+		u.close()
+		return nil, errors.Join(ctx.Err(), err)
 	}
-	if err == nil {
-		return c.Close, nil
-	}
-	c.Close()
-	return nil, errors.Join(ctx.Err(), err)
+	return u.close, nil
 }

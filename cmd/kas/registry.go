@@ -99,6 +99,7 @@ func makeRegistries(
 		return err
 	}
 	s := &search{ctx: ctx, f: f, servers: servers, stderr: stderr}
+	s.packages.stderr = stderr
 	defer s.close()
 	if servers != nil {
 		s.downloads.watch(servers, stderr)

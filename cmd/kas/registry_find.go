@@ -29,14 +29,12 @@ type search struct {
 	stderr  io.Writer
 
 	downloads downloads
-	packages  *packages.Cache // nil until a package is named
-	folders   []string        // temporary ones
+	packages  unpacker
+	folders   []string // temporary ones
 }
 
 func (s *search) close() {
-	if s.packages != nil {
-		s.packages.Close()
-	}
+	s.packages.close()
 	for _, dir := range s.folders {
 		os.RemoveAll(dir)
 	}
@@ -197,11 +195,11 @@ func (s *search) named(args []string) ([]*making, error) {
 		case configs.Linked(arg) || filepath.Base(arg) == "modules.order":
 			explicit.Modules = append(explicit.Modules, arg)
 		case packages.Is(arg):
-			dir, err := s.unpack(arg)
+			p, err := s.packages.unpack(s.ctx, arg)
 			if err != nil {
 				return nil, failure{err}
 			}
-			unpacked = append(unpacked, dir)
+			unpacked = append(unpacked, p.Dir)
 		default:
 			explicit.Vmlinux = append(explicit.Vmlinux, arg)
 		}
@@ -214,18 +212,6 @@ func (s *search) named(args []string) ([]*making, error) {
 			}), ", "))
 	}
 	return s.choose(join(append(all, found...), explicit))
-}
-
-// unpack unpacks a package into the user's cache and returns the folder.
-func (s *search) unpack(path string) (string, error) {
-	if s.packages == nil {
-		var err error
-		if s.packages, err = openCache(s.stderr); err != nil {
-			return "", err
-		}
-	}
-	p, err := s.packages.Unpack(s.ctx, path)
-	return p.Dir, err
 }
 
 // join makes one kernel of those of one release; one without a release, and the files that were
