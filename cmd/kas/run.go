@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -449,8 +450,8 @@ func stateCache(kas string) string {
 func programOf() string { return cmp.Or(programID(), version()) }
 
 // programID identifies this program by the build ID that the Go linker made from its content; "" if
-// there is none.
-func programID() string {
+// there is none. A shard asks for it for each build.
+var programID = sync.OnceValue(func() string {
 	self, err := os.Executable()
 	if err != nil {
 		return ""
@@ -465,4 +466,4 @@ func programID() string {
 		return ""
 	}
 	return pipeline.Digest(string(note))
-}
+})
