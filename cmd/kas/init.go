@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -135,13 +136,15 @@ func findAllKernels(paths []string) (all []kernelFiles, err error) {
 
 // packageRelease finds the release of the kernel, or its version, in the name of a package, without
 // what distinguishes the packages of one kernel.
-var packageRelease = regexp.MustCompile(`-(\d.*?)(-dbg|-dbgsym)?(_[^_]+_[^_]+)?\.\w+$`)
+var packageRelease = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`-(\d.*?)(-dbg|-dbgsym)?(_[^_]+_[^_]+)?\.\w+$`)
+})
 
 // packagedKernels makes a build of the packages of each kernel.
 func packagedKernels(files []string) (all []kernelFiles) {
 	for _, file := range files {
 		name := filepath.Base(file)
-		if m := packageRelease.FindStringSubmatch(name); m != nil {
+		if m := packageRelease().FindStringSubmatch(name); m != nil {
 			name = m[1]
 		}
 		at := slices.IndexFunc(all, func(k kernelFiles) bool { return k.name == name })
@@ -314,12 +317,14 @@ func initPath(path, dir string) (string, error) {
 }
 
 // plainYAML matches texts that YAML reads as strings without quotes.
-var plainYAML = regexp.MustCompile(`^[A-Za-z_/.][A-Za-z0-9_/.+-]*[A-Za-z_/-][A-Za-z0-9_/.+-]*$`)
+var plainYAML = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[A-Za-z_/.][A-Za-z0-9_/.+-]*[A-Za-z_/-][A-Za-z0-9_/.+-]*$`)
+})
 
 // quoteYAML spells a string. A single-quoted string of YAML has no escapes but that of the quote.
 func quoteYAML(s string) string {
 	words := []string{"true", "false", "null", "yes", "no", "on", "off"}
-	if plainYAML.MatchString(s) && !slices.Contains(words, strings.ToLower(s)) {
+	if plainYAML().MatchString(s) && !slices.Contains(words, strings.ToLower(s)) {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", "''") + "'"

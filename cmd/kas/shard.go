@@ -18,11 +18,10 @@ import (
 	"kas/stages"
 )
 
-var shardFormat = regexp.MustCompile(`^([1-9][0-9]*)/([1-9][0-9]*)$`)
-
 // parseShard reads I/N.
 func parseShard(s string) (shard, shards int, err error) {
-	if m := shardFormat.FindStringSubmatch(s); m != nil {
+	format := regexp.MustCompile(`^([1-9][0-9]*)/([1-9][0-9]*)$`)
+	if m := format.FindStringSubmatch(s); m != nil {
 		shard, err = strconv.Atoi(m[1])
 		if err == nil {
 			shards, err = strconv.Atoi(m[2])
