@@ -45,7 +45,7 @@ func (r *Report) Writes() bool {
 // follows from the input alone, and a report has the times of the run.
 func (p *Plan) CheckReport() error {
 	if _, err := p.reportInOut(); err != nil {
-		return err
+		return fmt.Errorf("report: %w", err)
 	}
 	return nil
 }

@@ -118,7 +118,7 @@ func load(path string, f runFlags) (*configs.Plan, error) {
 		plan.SetOut(f.out)
 	}
 	if err := plan.CheckReport(); err != nil {
-		return nil, fmt.Errorf("report: %w", err)
+		return nil, err
 	}
 	return plan, nil
 }
