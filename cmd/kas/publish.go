@@ -76,8 +76,7 @@ func publish(out, dir string, incomplete bool, stdout io.Writer) error {
 	for _, r := range all {
 		path := filepath.Join(dir, fetch.Path(r.BuildID, registry.FileName+".zst"))
 		what := "published"
-		if there, err := registry.Open(path); err == nil && there.Digest == r.Digest {
-			there.Close()
+		if isThere(path, r.Digest) {
 			what = "unchanged"
 		} else if _, err := pipeline.WriteFile(path, r.Compress); err != nil {
 			return failure{err}
@@ -85,6 +84,16 @@ func publish(out, dir string, incomplete bool, stdout io.Writer) error {
 		fmt.Fprintf(stdout, "%s: %s %s\n", what, cmp.Or(r.Release, r.BuildID), path)
 	}
 	return nil
+}
+
+// isThere reports whether a file is the registry with this digest.
+func isThere(path, digest string) bool {
+	r, err := registry.Open(path)
+	if err != nil {
+		return false
+	}
+	defer r.Close()
+	return r.Digest == digest
 }
 
 // publishable returns why a registry cannot be found by others, or would mislead them.
