@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -47,11 +48,7 @@ func openOut(plan *configs.Plan) (*outFolder, error) {
 		}
 		err = o.record.Adopt(own)
 	} else {
-		var foreign map[string]string
-		foreign, err = o.record.Claim(own)
-		for _, there := range foreign {
-			return nil, pipeline.Foreign(there)
-		}
+		err = claim(o.record, own)
 	}
 	if err == nil {
 		err = o.record.RemoveTemporary()
@@ -63,6 +60,15 @@ func openOut(plan *configs.Plan) (*outFolder, error) {
 	o.stats, _ = os.ReadFile(own[1])
 	o.last, _ = configs.LoadSome(own[0], configs.Choice{Optional: true, Unlisted: true})
 	return o, nil
+}
+
+// claim makes sure that kas may write the files.
+func claim(record *pipeline.Record, paths []string) error {
+	foreign, err := record.Claim(paths)
+	for _, there := range foreign {
+		err = cmp.Or(err, pipeline.Foreign(there))
+	}
+	return err
 }
 
 func (o *outFolder) path(name string) string { return filepath.Join(o.dir, name) }
@@ -134,12 +140,9 @@ func writeBuilt(dir string, built *report.Built) error {
 	if err != nil {
 		return err
 	}
-	foreign, err := record.Claim([]string{path}) // a build of few stages has claimed nothing
-	if err != nil {
+	// A build of few stages has claimed nothing.
+	if err := claim(record, []string{path}); err != nil {
 		return err
-	}
-	for _, there := range foreign {
-		return pipeline.Foreign(there)
 	}
 	text, err := built.Text()
 	if err != nil {
