@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -180,19 +178,16 @@ func (s *shardBuild) commit(private *pipeline.Private, r, all *pipeline.Result) 
 
 // beginOut removes the stats.json of the output folder, which is going to be out of date.
 func (s *shardBuild) beginOut() error {
-	record, err := pipeline.OpenRecord(s.plan.Out)
-	path := filepath.Join(s.plan.Out, statsFile)
-	if err != nil || !record.Has(path) {
+	o := outFolder{dir: s.plan.Out}
+	record, err := pipeline.OpenRecord(o.dir)
+	if err != nil || !record.Has(o.path(statsFile)) {
 		return err
 	}
-	err = os.Remove(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	settled, err := o.begin()
+	if err != nil || settled == nil {
 		return err
 	}
-	return pipeline.SyncFolder(s.plan.Out)
+	return settled()
 }
 
 // done reports whether the build is there, from the same inputs, configuration and program.
