@@ -168,7 +168,8 @@ func noteNotFound(stderr io.Writer, all []*registry.Registry, pattern string) {
 func hint(all []*registry.Registry, pattern string) string {
 	file, line, byLine := registry.CutLine(pattern)
 	for _, r := range all {
-		if name, _, ok := strings.Cut(pattern, r.Separator()); ok {
+		name, _, located := strings.Cut(pattern, r.Separator())
+		if located {
 			switch known := r.Based(name); {
 			case len(known) == 1 && known[0].File == "":
 				return fmt.Sprintf("%s is one symbol, and the registry does not know its "+
@@ -177,13 +178,9 @@ func hint(all []*registry.Registry, pattern string) string {
 				return fmt.Sprintf("%s is %d symbols, none at that location: "+
 					"kas lookup %[1]s lists them", name, len(known))
 			}
-			if like := r.Similar(name, 3); len(like) > 0 {
-				return fmt.Sprintf("did you mean %s?", strings.Join(like, " or "))
-			}
-			continue
 		}
-		if !byLine {
-			if like := r.Similar(pattern, 3); len(like) > 0 {
+		if located || !byLine {
+			if like := r.Similar(name, 3); len(like) > 0 {
 				return fmt.Sprintf("did you mean %s?", strings.Join(like, " or "))
 			}
 			continue
