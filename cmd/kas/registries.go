@@ -194,11 +194,7 @@ func labels(all []*registry.Registry) []string {
 }
 
 func folderName(r *registry.Registry) string {
-	path, err := filepath.Abs(r.Path)
-	if err != nil {
-		path = r.Path
-	}
-	return filepath.Base(filepath.Dir(path))
+	return filepath.Base(filepath.Dir(absolute(r.Path)))
 }
 
 func kernelName(r *registry.Registry) string {
