@@ -38,17 +38,23 @@ func keepPath(release, id string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if release == "" || release[0] == '.' || filepath.Base(release) != release {
+	if !isFolderName(release) {
 		release = "unknown"
 	}
 	return filepath.Join(dir, release, cmp.Or(id, "no-build-id"), registry.FileName), nil
+}
+
+// isFolderName reports whether a name from outside may be that of a folder of the user's
+// registries.
+func isFolderName(name string) bool {
+	return name != "" && name[0] != '.' && filepath.Base(name) == name
 }
 
 // kept returns the user's registries of a release or a build ID. A build ID that the user has none
 // of is asked for.
 func (f *finder) kept(ctx context.Context, name string) ([]string, error) {
 	dir, err := keepDir()
-	if err != nil || name == "" || name[0] == '.' || filepath.Base(name) != name {
+	if err != nil || !isFolderName(name) {
 		return nil, nil
 	}
 	if all := registriesBelow(filepath.Join(dir, name)); len(all) > 0 {
