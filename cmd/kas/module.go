@@ -104,10 +104,7 @@ func module(ctx context.Context, modules []string, f moduleFlags, stdout, stderr
 			return failure{err}
 		}
 	}
-	if err := printOutcome(stdout, stderr, outcome, f); err != nil {
-		return failure{err}
-	}
-	return nil
+	return asFailure(printOutcome(stdout, stderr, outcome, f))
 }
 
 // openKernel opens the registry of one kernel with its overlay. If the overlay to update exists, it

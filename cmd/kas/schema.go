@@ -20,10 +20,7 @@ Kas check finds more: what depends on several keys or on files.`,
 		Example: "  kas schema >kas.schema.json",
 		Args:    argCount(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := report.WriteJSON(cmd.OutOrStdout(), configs.Schema()); err != nil {
-				return failure{err}
-			}
-			return nil
+			return asFailure(report.WriteJSON(cmd.OutOrStdout(), configs.Schema()))
 		},
 	}
 }

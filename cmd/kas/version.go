@@ -32,10 +32,7 @@ func newVersion() *cobra.Command {
 			} else {
 				_, err = fmt.Fprintf(w, "kas %s\n", version())
 			}
-			if err != nil {
-				return failure{err}
-			}
-			return nil
+			return asFailure(err)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
