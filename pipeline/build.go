@@ -88,7 +88,7 @@ type Object struct {
 	fresh  bool      // product was made in this run, and is not settled yet
 	opened time.Time // when scan opened it
 
-	fingerprint string // see content.go
+	content string // see content.go
 
 	// Saved for the next run: see state.go.
 	product product
@@ -154,13 +154,14 @@ type Separate struct {
 	Refused error
 }
 
-// ScanTables opens the object for scan and sets its Identity.
-func (o *Object) ScanTables() (*elf.File, error) {
+// ScanTables opens an object for scan and sets its Identity.
+func (b *Build) ScanTables(o *Object) (*elf.File, error) {
 	o.opened = time.Now()
 	f, err := elf.OpenTables(o.Path)
 	switch {
 	case err == nil:
-		o.Identity, o.fingerprint = f.Identity(), f.Fingerprint()
+		o.Identity = f.Identity()
+		o.content = b.contentOf(o, f)
 	case !o.Absent:
 		err = changed(err)
 	}

@@ -13,7 +13,7 @@ import (
 func TestOpenAgain(t *testing.T) {
 	path := module(t)
 	o := Object{Path: path}
-	f, err := o.ScanTables()
+	f, err := new(Build).ScanTables(&o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,6 +48,32 @@ func TestOpenAgain(t *testing.T) {
 	for name, open := range opens {
 		if _, err := open(); err == nil || err.Error() != "the file changed during the run" {
 			t.Errorf("%s of a file that changed: %v", name, err)
+		}
+	}
+}
+
+// TestContentOfKnown: the content of a file that is what it was is not worked out again.
+func TestContentOfKnown(t *testing.T) {
+	path := module(t)
+	known := &objectState{identity: elf.IdentifyTarget(path), content: "as before"}
+	b := Build{last: &state{objects: map[string]*objectState{"a.ko": known}}}
+	for _, c := range []struct {
+		name, want string
+		identity   elf.Identity
+	}{
+		{"a.ko", "as before", known.identity},
+		{"b.ko", b.contentAt(path), known.identity},
+		{"a.ko", b.contentAt(path), elf.Identity{}},
+	} {
+		known.identity = c.identity
+		o := Object{Name: c.name, Path: path}
+		f, err := b.ScanTables(&o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		if o.content != c.want || c.want == "" {
+			t.Errorf("%s, %v: %q, want %q", c.name, c.identity, o.content, c.want)
 		}
 	}
 }

@@ -1,19 +1,24 @@
 package pipeline
 
-import (
-	"cmp"
-
-	"kas/elf"
-)
+import "kas/elf"
 
 // A farm unpacks the same kernel again and again. Its files then have other inodes, and the same
 // content: a file is the same if it came from the same place of a package with the same digest, or
 // if its build ID, section headers, size and time of change are the same. Unpacking keeps that
 // time; what changes the file in place does not.
 
-// contentOf names the content of an object, "" if nothing does.
-func (b *Build) contentOf(o *Object) string {
-	return cmp.Or(b.Config.Origin(o.Path), o.fingerprint)
+// contentOf names the content of an object that was opened, "" if nothing does. If the file is what
+// it was, so is its content: a fingerprint may need all bytes of the file.
+func (b *Build) contentOf(o *Object, f *elf.File) string {
+	if origin := b.Config.Origin(o.Path); origin != "" {
+		return origin
+	}
+	if b.last != nil {
+		if k := b.last.objects[o.Name]; k != nil && k.identity == o.Identity {
+			return k.content
+		}
+	}
+	return f.Fingerprint()
 }
 
 // contentAt names the content of the file at path, "" if nothing does.

@@ -195,7 +195,7 @@ func (b *Build) known(o *Object) *objectState {
 	}
 	k := b.last.objects[o.Name]
 	if k == nil || k.identity == (elf.Identity{}) ||
-		k.identity != o.Identity && (k.content == "" || k.content != b.contentOf(o)) {
+		k.identity != o.Identity && (k.content == "" || k.content != o.content) {
 		return nil
 	}
 	return k
@@ -335,7 +335,7 @@ func (b *Build) saveState(clean bool) error {
 
 // appendState appends the object's line of the state file.
 func (b *Build) appendState(line []byte, o *Object) []byte {
-	id, content := o.Identity, b.contentOf(o)
+	id, content := o.Identity, o.content
 	if !o.trusted(b.Config.Origin(o.Path) != "") {
 		id, content = elf.Identity{}, ""
 	}

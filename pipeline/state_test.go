@@ -110,7 +110,7 @@ func (r *rerun) scan(ctx context.Context, b *Build) error {
 	}
 	b.Arch, b.Toolchain, b.LTO, b.Release = "x86_64", "gcc", "none", "6.1"
 	return b.Each(ctx, b.Every(all), func(o *Object) error {
-		f, err := o.ScanTables()
+		f, err := b.ScanTables(o)
 		if err != nil {
 			return err
 		}

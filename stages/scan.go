@@ -65,7 +65,7 @@ func scanObject(b *pipeline.Build, o *pipeline.Object) error {
 	if elf.Control(o.Name) {
 		return badName(0, "the file", o.Name)
 	}
-	f, err := o.ScanTables()
+	f, err := b.ScanTables(o)
 	if errors.As(err, new(*elf.FormatError)) && o.Vmlinux {
 		return notBootImage(o, err)
 	}
