@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // Option is the configuration option that Install adds to a kernel.
@@ -147,8 +148,14 @@ func (in insertion) into(text string) (string, error) {
 }
 
 // trace matches what a file has only if some part of the option is in it.
-var trace = regexp.MustCompile(
+var trace = lazily(
 	`# kas: |\bkas-ext\b|\bKALLSYMS_ALIAS\b|\bCONFIG_KALLSYMS_ALIAS\b|\bKAS_PROGRAM\b|\.o\.kas\b`)
+
+// lazily returns a function that compiles a regular expression when it is called first: a build
+// starts the hooks for each module, and most need none.
+func lazily(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
 
 // without returns the text of a file without its insertions. The error begins with ":LINE:" if it
 // belongs to a line, else with ":".
@@ -165,7 +172,7 @@ func without(text string, all []insertion) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if left := trace.FindString(plain); left != "" {
+	if left := trace().FindString(plain); left != "" {
 		return "", fmt.Errorf(": %q is not as kas wrote it: remove it by hand", left)
 	}
 	if parts += blocks; parts != 0 && parts != len(all) {

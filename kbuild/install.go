@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 
 	"github.com/rogpeppe/go-internal/diff"
@@ -102,7 +101,7 @@ func KernelVersion(tree string) (string, error) {
 	return fmt.Sprintf("%d.%d", major, minor), err
 }
 
-var versionLine = regexp.MustCompile(`(?m)^(VERSION|PATCHLEVEL) *= *([0-9]+)$`)
+var versionLine = lazily(`(?m)^(VERSION|PATCHLEVEL) *= *([0-9]+)$`)
 
 func kernelVersion(tree string) (major, minor int, err error) {
 	path := filepath.Join(tree, "Makefile")
@@ -111,7 +110,7 @@ func kernelVersion(tree string) (major, minor int, err error) {
 		return 0, 0, fmt.Errorf("%s is not a kernel source tree: %w", tree, err)
 	}
 	found := map[string]int{}
-	for _, m := range versionLine.FindAllStringSubmatch(string(data), -1) {
+	for _, m := range versionLine().FindAllStringSubmatch(string(data), -1) {
 		if _, twice := found[m[1]]; !twice {
 			found[m[1]], _ = strconv.Atoi(m[2])
 		}

@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 
 	"kas/pipeline"
@@ -46,12 +45,12 @@ func NM(h Hook) (status int, err error) {
 
 // image matches the images of vmlinux whose lists link-vmlinux.sh requests. The number is that of
 // the pass, from 1 on. 6.1 has .tmp_vmlinux.kallsyms1, later versions have .tmp_vmlinux1.
-var image = regexp.MustCompile(`^(\.tmp_vmlinux(\.kallsyms)?([0-9]+)|vmlinux|vmlinux\.unstripped)$`)
+var image = lazily(`^(\.tmp_vmlinux(\.kallsyms)?([0-9]+)|vmlinux|vmlinux\.unstripped)$`)
 
 // listed returns the image whose list a call of nm requests, "" for any other call.
 func listed(args []string) string {
 	if len(args) != 2 || args[0] != "-n" && args[0] != "--numeric-sort" ||
-		!image.MatchString(filepath.Base(args[1])) {
+		!image().MatchString(filepath.Base(args[1])) {
 		return ""
 	}
 	return args[1]
@@ -60,7 +59,7 @@ func listed(args []string) string {
 // passOf returns the number of the pass that makes an image, 0 for vmlinux itself and for any other
 // file.
 func passOf(file string) int {
-	m := image.FindStringSubmatch(filepath.Base(file))
+	m := image().FindStringSubmatch(filepath.Base(file))
 	if m == nil {
 		return 0
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -174,7 +175,9 @@ func (p *Private) Remove() error {
 }
 
 // privateEnd matches the end of the name of a private folder: host and process.
-var privateEnd = regexp.MustCompile(`^\.[^/]+\.[0-9]+(-[0-9]+)?$`)
+var privateEnd = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^\.[^/]+\.[0-9]+(-[0-9]+)?$`)
+})
 
 // DiscardPrivate removes the private folders of builds that are finished: whoever works in one
 // would remove it in the end.
@@ -196,7 +199,7 @@ func DiscardPrivate(out string, builds []string) error {
 func isPrivate(name string, builds []string) bool {
 	for _, b := range builds {
 		for _, start := range []string{privateStart(b, 0), privateStart(b, nameMax)} {
-			if end, ok := strings.CutPrefix(name, start); ok && privateEnd.MatchString(end) {
+			if end, ok := strings.CutPrefix(name, start); ok && privateEnd().MatchString(end) {
 				return true
 			}
 		}
