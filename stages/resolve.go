@@ -17,13 +17,22 @@ import (
 // that they are unique. It opens only the objects that have such a duplicate, in parallel, and
 // reads only the units that contain one.
 func Resolve(ctx context.Context, b *pipeline.Build) error {
+	return resolve(ctx, b, declarationsOf)
+}
+
+// findDeclarations finds the declarations of the chosen duplicates of an object.
+type findDeclarations func(
+	ctx context.Context, b *pipeline.Build, o *pipeline.Object,
+) (declarations, error)
+
+func resolve(ctx context.Context, b *pipeline.Build, find findDeclarations) error {
 	if err := choose(ctx, b); err != nil {
 		return err
 	}
 	if err := findElsewhere(ctx, b); err != nil {
 		return err
 	}
-	if err := locate(ctx, b); err != nil {
+	if err := locate(ctx, b, find); err != nil {
 		return err
 	}
 	if err := nameAll(ctx, b); err != nil {
@@ -135,14 +144,14 @@ func excluded(a configs.Alias, code bool) string {
 }
 
 // locate sets the location of each duplicate that has no reason yet, or the reason why it has none.
-func locate(ctx context.Context, b *pipeline.Build) error {
+func locate(ctx context.Context, b *pipeline.Build, find findDeclarations) error {
 	needed := b.Every(func(o *pipeline.Object) bool { return !o.NoDebug && len(chosen(o)) > 0 })
 	found := make(map[*pipeline.Object]*declarations, len(needed))
 	for _, o := range needed {
 		found[o] = &declarations{}
 	}
 	err := b.Each(ctx, needed, func(o *pipeline.Object) (err error) {
-		*found[o], err = declarationsOf(ctx, b, o)
+		*found[o], err = find(ctx, b, o)
 		return err
 	})
 	if err != nil {

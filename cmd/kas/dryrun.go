@@ -14,72 +14,45 @@ import (
 // dryRun prints what each choice of symbols would cost, including the configuration's own, and
 // writes nothing.
 func dryRun(ctx context.Context, plan *configs.Plan, f runFlags, stdout, stderr io.Writer) error {
-	var costs []report.Cost
+	costs := make([][]report.Cost, len(plan.Builds)) // of each build, of each choice
 	var tasks []pipeline.Task
-	for _, b := range plan.Builds {
-		for _, choice := range choices(b.Alias) {
-			costs = append(costs, report.Cost{
+	for i, b := range plan.Builds {
+		all := choices(b.Alias)
+		for _, choice := range all {
+			costs[i] = append(costs[i], report.Cost{
 				Build: b.Name, Names: namesText(choice.Names), Symbols: choice.Symbols,
 				Own: same(choice, b.Alias),
 			})
-			b.Alias.Names, b.Alias.Symbols = choice.Names, choice.Symbols
-			tasks = append(tasks, pipeline.Task{Config: b})
 		}
+		count := stages.Choices(all, func(n int, b *pipeline.Build) { add(&costs[i][n], b) })
+		tasks = append(tasks, pipeline.Task{
+			Config: b, Stages: append(stages.Select([]string{"scan", "dedupe"}), count),
+		})
 	}
-	for i := range tasks {
-		tasks[i] = countTask(tasks[i].Config, &costs[i])
-	}
-	failed := false
 	progress := newProgress(stderr, f.verbosity(), tasks)
-	progress.unit = "choice"
 	defer progress.erase()
-	for i := range tasks {
-		one := tasks[i:][:1]
-		options := pipeline.Options{
-			Jobs: f.workers(plan), StopOnError: plan.OnError == "stop",
-			Events: progress.events(one), All: true,
-		}
-		if !costs[i].Own {
-			// Only the run of the configured choice reports an object.
-			options.Events.Error = nil
-		}
-		r, err := pipeline.Run(ctx, one, options)
-		if err != nil {
-			return failure{err}
-		}
-		failed = failed || len(r.Errors) > 0
-		if costs[i].Own {
-			progress.erase()
-			noteLeftOut(progress.notes(), costs[i].Build, r.Builds[0].Stats.LeftOut)
-		}
+	r, err := pipeline.Run(ctx, tasks, pipeline.Options{
+		Jobs: f.workers(plan), StopOnError: plan.OnError == "stop",
+		Events: progress.events(tasks), All: true,
+	})
+	if err != nil {
+		return failure{err}
 	}
 	progress.erase()
+	for _, b := range r.Builds {
+		noteLeftOut(progress.notes(), b.Config.Name, b.Stats.LeftOut)
+	}
 	write := report.Costs
 	if f.json {
 		write = report.CostsJSON
 	}
-	if err := write(stdout, costs); err != nil {
+	if err := write(stdout, slices.Concat(costs...)); err != nil {
 		return failure{err}
 	}
-	if failed {
+	if len(r.Errors) > 0 {
 		return errReported
 	}
 	return nil
-}
-
-// countTask returns the task that makes the aliases of a build and adds up their cost.
-func countTask(b configs.Build, cost *report.Cost) pipeline.Task {
-	task := pipeline.Task{
-		Config: b, Stages: stages.Select([]string{"scan", "dedupe", "normalize", "resolve"}),
-	}
-	task.Stages = append(task.Stages, pipeline.Stage{
-		Name: "count",
-		Run: func(_ context.Context, b *pipeline.Build) error {
-			add(cost, b)
-			return nil
-		},
-	})
-	return task
 }
 
 // choices returns what dryRun compares: the configuration's choice if it is a special one, then the

@@ -23,7 +23,6 @@ type progress struct {
 	w     io.Writer
 	bar   *bar // nil if none is drawn
 	level verbosity
-	unit  string // what is counted
 
 	mu       sync.Mutex
 	planned  float64 // objects of all builds
@@ -54,7 +53,7 @@ func (p *progress) notes() io.Writer {
 // newProgress makes a progress of runs whose tasks are planned already.
 func newProgress(w io.Writer, level verbosity, tasks []pipeline.Task) *progress {
 	p := &progress{
-		w: w, level: level, unit: "build", active: map[string]*activeBuild{}, builds: len(tasks),
+		w: w, level: level, active: map[string]*activeBuild{}, builds: len(tasks),
 	}
 	for i := range tasks {
 		p.planned += objectsOf(&tasks[i])
@@ -133,7 +132,7 @@ func (p *progress) draw(build, stage string) {
 	defer p.mu.Unlock()
 	count := ""
 	if p.builds > 1 {
-		count = fmt.Sprintf("%s %d of %d", p.unit, min(p.done+1, p.builds), p.builds)
+		count = fmt.Sprintf("build %d of %d", min(p.done+1, p.builds), p.builds)
 	}
 	p.bar.draw(p.fraction(), count, stage, build)
 }
