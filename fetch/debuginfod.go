@@ -54,12 +54,13 @@ func FromEnvironment(getenv func(string) string) (*Debuginfod, error) {
 	d.Timeout = time.Duration(min(max(timeout, 0), 1<<30)) * time.Second
 	d.Retries = int(min(max(retries, 0), 100))
 	var err error
-	d.Cache, err = debuginfodCache(getenv)
+	d.Cache, err = DebuginfodCache(getenv)
 	return d, err
 }
 
-// debuginfodCache returns the folder of the cache, as debuginfod_find_debuginfo(3) describes it.
-func debuginfodCache(getenv func(string) string) (string, error) {
+// DebuginfodCache returns the folder of the cache for the environment that getenv returns, as
+// debuginfod_find_debuginfo(3) describes it. It need not be there.
+func DebuginfodCache(getenv func(string) string) (string, error) {
 	if dir := getenv("DEBUGINFOD_CACHE_PATH"); dir != "" {
 		return dir, nil
 	}

@@ -50,6 +50,9 @@ func isFolderName(name string) bool {
 	return name != "" && name[0] != '.' && filepath.Base(name) == name
 }
 
+// leastDigits is the length of the shortest name that counts as a build ID.
+const leastDigits = 16
+
 // kept returns the user's registries of a release or a build ID. A build ID that the user has none
 // of is asked for.
 func (f *finder) kept(ctx context.Context, name string) ([]string, error) {
@@ -60,8 +63,7 @@ func (f *finder) kept(ctx context.Context, name string) ([]string, error) {
 	if all := registriesBelow(filepath.Join(dir, name)); len(all) > 0 {
 		return all, nil
 	}
-	const least = 16 // digits; a shorter name may be anything
-	if len(name) < least || !fetch.IsBuildID(name) {
+	if len(name) < leastDigits || !fetch.IsBuildID(name) {
 		return nil, nil
 	}
 	folders, _ := filepath.Glob(filepath.Join(configs.Literal(dir), "*", name))
