@@ -16,9 +16,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
+
+	"kas/kbuild/early"
 )
 
 // Hook is one call of a hook.
@@ -34,27 +37,21 @@ type Hook struct {
 // off reports whether the hooks are switched off: the call then does what it does without kas.
 func (h *Hook) off() bool { return h.Getenv("KAS") == "0" }
 
-// tool splits the arguments into the real tool and what to pass to it. A leading --tool names the
-// tool, with options of its own after blanks. Without it, the tool is the one that kbuild selects
-// by LLVM and CROSS_COMPILE.
-func (h *Hook) tool(gnu, llvm string) (tool, args []string) {
-	if len(h.Args) > 0 {
-		if tool, ok := strings.CutPrefix(h.Args[0], "--tool="); ok {
-			return strings.Fields(tool), h.Args[1:]
-		}
+// tool splits the arguments into the real tool and what to pass to it: early.Tool.
+func (h *Hook) tool(hook string) (tool, args []string) {
+	names := early.Tools[hook]
+	return early.Tool(h.Args, h.Getenv, names[0], names[1])
+}
+
+// oneWord refuses a hook of two words in a build with LTO. kbuild itself would fail there later,
+// with an error that does not name it. file is the output of the link or the file to list: for
+// those of link-vmlinux.sh, the option of Install sets such an NM, and nothing else reads it.
+func (h *Hook) oneWord(file string) error {
+	if !early.SingleWord(h.Getenv) || strings.Contains(filepath.Base(file), "vmlinux") {
+		return nil
 	}
-	if len(h.Args) > 1 && h.Args[0] == "--tool" {
-		return strings.Fields(h.Args[1]), h.Args[2:]
-	}
-	switch suite := h.Getenv("LLVM"); {
-	case strings.HasSuffix(suite, "/"): // a folder
-		return []string{suite + llvm}, h.Args
-	case strings.HasPrefix(suite, "-"): // a version
-		return []string{llvm + suite}, h.Args
-	case suite != "" && suite != "0":
-		return []string{llvm}, h.Args
-	}
-	return []string{h.Getenv("CROSS_COMPILE") + gnu}, h.Args
+	return fmt.Errorf("NM=%q does not work with LTO, because kbuild takes it for a single word: "+
+		"use NM=kas-nm LD=kas-ld", h.Getenv("NM"))
 }
 
 // command finds the real tool on the PATH.

@@ -9,11 +9,14 @@ import (
 // information of the first image of vmlinux, and passes every other call through. It returns the
 // exit status, or an error of its own.
 func LD(h Hook) (status int, err error) {
-	tool, args := h.tool("ld", "ld.lld")
+	tool, args := h.tool("ld")
+	l, err := parseLink(args)
+	if word := h.oneWord(l.out); word != nil {
+		return 0, word
+	}
 	if h.off() {
 		return 0, pass(tool, args)
 	}
-	l, err := parseLink(args)
 	if err != nil {
 		return 0, err
 	}

@@ -19,8 +19,11 @@ import (
 // duplicates are those of the first image, one after the other. link-vmlinux.sh compares the last
 // two lists, so a kernel is built only if they agree.
 func NM(h Hook) (status int, err error) {
-	tool, args := h.tool("nm", "llvm-nm")
+	tool, args := h.tool("nm")
 	file := listed(args)
+	if err := h.oneWord(file); err != nil {
+		return 0, err
+	}
 	if h.off() || file == "" {
 		return 0, pass(tool, args)
 	}

@@ -47,8 +47,8 @@ configuration whose alias: section is the policy.
 
   make NM=kas-nm LD=kas-ld
 
-kas-nm and kas-ld are links to kas, because some of kbuild's scripts take $(NM)
-for one word. NM="kas nm" LD="kas ld" works where LTO is off.`
+kas-nm and kas-ld are links to kas. NM="kas nm" LD="kas ld" works where LTO is
+off; with LTO, a script of kbuild takes $(NM) for one word.`
 
 func newNM() *cobra.Command {
 	return newHook("nm", "Run nm for kbuild and add aliases to the list of vmlinux",
