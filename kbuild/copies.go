@@ -77,7 +77,7 @@ func (s *session) makeCopies() (*emitted, error) {
 			}
 			id := none
 			if o.Emitted > 0 {
-				id = elf.IdentifyTarget(o.Path + ".kas")
+				id = elf.IdentifyTarget(s.copyOf(o.Path))
 			}
 			e.lines = fmt.Appendf(e.lines, "%v %v %s\n", o.Identity, id, absolute(o.Path))
 			e.globals = append(e.globals, globalLines(o, names)...)
@@ -108,7 +108,7 @@ func (s *session) lastCopies(object string) *emitted {
 	}
 	was, id, ok := e.find(object)
 	if !ok || was != elf.IdentifyTarget(object) ||
-		id != none && id != elf.IdentifyTarget(object+".kas") {
+		id != none && id != elf.IdentifyTarget(s.copyOf(object)) {
 		return nil
 	}
 	return e

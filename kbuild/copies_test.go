@@ -16,7 +16,7 @@ func newSession(t *testing.T) (s *session, files []string) {
 	dir, ext := filepath.Join(t.TempDir(), "tree"), filepath.Join(t.TempDir(), "ext")
 	s = &session{
 		tree:       tree{dir: dir, ext: ext},
-		memory:     memory{filepath.Join(ext, ".kas")},
+		memory:     memory{ext},
 		config:     filepath.Join(dir, "kas.yaml"),
 		registries: []string{filepath.Join(dir, "symbols.kas")},
 		overlay:    filepath.Join(dir, "overlay.kas"),
@@ -87,7 +87,7 @@ func TestLastCopies(t *testing.T) {
 	s, files := newSession(t)
 	path := func(name string) string { return filepath.Join(s.tree.ext, name) }
 	a, b, plain := path("a.o"), path("b.o"), path("plain.o")
-	for _, name := range []string{a, a + ".kas", b, b + ".kas", plain} {
+	for _, name := range []string{a, s.copyOf(a), b, s.copyOf(b), plain} {
 		writeTestFile(t, name, "", 0o644)
 	}
 	remember := func() {
@@ -95,7 +95,7 @@ func TestLastCopies(t *testing.T) {
 		e := &emitted{state: s.state(), globals: []byte("line\n")}
 		for _, object := range []string{a, b, plain} {
 			e.lines = fmt.Appendf(e.lines, "%v %v %s\n", elf.IdentifyTarget(object),
-				elf.IdentifyTarget(object+".kas"), object)
+				elf.IdentifyTarget(s.copyOf(object)), object)
 		}
 		text := fmt.Appendf(nil, "%s\n%s", e.head(), e.lines)
 		err := errors.Join(s.memory.write(emittedFile, text),
@@ -146,7 +146,7 @@ func TestLastCopies(t *testing.T) {
 	valid("object changed", false, a)
 	valid("object of another module changed", true, b, plain)
 	remember()
-	writeTestFile(t, a+".kas", "changed", 0o644)
+	writeTestFile(t, s.copyOf(a), "changed", 0o644)
 	valid("copy changed", false, a)
 	remember()
 	valid("made again", true, a)

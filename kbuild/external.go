@@ -118,7 +118,7 @@ func written(b *pipeline.Build) []string {
 	var all []string
 	for i := range b.Objects {
 		if o := &b.Objects[i]; o.Emitted > 0 {
-			all = append(all, elf.Uncompressed(o.Path)+".kas")
+			all = append(all, b.Scope.CopyOf(o.Path))
 		}
 	}
 	return all

@@ -90,7 +90,7 @@ func TestPassThrough(t *testing.T) {
 		same(off, "ld", imageArgs(".tmp_vmlinux1", "--strip-debug")...)
 		same(off, "ld", module("drivers/a")...)
 		same(off, "ld", "-v")
-		for _, name := range []string{".kas", "drivers/a.o.kas"} {
+		for _, name := range []string{".tmp_kas_emitted", "drivers/.tmp_a.o.kas"} {
 			if k.exists(name) {
 				t.Error(name, "was made")
 			}
@@ -262,7 +262,7 @@ func TestVmlinuxRefused(t *testing.T) {
 
 		ld(second)
 		k.refused(nm(".tmp_vmlinux2"),
-			`no aliases from the first image: open \.kas/first: no such file`)
+			`no aliases from the first image: open \.tmp_kas_first: no such file`)
 
 		ld(first)
 		k.ok(nm(".tmp_vmlinux1"))
@@ -291,7 +291,7 @@ func TestVmlinuxRefused(t *testing.T) {
 		k.ok(nm(".tmp_vmlinux2"))
 		k.ok(k.run(k.ld, first...))
 		k.refused(nm(".tmp_vmlinux1"), "has no debugging information, but its objects have")
-		k.refused(nm(".tmp_vmlinux2"), `open \.kas/first: no such file`)
+		k.refused(nm(".tmp_vmlinux2"), `open \.tmp_kas_first: no such file`)
 
 		// The last image does not depend on the first.
 		ld(imageArgs("vmlinux", "kallsyms1.o"))
@@ -352,11 +352,12 @@ func TestModules(t *testing.T) {
 				}
 			}
 			for _, name := range []string{"a", "b"} {
-				if out := k.ok(k.run("readelf", "-sW", "drivers/"+name+".o.kas")); !isAlias(out) {
-					t.Errorf("drivers/%s.o.kas has no aliases", name)
+				copied := "drivers/.tmp_" + name + ".o.kas"
+				if out := k.ok(k.run("readelf", "-sW", copied)); !isAlias(out) {
+					t.Error(copied, "has no aliases")
 				}
 			}
-			if k.exists("drivers/c.o.kas") {
+			if k.exists("drivers/.tmp_c.o.kas") {
 				t.Error("a module without aliases has a copy")
 			}
 			kas := k.read("drivers/c.ko")
@@ -382,11 +383,11 @@ func TestModulesAgain(t *testing.T) {
 		}
 		k.linkModule("drivers/a")
 		k.linkModule("drivers/b")
-		copies := states("drivers/a.o.kas", "drivers/b.o.kas", ".kas/emitted")
+		copies := states("drivers/.tmp_a.o.kas", "drivers/.tmp_b.o.kas", ".tmp_kas_emitted")
 		linked := k.read("drivers/a.ko")
 		k.linkModule("drivers/a")
 		k.linkModule("drivers/b")
-		now := states("drivers/a.o.kas", "drivers/b.o.kas", ".kas/emitted")
+		now := states("drivers/.tmp_a.o.kas", "drivers/.tmp_b.o.kas", ".tmp_kas_emitted")
 		if !slices.Equal(now, copies) {
 			t.Errorf("no input changed, but files did, from\n%s\nto\n%s",
 				strings.Join(copies, "\n"), strings.Join(now, "\n"))
@@ -437,17 +438,17 @@ func TestModulesAgain(t *testing.T) {
 		}
 
 		// A copy that was removed or changed is made again.
-		want := k.read("drivers/a.o.kas")
-		if err := os.Remove(k.path("drivers/a.o.kas")); err != nil {
+		want := k.read("drivers/.tmp_a.o.kas")
+		if err := os.Remove(k.path("drivers/.tmp_a.o.kas")); err != nil {
 			t.Fatal(err)
 		}
 		k.linkModule("drivers/a")
-		if k.read("drivers/a.o.kas") != want {
+		if k.read("drivers/.tmp_a.o.kas") != want {
 			t.Error("the copy made in place of a removed one is different")
 		}
-		k.write("drivers/a.o.kas", "nonsense")
+		k.write("drivers/.tmp_a.o.kas", "nonsense")
 		k.linkModule("drivers/a")
-		if k.read("drivers/a.o.kas") != want {
+		if k.read("drivers/.tmp_a.o.kas") != want {
 			t.Error("a changed copy was kept")
 		}
 	})
@@ -493,7 +494,7 @@ func TestAtOnce(t *testing.T) {
 	k := newMany(t)
 	// The real ld of each link writes down which versions of the files it finds.
 	k.write("ld.sh", `#!/bin/sh
-stat -c '%i %.Y' .kas/emitted drivers/m[0-7].o.kas > $$.seen
+stat -c '%i %.Y' .tmp_kas_emitted drivers/.tmp_m[0-7].o.kas > $$.seen
 exec ld "$@"
 `)
 	if err := os.Chmod(k.path("ld.sh"), 0o755); err != nil {
@@ -709,7 +710,7 @@ func TestPolicy(t *testing.T) {
 	if again := aliases("k.yaml", "~"); !slices.Equal(again, plain) {
 		t.Errorf("with a whole configuration\n%q, want\n%q", again, plain)
 	}
-	if k.exists("elsewhere") || k.exists("drivers/c.o.kas") {
+	if k.exists("elsewhere") || k.exists("drivers/.tmp_c.o.kas") {
 		t.Error("the hooks wrote the output that the configuration describes")
 	}
 	if again := aliases("", "@"); len(again) != len(plain) {
@@ -723,7 +724,7 @@ func TestExternal(t *testing.T) {
 		k := newKernel(t, gnu)
 		tree := k.dir
 		k.linkModule("drivers/a")
-		before := k.state("drivers/a.o.kas") + k.state(".kas/emitted")
+		before := k.state("drivers/.tmp_a.o.kas") + k.state(".tmp_kas_emitted")
 		ext := filepath.Join(t.TempDir(), "ext")
 		err := os.CopyFS(filepath.Join(ext, "scripts"), os.DirFS(k.path("scripts")))
 		if err != nil {
@@ -760,12 +761,12 @@ func TestExternal(t *testing.T) {
 		if !slices.Equal(have, want) {
 			t.Errorf("inside %t: aliases %q, want %q", inside, have, want)
 		}
-		if k.state("drivers/a.o.kas")+k.state(".kas/emitted") != before ||
+		if k.state("drivers/.tmp_a.o.kas")+k.state(".tmp_kas_emitted") != before ||
 			k.exists("drivers/b.ko") {
 			t.Errorf("inside %t: the tree was written to", inside)
 		}
-		if !k.exists(filepath.Join(ext, "many.o.kas")) ||
-			!k.exists(filepath.Join(ext, ".kas/emitted")) {
+		if !k.exists(filepath.Join(ext, ".tmp_many.o.kas")) ||
+			!k.exists(filepath.Join(ext, ".tmp_kas_emitted")) {
 			t.Errorf("inside %t: the copy or .kas is not in the module's folder", inside)
 		}
 		if inside {

@@ -1,7 +1,7 @@
 // Package kbuild puts aliases into a kernel while it is built. Its hooks take the place of kbuild's
 // $(NM) and $(LD). They run the real tools, with two exceptions: the symbol lists of vmlinux that
-// link-vmlinux.sh requests get alias lines, and a module is linked from X.o.kas, its copy with
-// aliases, instead of X.o.
+// link-vmlinux.sh requests get alias lines, and a module is linked from a copy of X.o with
+// aliases.
 //
 // The package also names the symbols of modules that are built after their kernel (External) and
 // makes the hooks an option of a kernel's configuration (Install).

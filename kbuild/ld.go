@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// LD takes the place of $(LD). It links a module from X.o.kas instead of X.o, keeps the debugging
-// information of the first image of vmlinux, and passes every other call through. It returns the
-// exit status, or an error of its own.
+// LD takes the place of $(LD). It links a module from the copy of X.o that has aliases, keeps the
+// debugging information of the first image of vmlinux, and passes every other call through. It
+// returns the exit status, or an error of its own.
 func LD(h Hook) (status int, err error) {
 	tool, args := h.tool("ld")
 	l, err := parseLink(args)
@@ -44,7 +44,7 @@ func (h *Hook) linkModule(tool, args []string, object int, out string) (status i
 	}
 	if copied {
 		args = slices.Clone(args)
-		args[object] = path + ".kas"
+		args[object] = s.copyOf(path)
 	}
 	if len(globals) == 0 {
 		return 0, pass(tool, args)

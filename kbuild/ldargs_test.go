@@ -90,7 +90,7 @@ int b_main(int x) { return name_show(x); }
 `)
 	k.ok(k.run("gcc", "-O2", "-c", "-o", "drivers/b_main.o", "drivers/b.c"))
 	k.ok(k.run("ld", "-r", "-o", "drivers/b.o", "drivers/b_main.o"))
-	if err := os.MkdirAll(k.path("drivers/b.o.kas/x"), 0o755); err != nil {
+	if err := os.MkdirAll(k.path("drivers/.tmp_b.o.kas/x"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	k.refused(k.kasLD(module("drivers/b")), `drivers/b\.o`)

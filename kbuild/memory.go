@@ -10,9 +10,10 @@ import (
 	"kas/pipeline"
 )
 
-// memory is the folder in which a call of a hook leaves what later calls need: .kas in the build
-// folder or, with make M=, in the folder of the modules. Between two makes it can be removed at any
-// time; the next call does its work again.
+// memory is where a call of a hook leaves what later calls need: files in the build folder or, with
+// make M=, in the folder of the modules. Between two makes they can be removed at any time; the
+// next call does its work again. Their names begin with .tmp_kas_, because `make clean` removes
+// regular files named .tmp_* (Makefile of Linux, since 6.1), and git does not see them.
 //
 //	first      The duplicates of the first image of vmlinux, in table order, with their aliases.
 //	           Written by NM for the first image. NM removes the old file before it begins.
@@ -31,28 +32,32 @@ import (
 //	           Read by LD and Finish.
 //	           Valid as long as emitted is, which has its digest.
 //
-//	cache/     What a run of the stages leaves for the next run.
+//	NAME_KAS   What a run of the stages leaves for the next run of that name by the same kas.
 //	           Written and read by pipeline.Run.
 //	           Each entry names the state of the file that it describes: pipeline/state.go.
 //
-// The folder itself is the lock for emitted, globals and the copies (pipeline.LockWait).
+// The folder is the lock for emitted, globals and the copies (pipeline.LockWait).
 type memory struct{ dir string }
 
 const (
 	firstFile   = "first"
 	emittedFile = "emitted"
 	globalsFile = "globals"
-	cacheDir    = "cache"
 )
 
 func memoryOf(t tree) memory {
 	if t.ext != "" {
-		return memory{filepath.Join(t.ext, ".kas")}
+		return memory{t.ext}
 	}
-	return memory{filepath.Join(t.dir, ".kas")}
+	return memory{t.dir}
 }
 
-func (m memory) path(name string) string { return filepath.Join(m.dir, name) }
+func (m memory) path(name string) string { return filepath.Join(m.dir, ".tmp_kas_"+name) }
+
+// state returns the file for the state of a run by the kas of that identifier.
+func (m memory) state(run, kas string) string {
+	return m.path(run + "_" + pipeline.Digest(kas)[:8])
+}
 
 // forget removes a file, if it is there.
 func (m memory) forget(name string) error {

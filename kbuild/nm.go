@@ -72,9 +72,6 @@ func passOf(file string) int {
 
 // imageAliases returns the duplicates of an image with their aliases.
 func (s *session) imageAliases(file string) (duplicates, error) {
-	if err := os.MkdirAll(s.memory.dir, 0o755); err != nil {
-		return nil, err
-	}
 	switch passOf(file) {
 	case 0:
 		return s.ownAliases(file)

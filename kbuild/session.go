@@ -86,8 +86,8 @@ func (s *session) aliases(name, vmlinux string, write bool,
 	defer release()
 	r, err := spec{
 		config: policy,
-		out:    s.memory.dir,
-		options: pipeline.Options{Jobs: jobs, Cache: s.memory.path(cacheDir), Kas: s.kas(),
+		out:    s.memory.path("out"), // nothing is written there
+		options: pipeline.Options{Jobs: jobs, State: s.memory.state(name, s.kas()), Kas: s.kas(),
 			All: true},
 		objects: objects,
 		write:   write,
@@ -130,7 +130,8 @@ func untilSignal() (ctx context.Context, stop func()) {
 // it.
 func (s *session) scope(names *kernelNames) pipeline.Scope {
 	scope := pipeline.Scope{
-		Own: func(o *pipeline.Object) bool { return o.Vmlinux || s.tree.owns(o.Path) },
+		Copy: s.copyOf,
+		Own:  func(o *pipeline.Object) bool { return o.Vmlinux || s.tree.owns(o.Path) },
 		// The copy has the aliases of local symbols. Those of global symbols are added after the
 		// link: see globals.go.
 		Carry: func(o *pipeline.Object, d *pipeline.Duplicate) bool {
@@ -153,6 +154,15 @@ func (s *session) scope(names *kernelNames) pipeline.Scope {
 		}
 	}
 	return scope
+}
+
+// copyOf returns the path of an object's copy with aliases. With the option of Install it is a
+// target of make, X.o.kas. Otherwise its name is one that `make clean` removes.
+func (s *session) copyOf(object string) string {
+	if s.linked {
+		return object + ".kas"
+	}
+	return filepath.Join(filepath.Dir(object), ".tmp_"+filepath.Base(object)+".kas")
 }
 
 // warnAmbiguous prints which symbols of the kernel were unique until the out-of-tree modules of the

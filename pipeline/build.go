@@ -299,6 +299,9 @@ type Scope struct {
 	// Carry reports whether the copy of the object has the alias of the duplicate. nil means all.
 	Carry func(*Object, *Duplicate) bool
 
+	// Copy returns the path of the copy beside the object at path. nil means X.ko.kas.
+	Copy func(path string) string
+
 	// Later returns a key of what is added to the copy after the run. If it is not "", the module
 	// gets a copy even without aliases, and a new one when the key changes. nil means "".
 	Later func(*Object) string
@@ -329,6 +332,14 @@ func (s *Scope) Owns(o *Object) bool { return s.Own == nil || s.Own(o) }
 // false.
 func (s *Scope) Carries(o *Object, d *Duplicate) bool {
 	return d.Alias != "" && (s.Carry == nil || s.Carry(o, d))
+}
+
+// CopyOf returns the path of the copy beside the object at path.
+func (s *Scope) CopyOf(path string) string {
+	if s.Copy == nil {
+		return elf.Uncompressed(path) + ".kas"
+	}
+	return s.Copy(path)
 }
 
 // LaterKey returns a key of what is added to the object's copy after the run, "" if nothing is.

@@ -46,6 +46,9 @@ type Options struct {
 
 	// Cache is the folder for the state of the builds. If it is "", no state is used or saved.
 	Cache string
+	// State is the file for the state of a run of one build. If it is not "", Cache does not count,
+	// and the caller makes the name differ for each Kas.
+	State string
 	Kas   string // identifies this program; state of another program is not used
 	Fresh bool   // do not use the state of the last run
 	All   bool   // run all stages even if nothing changed, because the caller needs the symbols

@@ -29,8 +29,8 @@ import (
 
 // stateFile returns the path of the build's state of this kas, "" if there is no cache.
 func (b *Build) stateFile() string {
-	if b.run.Cache == "" {
-		return ""
+	if b.run.State != "" || b.run.Cache == "" {
+		return b.run.State
 	}
 	dir, err := filepath.Abs(b.Dir)
 	if err != nil {
@@ -311,7 +311,9 @@ func (b *Build) saveState(clean bool) error {
 		return err
 	}
 	b.nameInputs()
-	dropOld(filepath.Dir(path))
+	if b.run.State == "" {
+		dropOld(b.run.Cache)
+	}
 	_, err = WriteFile(path, func(w io.Writer) error {
 		line := fmt.Appendf(nil, "%s\t%s\t%t\t%s\n", stateFormat, b.configDigest(), clean, about)
 		for _, path := range b.tables {

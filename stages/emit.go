@@ -112,7 +112,7 @@ func dropAliases(o *pipeline.Object) {
 // beside the input.
 func outputPath(b *pipeline.Build, o *pipeline.Object) string {
 	if b.Config.Emit.Beside {
-		return elf.Uncompressed(o.Path) + ".kas"
+		return b.Scope.CopyOf(o.Path)
 	}
 	return filepath.Join(b.CopiesDir(), elf.Uncompressed(o.Name)+".kas")
 }

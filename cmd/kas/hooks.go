@@ -58,7 +58,7 @@ kallsyms and System.map, put each alias on the line after its original.`)
 
 func newLD() *cobra.Command {
 	return newHook("ld", "Run ld for kbuild and link modules with their aliases",
-		`Run the real ld. Make the final link of a module, X.ko, from X.o.kas, the copy
-of X.o that carries the aliases. Keep the debugging information of the first
+		`Run the real ld. Make the final link of a module, X.ko, from a copy of X.o
+that carries the aliases. Keep the debugging information of the first
 image whose list kas nm is asked for.`)
 }
