@@ -94,7 +94,7 @@ func TestLastCopies(t *testing.T) {
 		t.Helper()
 		e := &emitted{state: s.state(), globals: []byte("line\n")}
 		for _, object := range []string{a, b, plain} {
-			e.lines = fmt.Appendf(e.lines, "%v %v %s\n", elf.IdentifyTarget(object),
+			e.lines = fmt.Appendf(e.lines, "%v %v - - %s\n", elf.IdentifyTarget(object),
 				elf.IdentifyTarget(s.copyOf(object)), object)
 		}
 		text := fmt.Appendf(nil, "%s\n%s", e.head(), e.lines)

@@ -32,6 +32,10 @@ import (
 //	           Read by LD and Finish.
 //	           Valid as long as emitted is, which has its digest.
 //
+//	stale      The state of the tree, and the modules that are reported to lack aliases.
+//	           Written by NM and LD.
+//	           Read by LD, which does not report them again in the same state.
+//
 //	NAME_KAS   What a run of the stages leaves for the next run of that name by the same kas.
 //	           Written and read by pipeline.Run.
 //	           Each entry names the state of the file that it describes: pipeline/state.go.
@@ -43,6 +47,7 @@ const (
 	firstFile   = "first"
 	emittedFile = "emitted"
 	globalsFile = "globals"
+	staleFile   = "stale"
 )
 
 func memoryOf(t tree) memory {

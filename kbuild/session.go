@@ -25,6 +25,7 @@ type session struct {
 	overlay    string   // KAS_OVERLAY: overlay of the registry
 	srctree    string   // the kernel's source tree, "" if kbuild does not export it
 	makeflags  string
+	ld         string // kbuild's $(LD), which may be a hook
 
 	// linked is whether the modules without aliases get a symbolic link in place of a copy: there,
 	// the copies are targets of make, and one recipe must not remove another's target.
@@ -43,6 +44,7 @@ func (h *Hook) session() *session {
 		overlay:    h.Getenv("KAS_OVERLAY"),
 		srctree:    h.Getenv("srctree"),
 		makeflags:  h.Getenv("MAKEFLAGS"),
+		ld:         h.Getenv("LD"),
 		kas:        h.Kas,
 	}
 }
