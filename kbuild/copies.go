@@ -15,8 +15,8 @@ type emitted struct {
 	state   string
 	globals []byte // content of the file of that name: see globalLines
 
-	// Each line is "OBJECT'S IDENTITY COPY'S IDENTITY KEY LINKED OBJECT". The identity of no copy is
-	// none. KEY lists the aliases that the module gets, and LINKED those that it has after this
+	// Each line is "OBJECT'S IDENTITY COPY'S IDENTITY KEY LINKED OBJECT". The identity of no copy
+	// is none. KEY lists the aliases that the module gets, and LINKED those that it has after this
 	// make: see moduleKey.
 	lines []byte
 }
@@ -168,12 +168,13 @@ func parseEmitted(line []byte) (object string, m emittedModule, ok bool) {
 	return c[4], emittedModule{was, copied, c[2], c[3]}, ok && ok2
 }
 
-// state identifies what the copies are made from: the objects of the tree, the policy, the
-// registry, and this program. kbuild writes modules.order again whenever a module has changed, and
-// vmlinux.o whenever something built in has; so these two files stand for all objects, as they do
-// for modpost.
+// state identifies what the copies and their warnings are made from: the objects of the tree, the
+// policy, the registry, the debug files that are named, and this program. kbuild writes
+// modules.order again whenever a module has changed, and vmlinux.o whenever something built in has;
+// so these two files stand for all objects, as they do for modpost.
 func (s *session) state() string {
-	files := []string{order(s.tree.dir), order(s.tree.ext), s.tree.vmlinuxObject(), s.config}
+	files := []string{order(s.tree.dir), order(s.tree.ext), s.tree.vmlinuxObject(), s.config,
+		s.vmlinux, s.modules}
 	var text []byte
 	for _, path := range append(files, s.registryFiles()...) {
 		text = append(elf.IdentifyTarget(path).Text(text), '\n')

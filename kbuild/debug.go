@@ -21,13 +21,27 @@ type KernelDebug struct {
 
 // FindDebug returns where the debugging information of a kernel is. vmlinux and modules are used if
 // they are not "". Otherwise it looks where distributions' debug packages install them, and in the
-// build folder.
-func FindDebug(release, vmlinux, modules string) KernelDebug {
+// build folder. roots are where those packages are unpacked; none means /usr/lib/debug.
+func FindDebug(release, vmlinux, modules string, roots ...string) KernelDebug {
 	d := KernelDebug{vmlinux, modules}
 	if release == "" {
 		return d
 	}
-	debug, build := "/usr/lib/debug/lib/modules/"+release, "/lib/modules/"+release+"/build"
+	if len(roots) == 0 {
+		roots = []string{"/usr/lib/debug"}
+	}
+	var images, folders []string
+	for _, root := range roots {
+		for _, root := range []string{root, filepath.Join(root, "usr/lib/debug")} {
+			images = append(images, filepath.Join(root, "boot/vmlinux-"+release))
+			for _, lib := range []string{"lib/modules", "usr/lib/modules"} {
+				dir := filepath.Join(root, lib, release)
+				images = append(images, filepath.Join(dir, "vmlinux"))
+				folders = append(folders, filepath.Join(dir, "kernel"), dir)
+			}
+		}
+	}
+	images = append(images, "/lib/modules/"+release+"/build/vmlinux")
 	first := func(named string, candidates ...string) string {
 		if named == "" {
 			if i := slices.IndexFunc(candidates, exists); i >= 0 {
@@ -36,9 +50,7 @@ func FindDebug(release, vmlinux, modules string) KernelDebug {
 		}
 		return named
 	}
-	d.Vmlinux = first(vmlinux, "/usr/lib/debug/boot/vmlinux-"+release, debug+"/vmlinux",
-		build+"/vmlinux")
-	d.Modules = first(modules, debug+"/kernel", debug)
+	d.Vmlinux, d.Modules = first(vmlinux, images...), first(modules, folders...)
 	return d
 }
 

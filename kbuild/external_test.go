@@ -76,11 +76,20 @@ func (k *kernel) external(name string, parts ...string) string {
 // linkExternal runs the final link of a module in folder dir.
 func (k *kernel) linkExternal(dir, path string, env ...string) result {
 	k.Helper()
+	return k.linkExternalBy("", dir, path, env...)
+}
+
+// linkExternalBy is linkExternal with an option of the hook, "" for none.
+func (k *kernel) linkExternalBy(option, dir, path string, env ...string) result {
+	k.Helper()
 	tree := k.dir
 	defer func() { k.dir = tree }()
 	k.dir = dir
 	args := append(slices.Clone(ldFlags), "-r", "-T", "scripts/module.lds", "-o", path+".ko",
 		path+".o", filepath.Join(filepath.Dir(path), "m.mod.o"))
+	if option != "" {
+		args = append([]string{option}, args...)
+	}
 	return k.kasLD(args, append(env, "KBUILD_EXTMOD="+filepath.Dir(path))...)
 }
 
@@ -163,6 +172,82 @@ func TestExternalVmlinux(t *testing.T) {
 		k.names("start_kernel init/main.c")[0] + "_1\n"
 	if r.stderr != want {
 		t.Errorf("printed %q, want %q", r.stderr, want)
+	}
+}
+
+// KAS_VMLINUX and KAS_MODULES name the kernel's debug files, and --registry its registry: unlike
+// the environment, make sees the command.
+func TestExternalDebug(t *testing.T) {
+	k, headers, symbols := externalKernel(t, "")
+	other := t.TempDir()
+	if err := os.Mkdir(filepath.Join(other, "scripts"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	copyFile(t, k.path("scripts/module.lds"), filepath.Join(other, "scripts/module.lds"))
+	m1 := k.names("many_show drivers/m1.c", "many_probe drivers/m1.c")
+	path := k.external("more", "init/main", "drivers/m0")
+	for _, c := range []struct {
+		name, dir string
+		option    string
+		env       []string
+		want      []string
+	}{
+		{"vmlinux", headers, "", []string{"KAS_VMLINUX=" + k.path("vmlinux")},
+			[]string{"start_kernel of vmlinux was unique; it is now also " +
+				k.names("start_kernel init/main.c")[0] + "_1"}},
+		{"modules", headers, "", []string{"KAS_MODULES=" + k.dir},
+			[]string{"many_probe of drivers/m1.o was unique; it is now also " + m1[0],
+				"many_show of drivers/m1.o was unique; it is now also " + m1[1]}},
+		{"registry", other, "--registry=" + symbols, []string{"KAS_REGISTRY=/nosuch",
+			"KAS_MODULES=" + k.dir},
+			[]string{"many_probe of drivers/m1.o was unique; it is now also " + m1[0]}},
+	} {
+		r := k.linkExternalBy(c.option, c.dir, path, c.env...)
+		k.ok(r)
+		for _, want := range c.want {
+			if !strings.Contains(r.stderr, "kas: "+want+"\n") {
+				t.Errorf("%s: printed\n%s, want\n%s", c.name, r.stderr, want)
+			}
+		}
+		again := k.linkExternalBy(c.option, c.dir, path, c.env...)
+		if again.status != 0 || again.stderr != "" {
+			t.Errorf("%s: again: %+v", c.name, again)
+		}
+	}
+	k.refused(k.linkExternal(headers, path, "KAS_VMLINUX=/nosuch"),
+		"KAS_VMLINUX: stat /nosuch: no such file or directory")
+	k.refused(k.linkExternal(headers, path, "KAS_MODULES=debug"),
+		"KAS_MODULES: debug is relative, and make M= changes the folder")
+}
+
+// Debug packages that are unpacked have the debug files where they would be installed.
+func TestFindDebug(t *testing.T) {
+	root := t.TempDir()
+	path := func(name string) string { return filepath.Join(root, name) }
+	for _, c := range []struct{ file, vmlinux, modules string }{
+		{"a/usr/lib/debug/boot/vmlinux-6.1.0-1", "a/usr/lib/debug/boot/vmlinux-6.1.0-1", ""},
+		{"b/boot/vmlinux-6.1.0-1", "b/boot/vmlinux-6.1.0-1", ""},
+		{"c/usr/lib/modules/6.1.0-1/vmlinux", "c/usr/lib/modules/6.1.0-1/vmlinux",
+			"c/usr/lib/modules/6.1.0-1"},
+		{"d/lib/modules/6.1.0-1/kernel/a.ko", "", "d/lib/modules/6.1.0-1/kernel"},
+		{"e/lib/modules/6.1.0-2/vmlinux", "", ""},
+	} {
+		writeTestFile(t, path(c.file), "", 0o644)
+		have := FindDebug("6.1.0-1", "", "", path("nosuch"), path(c.file[:1]))
+		var want KernelDebug
+		if c.vmlinux != "" {
+			want.Vmlinux = path(c.vmlinux)
+		}
+		if c.modules != "" {
+			want.Modules = path(c.modules)
+		}
+		if have != want {
+			t.Errorf("%s: %v, want %v", c.file, have, want)
+		}
+		have = FindDebug("6.1.0-1", "v", "m", path(c.file[:1]))
+		if want := (KernelDebug{"v", "m"}); have != want {
+			t.Errorf("named: %v", have)
+		}
 	}
 }
 

@@ -37,10 +37,10 @@ type Hook struct {
 // off reports whether the hooks are switched off: the call then does what it does without kas.
 func (h *Hook) off() bool { return h.Getenv("KAS") == "0" }
 
-// tool splits the arguments into the real tool and what to pass to it: early.Tool.
+// tool returns the real tool of a hook and what to pass to it.
 func (h *Hook) tool(hook string) (tool, args []string) {
-	names := early.Tools[hook]
-	return early.Tool(h.Args, h.Getenv, names[0], names[1])
+	c := early.Parse(h.Args)
+	return c.Tool(hook, h.Getenv), c.Args
 }
 
 // oneWord refuses a hook of two words in a build with LTO. kbuild itself would fail there later,

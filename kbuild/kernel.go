@@ -15,7 +15,7 @@ import (
 // kernelNames opens the registry of the kernel that the session builds modules for, if it needs
 // one, and sets the policy to that of the registry.
 func (s *session) kernelNames(policy *configs.Build) (*kernelNames, error) {
-	if err := s.absolutePaths(); err != nil {
+	if err := s.checkPaths(); err != nil {
 		return nil, err
 	}
 	files := s.registryFiles()
@@ -43,21 +43,27 @@ func (s *session) kernelNames(policy *configs.Build) (*kernelNames, error) {
 	return names, err
 }
 
-// absolutePaths refuses relative paths of registries for out-of-tree modules: make M= changes the
-// folder, to one that depends on the kernel's version.
-func (s *session) absolutePaths() error {
+// checkPaths refuses relative paths for out-of-tree modules, because make M= changes the folder, to
+// one that depends on the kernel's version. It also refuses debug files that are not there.
+func (s *session) checkPaths() error {
 	if s.tree.ext == "" {
 		return nil
 	}
+	named := [][2]string{{"KAS_OVERLAY", s.overlay}, {"KAS_VMLINUX", s.vmlinux},
+		{"KAS_MODULES", s.modules}}
 	for _, path := range s.registries {
-		if !filepath.IsAbs(path) {
-			return fmt.Errorf("KAS_REGISTRY: %s is relative, and make M= changes the folder: "+
-				"give the whole path", path)
+		named = append(named, [2]string{"KAS_REGISTRY", path})
+	}
+	for _, n := range named {
+		if n[1] != "" && !filepath.IsAbs(n[1]) {
+			return fmt.Errorf("%s: %s is relative, and make M= changes the folder: "+
+				"give the whole path", n[0], n[1])
 		}
 	}
-	if s.overlay != "" && !filepath.IsAbs(s.overlay) {
-		return fmt.Errorf("KAS_OVERLAY: %s is relative, and make M= changes the folder: "+
-			"give the whole path", s.overlay)
+	for _, n := range named[1:3] {
+		if _, err := os.Stat(n[1]); n[1] != "" && err != nil {
+			return fmt.Errorf("%s: %w", n[0], err)
+		}
 	}
 	return nil
 }

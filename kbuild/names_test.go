@@ -217,7 +217,7 @@ func TestRelativeRegistry(t *testing.T) {
 			"KAS_REGISTRY: b/symbols.kas is relative"},
 		{session{overlay: "o.kas"}, "KAS_OVERLAY: o.kas is relative"},
 	} {
-		if err := c.s.absolutePaths(); err != nil {
+		if err := c.s.checkPaths(); err != nil {
 			t.Errorf("in the tree: %v", err)
 		}
 		c.s.tree = tree{dir: dir, ext: dir}

@@ -1,6 +1,7 @@
 package kbuild
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"kas/configs"
 	"kas/elf"
+	"kas/kbuild/early"
 	"kas/pipeline"
 )
 
@@ -21,8 +23,10 @@ type session struct {
 	memory memory
 
 	config     string   // KAS_CONFIG: file whose alias section is the policy; "" is the default
-	registries []string // KAS_REGISTRY: registries of the kernel, files or folders
+	registries []string // --registry or KAS_REGISTRY: registries of the kernel, files or folders
 	overlay    string   // KAS_OVERLAY: overlay of the registry
+	vmlinux    string   // KAS_VMLINUX: the kernel's vmlinux with debugging information
+	modules    string   // KAS_MODULES: the folder of its modules with debugging information
 	srctree    string   // the kernel's source tree, "" if kbuild does not export it
 	makeflags  string
 	ld         string // kbuild's $(LD), which may be a hook
@@ -39,13 +43,16 @@ func (h *Hook) session() *session {
 	t := treeOf(h.Getenv)
 	return &session{
 		tree: t, memory: memoryOf(t),
-		config:     h.Getenv("KAS_CONFIG"),
-		registries: filepath.SplitList(h.Getenv("KAS_REGISTRY")),
-		overlay:    h.Getenv("KAS_OVERLAY"),
-		srctree:    h.Getenv("srctree"),
-		makeflags:  h.Getenv("MAKEFLAGS"),
-		ld:         h.Getenv("LD"),
-		kas:        h.Kas,
+		config: h.Getenv("KAS_CONFIG"),
+		registries: filepath.SplitList(cmp.Or(early.Parse(h.Args).Registry,
+			h.Getenv("KAS_REGISTRY"))),
+		overlay:   h.Getenv("KAS_OVERLAY"),
+		vmlinux:   h.Getenv("KAS_VMLINUX"),
+		modules:   h.Getenv("KAS_MODULES"),
+		srctree:   h.Getenv("srctree"),
+		makeflags: h.Getenv("MAKEFLAGS"),
+		ld:        h.Getenv("LD"),
+		kas:       h.Kas,
 	}
 }
 
@@ -100,7 +107,7 @@ func (s *session) aliases(name, vmlinux string, write bool,
 			if err := collect(b, names); err != nil {
 				return err
 			}
-			return s.warnAmbiguous(ctx, b, names)
+			return s.warnAmbiguous(ctx, b, names, policy.Debug)
 		},
 	}.run(ctx)
 	if ctx.Err() != nil {
@@ -169,17 +176,18 @@ func (s *session) copyOf(object string) string {
 
 // warnAmbiguous prints which symbols of the kernel were unique until the out-of-tree modules of the
 // tree came.
-func (s *session) warnAmbiguous(ctx context.Context, b *pipeline.Build, names *kernelNames) error {
+func (s *session) warnAmbiguous(ctx context.Context, b *pipeline.Build, names *kernelNames,
+	roots []string) error {
 	if s.tree.ext == "" || !names.fromRegistry && below(s.tree.dir, s.tree.ext) {
 		return nil
 	}
 	var debug KernelDebug
 	if names.fromRegistry {
-		vmlinux := ""
-		if here := filepath.Join(s.tree.dir, "vmlinux"); exists(here) {
+		vmlinux := s.vmlinux
+		if here := filepath.Join(s.tree.dir, "vmlinux"); vmlinux == "" && exists(here) {
 			vmlinux = here
 		}
-		debug = FindDebug(names.Release, vmlinux, "")
+		debug = FindDebug(names.Release, vmlinux, s.modules, roots...)
 	}
 	all, err := names.ambiguous(ctx, b, debug)
 	for i := range all {

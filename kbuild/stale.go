@@ -19,8 +19,8 @@ import (
 // its function has no alias. Removing such a module in the middle of a make could leave it removed,
 // so kas reports it.
 
-// moduleKey lists the aliases that a module gets, those of its global symbols too: a digest of each,
-// separated by commas. It is noKey if there are none.
+// moduleKey lists the aliases that a module gets, those of its global symbols too: a digest of
+// each, separated by commas. It is noKey if there are none.
 func moduleKey(o *pipeline.Object, names *kernelNames) string {
 	var all []string
 	for i := range o.Duplicates {

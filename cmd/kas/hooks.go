@@ -26,7 +26,7 @@ func runHook(name string, args []string) int {
 // newHook returns the command that `kas help` shows for a hook; runHook runs it.
 func newHook(name, short, long string) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:                   name + " [--tool TOOL] [ARGS of the tool]",
+		Use:                   name + " [--tool TOOL] [--registry FILE] [ARGS of the tool]",
 		Short:                 short,
 		Long:                  long + hooksLong,
 		DisableFlagParsing:    true,
@@ -41,9 +41,12 @@ func newHook(name, short, long string) *cobra.Command {
 const hooksLong = `
 
 TOOL is the real tool with its options. The default is the one that kbuild takes
-by LLVM and CROSS_COMPILE. Everything after --tool TOOL goes to the tool, even
---help. KAS=0 in the environment turns the hook off. KAS_CONFIG names a
-configuration whose alias: section is the policy.
+by LLVM and CROSS_COMPILE. FILE is the registry of the kernel that modules are
+built for; KAS_REGISTRY in the environment names it, too, but make does not see
+that. Everything after these two goes to the tool, even --help. KAS=0 in the
+environment turns the hook off. KAS_CONFIG names a configuration whose alias:
+section is the policy. KAS_VMLINUX and KAS_MODULES name the kernel's files with
+debugging information, as the flags of kas module do.
 
   make NM=kas-nm LD=kas-ld
 

@@ -16,15 +16,15 @@ func init() {
 	if hook == "" || !Passed(hook, args, getenv) {
 		return
 	}
-	names := Tools[hook]
-	if tool, rest := Tool(args, getenv, names[0], names[1]); len(tool) > 0 {
-		become(tool[0], append(tool, rest...))
+	call := Parse(args)
+	if tool := call.Tool(hook, getenv); len(tool) > 0 {
+		become(tool[0], append(tool, call.Args...))
 	}
 }
 
-// Tools has the names of the tools that hooks stand for, by hook: that of GNU binutils, and that of
+// tools has the names of the tools that hooks stand for, by hook: that of GNU binutils, and that of
 // LLVM.
-var Tools = map[string][2]string{"nm": {"nm", "llvm-nm"}, "ld": {"ld", "ld.lld"}}
+var tools = map[string][2]string{"nm": {"nm", "llvm-nm"}, "ld": {"ld", "ld.lld"}}
 
 // cmdline is where arguments reads first. On the stack it would make the stack grow, which costs
 // more than all else here.
@@ -78,7 +78,7 @@ func called(argv []string) (hook string, args []string) {
 	} else if hasPrefix(name, "kas-") {
 		hook, args = name[len("kas-"):], argv[1:]
 	}
-	if _, ok := Tools[hook]; !ok {
+	if _, ok := tools[hook]; !ok {
 		return "", nil
 	}
 	return hook, args
@@ -113,26 +113,57 @@ func SingleWord(getenv func(string) string) bool {
 		getenv("KBUILD_EXTMOD") == ""
 }
 
-// Tool splits the arguments of a hook into the real tool and what to pass to it. A leading --tool
-// names the tool, with options of its own after blanks. Without it, the tool is the one that kbuild
-// selects by LLVM and CROSS_COMPILE.
-func Tool(args []string, getenv func(string) string, gnu, llvm string) (tool, rest []string) {
-	const option = "--tool"
-	if len(args) > 0 && hasPrefix(args[0], option+"=") {
-		return fields(args[0][len(option)+1:]), args[1:]
+// Call is the arguments of a hook. Its own options come first, each in two words or in one with =.
+type Call struct {
+	Registry string   // of --registry
+	Args     []string // for the real tool
+
+	tool  []string // of --tool: the tool with options of its own
+	named bool     // --tool is there
+}
+
+// Parse reads the arguments of a hook.
+func Parse(args []string) Call {
+	var c Call
+	for {
+		if value, rest, ok := option(args, "--tool"); ok {
+			c.tool, c.named, args = fields(value), true, rest
+		} else if value, rest, ok := option(args, "--registry"); ok {
+			c.Registry, args = value, rest
+		} else {
+			c.Args = args
+			return c
+		}
 	}
-	if len(args) > 1 && args[0] == option {
-		return fields(args[1]), args[2:]
+}
+
+// option returns the value of an option if the arguments begin with it, and those after it.
+func option(args []string, name string) (value string, rest []string, ok bool) {
+	if len(args) > 0 && hasPrefix(args[0], name+"=") {
+		return args[0][len(name)+1:], args[1:], true
 	}
+	if len(args) > 1 && args[0] == name {
+		return args[1], args[2:], true
+	}
+	return "", nil, false
+}
+
+// Tool returns the real tool: that of --tool or, without it, the one that kbuild selects by LLVM
+// and CROSS_COMPILE. It is empty if --tool is.
+func (c *Call) Tool(hook string, getenv func(string) string) []string {
+	if c.named {
+		return c.tool
+	}
+	gnu, llvm := tools[hook][0], tools[hook][1]
 	switch suite := getenv("LLVM"); {
 	case hasSuffix(suite, "/"): // a folder
-		return []string{suite + llvm}, args
+		return []string{suite + llvm}
 	case hasPrefix(suite, "-"): // a version
-		return []string{llvm + suite}, args
+		return []string{llvm + suite}
 	case suite != "" && suite != "0":
-		return []string{llvm}, args
+		return []string{llvm}
 	}
-	return []string{getenv("CROSS_COMPILE") + gnu}, args
+	return []string{getenv("CROSS_COMPILE") + gnu}
 }
 
 // become replaces this process by a tool. It returns if that fails: kbuild then tries the same and

@@ -84,3 +84,32 @@ func TestSplit(t *testing.T) {
 		}
 	}
 }
+
+// A hook's own options come first; later ones are the tool's.
+func TestParse(t *testing.T) {
+	for _, c := range []struct{ args, env, tool, registry, rest string }{
+		{"-r a", "", "ld", "", "-r a"},
+		{"--tool x -r", "", "x", "", "-r"},
+		{"--tool=x --registry /r -r", "", "x", "/r", "-r"},
+		{"--registry=/r --tool=x -r", "", "x", "/r", "-r"},
+		{"-r --tool=x --registry=/r", "", "ld", "", "-r --tool=x --registry=/r"},
+		{"--registry", "", "ld", "", "--registry"},
+		{"-r", "LLVM=1", "ld.lld", "", "-r"},
+		{"-r", "LLVM=0", "ld", "", "-r"},
+		{"-r", "CROSS_COMPILE=arm-", "arm-ld", "", "-r"},
+		{"--tool= -r", "", "", "", "-r"},
+	} {
+		key, value, _ := strings.Cut(c.env, "=")
+		call := Parse(strings.Fields(c.args))
+		tool := call.Tool("ld", func(k string) string {
+			if k == key {
+				return value
+			}
+			return ""
+		})
+		if strings.Join(tool, " ") != c.tool || call.Registry != c.registry ||
+			strings.Join(call.Args, " ") != c.rest {
+			t.Errorf("%s: %q, registry %q, %q", c.args, tool, call.Registry, call.Args)
+		}
+	}
+}
