@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 )
 
@@ -33,7 +34,7 @@ type pageTrend struct {
 // trendLine is one count over time.
 type trendLine struct {
 	Points      string // of an SVG polyline
-	First, Last string
+	First, Last number
 	Change      string // with its sign
 }
 
@@ -65,15 +66,21 @@ func (o *Outputs) pageHistory(l linker) (runs []pageSnapshot, trends []pageTrend
 		}
 		duplicates, aliases = append(duplicates, b.Duplicates), append(aliases, b.Aliases)
 		at = append(at, len(o.history))
+		last := l.to(filepath.Join(b.out, StatsFile))
+		first := last
+		if at[0] < len(runs) {
+			first = runs[at[0]].Name.Href
+		}
 		trends = append(trends, pageTrend{
-			b.label, newTrend(at, duplicates), newTrend(at, aliases),
+			b.label, newTrend(at, duplicates, first, last), newTrend(at, aliases, first, last),
 		})
 	}
 	return runs, trends
 }
 
-// newTrend draws the counts of the runs at these indices into 100 by 20 units.
-func newTrend(at, counts []int) trendLine {
+// newTrend draws the counts of the runs at these indices into 100 by 20 units. The files are those
+// of the first and the last count.
+func newTrend(at, counts []int, firstFile, lastFile string) trendLine {
 	last := len(counts) - 1
 	low, high := counts[0], counts[0]
 	for _, n := range counts {
@@ -91,8 +98,14 @@ func newTrend(at, counts []int) trendLine {
 		points = append(points, fmt.Sprintf("%.4g,%.4g", x, y))
 	}
 	change := "no change"
-	if d := counts[last] - counts[0]; d != 0 {
+	switch d := counts[last] - counts[0]; {
+	case last == 0:
+		change = "new"
+	case d != 0:
 		change = fmt.Sprintf("%+d", d)
 	}
-	return trendLine{strings.Join(points, " "), comma(counts[0]), comma(counts[last]), change}
+	return trendLine{
+		strings.Join(points, " "), number{comma(counts[0]), firstFile},
+		number{comma(counts[last]), lastFile}, change,
+	}
 }

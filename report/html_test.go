@@ -336,7 +336,7 @@ func TestHistory(t *testing.T) {
 			Name: name, Stats: pipeline.Stats{Duplicates: duplicates, Aliases: aliases},
 		}}
 	}
-	writeOut(t, filepath.Join(dir, "out"), counts("a", 30, 10))
+	writeOut(t, filepath.Join(dir, "out"), counts("a", 30, 10), counts("c", 7, 3))
 	history := filepath.Join(dir, "history")
 	if err := os.Mkdir(history, 0o755); err != nil {
 		t.Fatal(err)
@@ -355,10 +355,13 @@ func TestHistory(t *testing.T) {
 	}
 	runs, trends := o.pageHistory(linker{dir})
 	got := fmt.Sprint(runs, trends)
-	want := "[{{2026-11-01.json history/2026-11-01.json} [1,010 / 10]} " +
-		"{{2026-11-02.json history/2026-11-02.json} [–]} " +
-		"{{2026-11-03.json history/2026-11-03.json} [20 / 10]}] " +
-		"[{a {0,1 66.67,19 100,18.82 1,010 30 -980} {0,10 66.67,10 100,10 10 10 no change}}]"
+	want := "[{{2026-11-01.json history/2026-11-01.json} [1,010 / 10 –]} " +
+		"{{2026-11-02.json history/2026-11-02.json} [– –]} " +
+		"{{2026-11-03.json history/2026-11-03.json} [20 / 10 –]}] " +
+		"[{a {0,1 66.67,19 100,18.82 {1,010 history/2026-11-01.json} {30 out/stats.json} -980} " +
+		"{0,10 66.67,10 100,10 {10 history/2026-11-01.json} {10 out/stats.json} no change}} " +
+		"{c {100,10 {7 out/stats.json} {7 out/stats.json} new} " +
+		"{100,10 {3 out/stats.json} {3 out/stats.json} new}}]"
 	if got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}

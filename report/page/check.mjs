@@ -95,7 +95,7 @@ async function filter(tab, where) {
   await tab.type("#text", alias);
   const shown = await tab.$$eval("#functions tbody tr:not([hidden])", (all) => all.length);
   const all = await tab.$$eval("#functions tbody tr", (all) => all.length);
-  const said = await tab.$eval("#shown", (e) => e.textContent);
+  const said = (await tab.$eval("#shown", (e) => e.textContent)).replaceAll(",", "");
   if (shown < 1 || (all > 10 && shown > all / 2) || !said.startsWith(`${shown} of ${all} `)) {
     problem(where, `filter ${alias}: ${shown} rows of ${all}, "${said}"`);
   }
@@ -104,6 +104,20 @@ async function filter(tab, where) {
   const same = await tab.$$eval("#functions tbody tr:not([hidden]):not(.d)", (all) => all.length);
   if (same > 0) problem(where, `${same} rows without a difference are shown`);
   await tab.select("#which", "all");
+  await showAll(tab, where, all);
+}
+
+// showAll wants few rows until the button shows all, and few on paper.
+async function showAll(tab, where, all) {
+  const visible = () => tab.$$eval("#functions tbody tr:not([hidden])", (rows) => rows.length);
+  const few = await visible();
+  if (few !== Math.min(all, 300)) problem(where, `${few} of ${all} rows are shown at first`);
+  if (few === all) return;
+  await tab.focus("#more");
+  await tab.keyboard.press("Enter");
+  if ((await visible()) !== all) problem(where, "the button does not show all rows");
+  await tab.evaluate(() => dispatchEvent(new Event("beforeprint")));
+  if ((await visible()) !== few) problem(where, "a print would have all rows");
 }
 
 for (const width of [400, 1280]) {

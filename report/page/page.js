@@ -1,4 +1,3 @@
-
 "use strict";
 (function () {
   var form = document.getElementById("filter");
@@ -9,26 +8,34 @@
   var which = document.getElementById("which");
   var build = document.getElementById("in");
   var shown = document.getElementById("shown");
+  var more = document.getElementById("more");
+  // Browsers take a second to lay out the rows of twenty kernels, and gigabytes to print them.
+  var some = 300;
   // Like aliases, keys have an underscore for everything but letters and digits.
   function fold(s) { return s.toLowerCase().replace(/[^a-z0-9]+/g, "_"); }
   var keys = rows.map(function (r) { return fold(r.cells[0].textContent); });
-  function apply() {
+  function comma(n) { return n.toLocaleString("en"); }
+  function apply(most) {
     var want = fold(text.value.trim());
     var place = want.replace(/_\d+(_\d+)?$/, "") || want; // an alias without its line
     var column = build.selectedIndex;
     var count = 0;
     rows.forEach(function (r, i) {
       var differs = r.className === "d";
-      var show = (keys[i].includes(want) || keys[i].includes(place)) &&
+      var found = (keys[i].includes(want) || keys[i].includes(place)) &&
         (which.value === "all" || (which.value === "differ") === differs) &&
         (!column || r.cells[column].textContent !== "–");
-      r.hidden = !show;
-      if (show) count++;
+      if (found) count++;
+      r.hidden = !found || count > most;
     });
-    shown.textContent = count + " of " + rows.length + " functions shown";
+    shown.textContent = comma(count) + " of " + comma(rows.length) + " functions" +
+      (count > most ? ", the first " + most + " shown" : "");
+    more.hidden = count <= most;
   }
   form.addEventListener("submit", function (e) { e.preventDefault(); });
-  form.addEventListener("input", apply);
+  form.addEventListener("input", function () { apply(some); });
+  more.addEventListener("click", function () { apply(Infinity); text.focus(); });
+  addEventListener("beforeprint", function () { apply(some); });
   form.hidden = false;
-  apply();
+  apply(some);
 })();
