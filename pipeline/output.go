@@ -47,7 +47,8 @@ func WriteFile(path string, write func(io.Writer) error) (int64, error) {
 }
 
 // WriteNamed writes a file that the user names, as WriteFile does. It writes into a device or a
-// pipe and leaves it what it is, also behind a symbolic link such as /dev/stdout.
+// pipe and leaves it what it is, also behind a symbolic link such as /dev/stdout. The writer of a
+// regular file is also an io.WriterAt.
 func WriteNamed(path string, write func(io.Writer) error) error {
 	if info, err := os.Stat(path); err != nil || info.Mode().IsRegular() || info.IsDir() {
 		_, err := WriteFile(path, write)
@@ -57,7 +58,7 @@ func WriteNamed(path string, write func(io.Writer) error) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(write(f), f.Close())
+	return errors.Join(write(struct{ io.Writer }{f}), f.Close())
 }
 
 // ReplaceObject writes a rewritten object whole or not at all, in a folder that is there. It does
@@ -76,9 +77,14 @@ func ReplaceObject(path string, plan *elf.Plan) error {
 	return err
 }
 
-// plain hides all methods of an output but Write.
+// plain hides all methods of an output but Write and WriteAt.
 func plain(write func(io.Writer) error) func(*output) error {
-	return func(w *output) error { return write(struct{ io.Writer }{w}) }
+	return func(w *output) error {
+		return write(struct {
+			io.Writer
+			io.WriterAt
+		}{w, w})
+	}
 }
 
 func objectWriter(plan *elf.Plan) func(*output) error {
@@ -169,6 +175,14 @@ func (w *output) Write(p []byte) (int, error) {
 	}
 	w.buf = append(w.buf, p...)
 	return len(p), nil
+}
+
+// WriteAt writes over what was written before.
+func (w *output) WriteAt(p []byte, offset int64) (int, error) {
+	if err := w.flush(); err != nil {
+		return 0, err
+	}
+	return w.file.WriteAt(p, offset)
 }
 
 // CopyRange copies a range of the file fd. It copies a large range by copy_file_range if the file

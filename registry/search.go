@@ -147,6 +147,33 @@ func (f *File) from(offset int) iter.Seq[[]byte] {
 	}
 }
 
+// Names steps through the names of a file's symbols, in their order.
+type Names struct {
+	file *File
+	part int    // the next one
+	rest []byte // of the part before it
+}
+
+// Names returns the names from the first one on.
+func (f *File) Names() *Names { return &Names{file: f} }
+
+// Next returns the next name, or false after the last one. The name is valid until the file is
+// closed.
+func (n *Names) Next() (name []byte, ok bool) {
+	for {
+		if end := bytes.IndexByte(n.rest, '\n'); end > 0 {
+			line := n.rest[:end]
+			n.rest = n.rest[end+1:]
+			return line[:max(bytes.IndexByte(line, '\t'), 0)], true
+		}
+		if n.part == len(n.file.parts) || !n.file.need(n.part) {
+			return nil, false
+		}
+		n.rest = n.file.parts[n.part].text
+		n.part++
+	}
+}
+
 func lines(text []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for rest := text; len(rest) > 0; {
@@ -233,7 +260,12 @@ func parseRecord(line []byte) Record {
 	var c [14]string
 	rest := string(line)
 	for i := range c {
-		c[i], rest, _ = strings.Cut(rest, "\t")
+		n := strings.IndexByte(rest, '\t')
+		if n < 0 {
+			c[i] = rest
+			break
+		}
+		c[i], rest = rest[:n], rest[n+1:]
 	}
 	r := Record{Name: c[0], Object: c[1], Section: c[2], Base: c[8], Alias: c[9], File: c[10],
 		Unit: c[12], Method: c[13]}
@@ -244,7 +276,9 @@ func parseRecord(line []byte) Record {
 	}
 	r.Count, _ = strconv.Atoi(c[6])
 	r.Position, _ = strconv.Atoi(c[7])
-	r.Line, _ = strconv.ParseInt(c[11], 10, 64)
+	if c[11] != "" { // most symbols have none, and an error takes as long as all the rest
+		r.Line, _ = strconv.ParseInt(c[11], 10, 64)
+	}
 	return r
 }
 

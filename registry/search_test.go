@@ -81,6 +81,31 @@ func TestInOfALargeFile(t *testing.T) {
 	}
 }
 
+// TestNames steps through a file of three parts, the last of which is not full.
+func TestNames(t *testing.T) {
+	var names [][]Record
+	var want []string
+	for i := range 2*linesPerPart + 10 {
+		r := Record{Name: fmt.Sprintf("f%04d", i/2), Object: Vmlinux, Type: 't'}
+		names, want = append(names, []Record{r}), append(want, r.Name)
+	}
+	f := open(t, file(Header{Symbols: len(names)}, names))
+	if len(f.parts) != 3 {
+		t.Fatalf("%d parts, want 3", len(f.parts))
+	}
+	var got []string
+	all := f.Names()
+	for name, ok := all.Next(); ok; name, ok = all.Next() {
+		got = append(got, string(name))
+	}
+	if d := gocmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	if name, ok := all.Next(); ok {
+		t.Errorf("%q after the end", name)
+	}
+}
+
 // TestAtFarBegin checks an address that is far from the begin of its symbol, so that the digits
 // they share are fewer and fewer.
 func TestAtFarBegin(t *testing.T) {

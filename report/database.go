@@ -1,7 +1,9 @@
 package report
 
 import (
+	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -9,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"kas/pipeline"
 	"kas/registry"
 	"kas/report/sqlite"
 )
@@ -53,21 +56,25 @@ type aliasRow struct {
 
 // open opens the registries again.
 func (d *database) open() error {
-	for _, b := range d.outputs.builds {
-		var f *registry.File
-		if b.file != nil {
-			var err error
-			switch f, err = registry.Open(b.file.Path); {
-			case err != nil:
-				return fmt.Errorf("%s: %w", b.file.Path, err)
-			case f.Digest != b.file.Digest:
-				f.Close()
-				return fmt.Errorf("%s: changed during the report", b.file.Path)
-			}
+	builds := d.outputs.builds
+	d.files = make([]*registry.File, len(builds))
+	errs := make([]error, len(builds))
+	pipeline.Parallel(0, len(builds), func(i int) {
+		b := builds[i]
+		if b.file == nil {
+			return
 		}
-		d.files = append(d.files, f)
-	}
-	return nil
+		f, err := registry.Open(b.file.Path)
+		if err == nil && f.Digest != b.file.Digest {
+			f.Close()
+			f, err = nil, errors.New("changed during the report")
+		}
+		if err != nil {
+			errs[i] = fmt.Errorf("%s: %w", b.file.Path, err)
+		}
+		d.files[i] = f
+	})
+	return cmp.Or(errs...)
 }
 
 func (d *database) close() {
@@ -78,32 +85,61 @@ func (d *database) close() {
 	}
 }
 
-// prepare numbers objects, symbols and places, and gathers the aliases. It returns an error if a
-// registry is not sorted.
-func (d *database) prepare() error {
-	symbol, object := int64(0), int64(0)
-	for i, b := range d.outputs.builds {
-		objects, last := map[string]int64{}, ""
-		d.objects = append(d.objects, objects)
-		d.first = append(d.first, symbol+1)
-		for r := range d.records(i) {
-			if r.Name < last {
-				return fmt.Errorf("%s: %q is after %q, so the file is not sorted", b.file.Path,
-					r.Name, last)
-			}
-			last = r.Name
-			symbol++
-			if objects[r.Object] == 0 {
-				object++
-				objects[r.Object] = object
-			}
-			if r.Alias != "" {
-				d.aliases = append(d.aliases, aliasRow{
-					symbol: symbol, build: int64(i + 1), place: d.place(&r), alias: r.Alias,
-					method: r.Method,
-				})
-			}
+// contents is what prepare finds in the registry of a build.
+type contents struct {
+	symbols int64
+	objects []string          // in the order of their first symbols
+	aliased []registry.Record // symbols that have an alias
+	at      []int64           // of each of these, the number of symbols before it
+	err     error
+}
+
+// contents reads all symbols of a build. It is an error if they are not sorted.
+func (d *database) contents(build int) (c contents) {
+	objects, last := map[string]bool{}, ""
+	for r := range d.records(build) {
+		if r.Name < last {
+			c.err = fmt.Errorf("%s: %q is after %q, so the file is not sorted",
+				d.files[build].Path, r.Name, last)
+			return c
 		}
+		last = r.Name
+		if !objects[r.Object] {
+			objects[r.Object] = true
+			c.objects = append(c.objects, r.Object)
+		}
+		if r.Alias != "" {
+			c.aliased, c.at = append(c.aliased, r), append(c.at, c.symbols)
+		}
+		c.symbols++
+	}
+	return c
+}
+
+// prepare numbers objects, symbols and places, and gathers the aliases.
+func (d *database) prepare() error {
+	all := make([]contents, len(d.files))
+	pipeline.Parallel(0, len(all), func(i int) { all[i] = d.contents(i) })
+	symbol, object := int64(1), int64(1)
+	for i, c := range all {
+		if c.err != nil {
+			return c.err
+		}
+		objects := map[string]int64{}
+		for _, name := range c.objects {
+			objects[name] = object
+			object++
+		}
+		d.objects = append(d.objects, objects)
+		d.first = append(d.first, symbol)
+		for j := range c.aliased {
+			r := &c.aliased[j]
+			d.aliases = append(d.aliases, aliasRow{
+				symbol: symbol + c.at[j], build: int64(i + 1), place: d.place(r), alias: r.Alias,
+				method: r.Method,
+			})
+		}
+		symbol += c.symbols
 	}
 	return nil
 }
@@ -230,35 +266,44 @@ func oneIf(is bool) int64 {
 // symbolsByName merges the registries, each of which is sorted by name.
 func (d *database) symbolsByName(add func(*sqlite.Row)) {
 	type cursor struct {
-		name string
-		id   int64
-		next func() (registry.Record, bool)
+		name  []byte
+		id    int64
+		names *registry.Names
 	}
-	var cursors []*cursor
-	for i := range d.files {
-		next, stop := iter.Pull(d.records(i))
-		defer stop()
-		if r, ok := next(); ok {
-			cursors = append(cursors, &cursor{r.Name, d.first[i], next})
-		}
+	order := func(a, b *cursor) int {
+		return cmp.Or(bytes.Compare(a.name, b.name), cmp.Compare(a.id, b.id))
 	}
-	var row sqlite.Row
-	for len(cursors) > 0 {
-		least := cursors[0]
-		for _, c := range cursors[1:] {
-			if c.name < least.name { // equal names are in the order of their rows
-				least = c
+	var queue []*cursor // in order
+	for i, f := range d.files {
+		if f != nil {
+			c := &cursor{id: d.first[i], names: f.Names()}
+			if name, ok := c.names.Next(); ok {
+				c.name = name
+				queue = append(queue, c)
 			}
 		}
-		row.Reset()
-		row.Text(least.name)
-		row.Int(least.id)
-		add(&row)
-		r, ok := least.next()
-		least.name, least.id = r.Name, least.id+1
-		if !ok {
-			cursors = slices.DeleteFunc(cursors, func(c *cursor) bool { return c == least })
+	}
+	slices.SortFunc(queue, order)
+	var row sqlite.Row
+	text := ""
+	for len(queue) > 0 {
+		c := queue[0]
+		if string(c.name) != text {
+			text = string(c.name)
 		}
+		row.Reset()
+		row.Text(text)
+		row.Int(c.id)
+		add(&row)
+		name, ok := c.names.Next()
+		if !ok {
+			queue = queue[1:]
+			continue
+		}
+		c.name, c.id = name, c.id+1
+		before, _ := slices.BinarySearchFunc(queue[1:], c, order)
+		copy(queue, queue[1:before+1])
+		queue[before] = c
 	}
 }
 

@@ -173,7 +173,7 @@ func (out *reportOutput) writeTo(stdout io.Writer) error {
 	case "":
 		return nil
 	case toStdout:
-		return out.write(stdout, ".")
+		return out.write(struct{ io.Writer }{stdout}, ".") // a pipe has no offset 0 to return to
 	}
 	return pipeline.WriteNamed(out.path, func(w io.Writer) error {
 		return out.write(w, filepath.Dir(out.path))

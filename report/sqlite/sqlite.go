@@ -31,9 +31,19 @@ type Index struct {
 	Entries func(add func(r *Row))
 }
 
-// Write writes a database. It calls the functions of the tables twice, which must give the same
-// rows both times: the first page depends on all others.
+// Write writes a database. The first page depends on all others: if w is an io.WriterAt, it is
+// written last, at offset 0 of w. Else Write calls the functions of the tables twice, which must
+// give the same rows both times.
 func Write(w io.Writer, tables []Table) error {
+	if at, ok := w.(io.WriterAt); ok {
+		out := &writer{w: w, next: 2}
+		out.put(make([]byte, pageSize))
+		schema := out.tables(tables)
+		if out.err == nil {
+			_, out.err = at.WriteAt(firstPage(schema, out.next-1), 0)
+		}
+		return out.err
+	}
 	plan := &writer{w: io.Discard, next: 2}
 	schema := plan.tables(tables)
 	if plan.err != nil {

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -28,6 +29,7 @@ func sqlite3(t *testing.T, db, statements string) string {
 	return strings.TrimSuffix(string(out), "\n")
 }
 
+// writeFile writes a database into a file and into a buffer, which must get the same bytes.
 func writeFile(t *testing.T, tables []Table) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "x.db")
@@ -35,8 +37,13 @@ func writeFile(t *testing.T, tables []Table) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(Write(f, tables), f.Close()); err != nil {
+	var streamed bytes.Buffer
+	if err := errors.Join(Write(f, tables), f.Close(), Write(&streamed, tables)); err != nil {
 		t.Fatal(err)
+	}
+	if written, err := os.ReadFile(path); err != nil || !bytes.Equal(written, streamed.Bytes()) {
+		t.Fatalf("%v: the file and the stream have %d and %d bytes, not the same", err,
+			len(written), streamed.Len())
 	}
 	return path
 }
