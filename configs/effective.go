@@ -121,6 +121,12 @@ func encode(to *bytes.Buffer, v any) error {
 	return enc.Close()
 }
 
+// Values returns what the text of a configuration says, for encoding/json.
+func Values(text []byte) (values map[string]any, err error) {
+	err = yaml.Unmarshal(text, &values)
+	return values, err
+}
+
 // EffectiveBuild returns what Effective says of one of the plan's builds, whatever the others are.
 func (p *Plan) EffectiveBuild(dir string, b *Build) (string, error) {
 	own, err := p.rebased(dir, *b)

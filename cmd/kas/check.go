@@ -10,11 +10,13 @@ import (
 
 	"kas/configs"
 	"kas/pipeline"
+	"kas/report"
 	"kas/stages"
 )
 
 func newCheck() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:   "check [CONFIG]",
 		Short: "Validate a configuration and print it with its defaults",
 		Long: `Validate CONFIG (default kas.yaml): its syntax, its files, and whether the
@@ -27,12 +29,14 @@ module of the same name.`,
 			if err != nil {
 				return err
 			}
-			return check(cmd.Context(), path, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return check(cmd.Context(), path, asJSON, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, with the keys of the configuration")
+	return cmd
 }
 
-func check(ctx context.Context, path string, stdout, stderr io.Writer) error {
+func check(ctx context.Context, path string, asJSON bool, stdout, stderr io.Writer) error {
 	plan, err := configs.Load(path)
 	if err != nil {
 		return err
@@ -53,8 +57,15 @@ func check(ctx context.Context, path string, stdout, stderr io.Writer) error {
 		fmt.Fprintln(stderr, "kas: note: builds of gcc and llvm with `line: opening`: a function "+
 			"may have a different alias in each; `line: declaration` gives it the same alias")
 	}
+	if asJSON {
+		values, err := configs.Values(text)
+		if err != nil {
+			return failure{err}
+		}
+		return asFailure(report.WriteJSON(stdout, values))
+	}
 	_, err = stdout.Write(text)
-	return err
+	return asFailure(err)
 }
 
 // checkPlan looks into the files of a plan. It names the modules that do not count.

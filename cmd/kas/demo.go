@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -33,7 +34,8 @@ var demoNames = []string{"name_show", "load_elf_binary", "copy_from_header"}
 var demoBuilds = []string{"x86_64-gcc", "x86_64-clang-lto"}
 
 func newDemo() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:   "demo [DIR]",
 		Short: "Run all stages on five small kernels that come with kas",
 		Long: `Unpack five small kernels that come with kas into DIR (default ` + demoDir + `), run
@@ -44,12 +46,16 @@ all stages on them, and print what became of a few names.`,
 			if len(args) > 0 {
 				dir = args[0]
 			}
-			return runDemo(cmd.Context(), dir, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return runDemo(cmd.Context(), dir, asJSON, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, as kas run does")
+	return cmd
 }
 
-func runDemo(ctx context.Context, dir string, stdout, stderr io.Writer) error {
+func runDemo(
+	ctx context.Context, dir string, asJSON bool, stdout, stderr io.Writer,
+) error {
 	if err := checkDemoDir(dir); err != nil {
 		return err
 	}
@@ -64,20 +70,35 @@ func runDemo(ctx context.Context, dir string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := report.Text(stdout, result, took); err != nil {
+	if asJSON {
+		err = report.JSON(stdout, result, took)
+	} else {
+		err = explainDemo(stdout, dir, plan.Out, result, took)
+	}
+	if err != nil {
 		return failure{err}
 	}
-	fmt.Fprintln(stdout)
-	if err := showAliases(stdout, result); err != nil {
-		return failure{err}
-	}
-	fmt.Fprintf(stdout, "\nThe kernels, their sources and the output are in %s. Try\n", dir)
-	fmt.Fprintf(stdout, "  %s verify %s\n", os.Args[0], plan.Out)
-	fmt.Fprintf(stdout, "  %s run %s\n", os.Args[0], filepath.Join(dir, demo.ConfigFile))
 	if len(result.Errors) > 0 {
 		return errReported
 	}
 	return nil
+}
+
+// explainDemo prints what the run did, and what to try next.
+func explainDemo(
+	w io.Writer, dir, out string, result *pipeline.Result, took time.Duration,
+) error {
+	if err := report.Text(w, result, took); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	if err := showAliases(w, result); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\nThe kernels, their sources and the output are in %s. Try\n"+
+		"  %s verify %s\n  %[2]s run %[4]s\n", dir, os.Args[0], out,
+		filepath.Join(dir, demo.ConfigFile))
+	return err
 }
 
 // checkDemoDir refuses a folder that is not absent, empty or an earlier demo.

@@ -20,6 +20,7 @@ import (
 	"kas/kernels"
 	"kas/packages"
 	"kas/pipeline"
+	"kas/report"
 )
 
 const initLong = `Write a configuration with the kernels that are found at each PATH (default: the
@@ -36,8 +37,13 @@ current folder), and check it as kas check does. PATH is
 
 A file that is there is not replaced. For FILE, - is standard output.`
 
+type initFlags struct {
+	to   string
+	json bool
+}
+
 func newInit() *cobra.Command {
-	var to string
+	var f initFlags
 	cmd := &cobra.Command{
 		Use:   "init [PATH...]",
 		Short: "Write a configuration for the kernels in a folder",
@@ -49,16 +55,21 @@ func newInit() *cobra.Command {
 			if len(args) == 0 {
 				args = []string{"."}
 			}
-			return writeInit(cmd.Context(), args, to, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			if f.json && f.to == toStdout {
+				return errors.New("--json and -o - both write to standard output")
+			}
+			return writeInit(cmd.Context(), args, f, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	cmd.Flags().StringVarP(&to, "output", "o", defaultConfig, "write to `FILE`")
+	cmd.Flags().StringVarP(&f.to, "output", "o", defaultConfig, "write to `FILE`")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print what was found as JSON")
 	return cmd
 }
 
 func writeInit(
-	ctx context.Context, paths []string, to string, stdout, stderr io.Writer,
+	ctx context.Context, paths []string, f initFlags, stdout, stderr io.Writer,
 ) error {
+	to := f.to
 	if to != toStdout {
 		if _, err := os.Lstat(to); err == nil {
 			return fmt.Errorf("%s exists: remove it, or name another file with -o", to)
@@ -104,7 +115,17 @@ func writeInit(
 		return failure{err}
 	}
 	fmt.Fprintf(stderr, "kas: wrote %s: %s\n", to, strings.Join(buildNames(plan), ", "))
-	return nil
+	if !f.json {
+		return nil
+	}
+	values, err := configs.Values(text)
+	if err != nil {
+		return failure{err}
+	}
+	return asFailure(report.WriteJSON(stdout, struct {
+		File   string `json:"file"`
+		Builds any    `json:"builds"`
+	}{to, values["builds"]}))
 }
 
 // kernelFiles are the files of a build.

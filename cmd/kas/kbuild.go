@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kas/kbuild"
+	"kas/report"
 )
 
 func newKbuild() *cobra.Command {
@@ -46,30 +48,37 @@ such a part was edited since, remove reports it and writes nothing.`)
 func newKbuildChange(
 	plan func(string) (kbuild.Changes, error), has, use, short, long string,
 ) *cobra.Command {
-	var dry bool
+	var f treeFlags
 	cmd := &cobra.Command{
 		Use:   use,
 		Short: short,
 		Long:  long,
 		Args:  argCount(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return changeTree(args[0], plan, has, dry, cmd.OutOrStdout())
+			if f.dry && f.json {
+				return errors.New("--json does not go with --dry-run, which prints a patch")
+			}
+			return changeTree(args[0], plan, has, f, cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().BoolVar(&dry, "dry-run", false,
+	cmd.Flags().BoolVar(&f.dry, "dry-run", false,
 		"print the changes as a patch for patch -p1 and write nothing")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	return cmd
 }
 
-// changeTree makes the changes of plan, or prints them if dry is set.
+type treeFlags struct{ dry, json bool }
+
+// changeTree makes the changes of plan, or prints them as a patch.
 func changeTree(
-	tree string, plan func(string) (kbuild.Changes, error), has string, dry bool, stdout io.Writer,
+	tree string, plan func(string) (kbuild.Changes, error), has string, f treeFlags,
+	stdout io.Writer,
 ) error {
 	list, err := plan(tree)
 	if err != nil {
 		return failure{err}
 	}
-	if dry {
+	if f.dry {
 		return list.Diff(stdout)
 	}
 	if err := list.Write(); err != nil {
@@ -80,9 +89,19 @@ func changeTree(
 		return failure{err}
 	}
 	already := " already"
+	changed := []string{}
 	for _, c := range list {
 		already = ""
-		fmt.Fprintln(stdout, "changed", c.File)
+		changed = append(changed, c.File)
+	}
+	if f.json {
+		return asFailure(report.WriteJSON(stdout, struct {
+			Version string   `json:"version"`
+			Changed []string `json:"changed"`
+		}{version, changed}))
+	}
+	for _, file := range changed {
+		fmt.Fprintln(stdout, "changed", file)
 	}
 	_, err = fmt.Fprintf(stdout, "Linux %s in %s %s%s\n", version, tree, has, already)
 	return err

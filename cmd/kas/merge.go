@@ -16,7 +16,8 @@ import (
 )
 
 func newMerge() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:   "merge CONFIG [OUT]",
 		Short: "Complete the output folder that shards of a run have filled",
 		Long: `Complete OUT (default: the out of CONFIG) when all shards of CONFIG are done:
@@ -34,12 +35,14 @@ shards that were killed.`,
 			if len(args) > 1 {
 				out = args[1]
 			}
-			return merge(args[0], out, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return merge(args[0], out, asJSON, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
 }
 
-func merge(path, out string, stdout, stderr io.Writer) error {
+func merge(path, out string, asJSON bool, stdout, stderr io.Writer) error {
 	plan, err := configs.LoadSome(path, configs.Choice{Unlisted: true})
 	if err != nil {
 		return err
@@ -75,7 +78,11 @@ func merge(path, out string, stdout, stderr io.Writer) error {
 			problems++
 		}
 	}
-	if err := report.Text(stdout, result, time.Since(started)); err != nil {
+	print := report.Text
+	if asJSON {
+		print = report.JSON
+	}
+	if err := print(stdout, result, time.Since(started)); err != nil {
 		return failure{err}
 	}
 	fmt.Fprintf(stderr, "kas: output is in %s\n", plan.Out)

@@ -13,10 +13,21 @@ import (
 	"kas/fetch"
 	"kas/pipeline"
 	"kas/registry"
+	"kas/report"
 )
 
+type publishFlags struct{ incomplete, json bool }
+
+// publishedJSON is a registry that is where servers have it.
+type publishedJSON struct {
+	Path      string `json:"path"`
+	Release   string `json:"release,omitempty"`
+	BuildID   string `json:"build_id"`
+	Unchanged bool   `json:"unchanged,omitempty"` // it was there
+}
+
 func newPublish() *cobra.Command {
-	incomplete := false
+	var f publishFlags
 	cmd := &cobra.Command{
 		Use:   "publish OUT DIR",
 		Short: "Copy registries to a folder that a web server serves",
@@ -29,15 +40,16 @@ registry of their kernel. What is there already stays as it is.`,
 		Args:              argCount(2, 2),
 		ValidArgsFunction: completeFolders,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return publish(args[0], args[1], incomplete, cmd.OutOrStdout())
+			return publish(args[0], args[1], f, cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().BoolVar(&incomplete, "allow-incomplete", false,
+	cmd.Flags().BoolVar(&f.incomplete, "allow-incomplete", false,
 		"publish registries that lack objects of their builds, too")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	return cmd
 }
 
-func publish(out, dir string, incomplete bool, stdout io.Writer) error {
+func publish(out, dir string, f publishFlags, stdout io.Writer) error {
 	info, err := os.Stat(out)
 	if err != nil {
 		return err
@@ -61,7 +73,7 @@ func publish(out, dir string, incomplete bool, stdout io.Writer) error {
 			return failure{fmt.Errorf("%s: %w", file, err)}
 		}
 		all = append(all, r)
-		if err := publishable(r, incomplete); err != nil {
+		if err := publishable(r, f.incomplete); err != nil {
 			return failure{fmt.Errorf("%s: %w", file, err)}
 		}
 	}
@@ -73,15 +85,24 @@ func publish(out, dir string, incomplete bool, stdout io.Writer) error {
 		return failure{err}
 	}
 	defer unlock()
+	done := []publishedJSON{}
 	for _, r := range all {
 		path := filepath.Join(dir, fetch.Path(r.BuildID, registry.FileName+".zst"))
-		what := "published"
-		if isThere(path, r.Digest) {
-			what = "unchanged"
-		} else if _, err := pipeline.WriteFile(path, r.Compress); err != nil {
-			return failure{err}
+		p := publishedJSON{path, r.Release, r.BuildID, isThere(path, r.Digest)}
+		what := "unchanged"
+		if !p.Unchanged {
+			what = "published"
+			if _, err := pipeline.WriteFile(path, r.Compress); err != nil {
+				return failure{err}
+			}
 		}
-		fmt.Fprintf(stdout, "%s: %s %s\n", what, cmp.Or(r.Release, r.BuildID), path)
+		done = append(done, p)
+		if !f.json {
+			fmt.Fprintf(stdout, "%s: %s %s\n", what, cmp.Or(r.Release, r.BuildID), path)
+		}
+	}
+	if f.json {
+		return asFailure(report.WriteJSON(stdout, done))
 	}
 	return nil
 }

@@ -24,6 +24,13 @@ type reportFlags struct {
 	html, junit, prometheus, csv, sqlite string
 
 	history string
+	json    bool
+}
+
+// writtenJSON is a file that was written.
+type writtenJSON struct {
+	Format string `json:"format"`
+	File   string `json:"file"`
 }
 
 func newReport() *cobra.Command {
@@ -48,22 +55,24 @@ func newReport() *cobra.Command {
 	cmd.Flags().StringVar(&f.history, "history", "",
 		"show the trend over the stats.json of earlier runs, which `DIR` has as *.json,\n"+
 			"in the order of their names")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print what was written as JSON")
 	return cmd
 }
 
 // reportOutput is a file that kas report writes.
 type reportOutput struct {
+	format     string // as JSON names it
 	flag, path string
 	write      func(w io.Writer, dir string) error // dir is the folder of the file
 }
 
 func (f *reportFlags) outputs(o *report.Outputs) []reportOutput {
 	return []reportOutput{
-		{"-o", f.html, o.HTML},
-		{"--junit", f.junit, anywhere(o.JUnit)},
-		{"--prometheus", f.prometheus, anywhere(o.Prometheus)},
-		{"--csv", f.csv, anywhere(o.CSV)},
-		{"--sqlite", f.sqlite, anywhere(o.SQLite)},
+		{"html", "-o", f.html, o.HTML},
+		{"junit", "--junit", f.junit, anywhere(o.JUnit)},
+		{"prometheus", "--prometheus", f.prometheus, anywhere(o.Prometheus)},
+		{"csv", "--csv", f.csv, anywhere(o.CSV)},
+		{"sqlite", "--sqlite", f.sqlite, anywhere(o.SQLite)},
 	}
 }
 
@@ -86,12 +95,25 @@ func writeReport(outs []string, f reportFlags, stdout, stderr io.Writer) error {
 			return err
 		}
 	}
+	written := []writtenJSON{}
 	for _, out := range f.outputs(o) {
 		if err := out.writeTo(stdout); err != nil {
 			return failure{err}
 		}
+		if out.path != "" {
+			written = append(written, writtenJSON{out.format, out.path})
+		}
 	}
 	damaged := o.Damaged()
+	if f.json {
+		err := report.WriteJSON(stdout, struct {
+			Written  []writtenJSON `json:"written"`
+			Problems []string      `json:"problems"`
+		}{written, append([]string{}, damaged...)})
+		if err != nil {
+			return failure{err}
+		}
+	}
 	for _, d := range damaged {
 		fmt.Fprintln(stderr, "kas:", d)
 	}
@@ -105,14 +127,17 @@ func writeReport(outs []string, f reportFlags, stdout, stderr io.Writer) error {
 // where it could replace what a run wrote.
 func (f *reportFlags) check(outs []string) error {
 	var first string
+	if f.json {
+		first = "--json"
+	}
 	some := false
 	for _, out := range f.outputs(&report.Outputs{}) {
 		some = some || out.path != ""
 		if out.path == toStdout {
 			if first != "" {
-				return fmt.Errorf("%s - and %s - both write to standard output", first, out.flag)
+				return fmt.Errorf("%s and %s - both write to standard output", first, out.flag)
 			}
-			first = out.flag
+			first = out.flag + " -"
 			continue
 		}
 		for _, dir := range outs {

@@ -273,7 +273,7 @@ func (f *runFlags) check() error {
 	for _, other := range []struct {
 		flag string
 		set  bool
-	}{{"--dry-run", f.dry}, {"--json", f.json}, {"--benchfmt", f.profile.bench != ""}} {
+	}{{"--dry-run", f.dry}, {"--benchfmt", f.profile.bench != ""}} {
 		if other.set {
 			return fmt.Errorf("%s does not go with --shard", other.flag)
 		}

@@ -66,8 +66,12 @@ func runShard(
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	if !f.quiet {
-		if err := report.Text(stdout, all, time.Since(started)); err != nil {
+	write := report.Text
+	if f.json {
+		write = report.JSON
+	}
+	if f.json || !f.quiet {
+		if err := write(stdout, all, time.Since(started)); err != nil {
 			return failure{err}
 		}
 	}
