@@ -47,6 +47,11 @@ func (r *Running) Loaded() map[string]string {
 	return loaded
 }
 
+// Path returns the path of a file below the parent of proc and sys.
+func (r *Running) Path(parts ...string) string {
+	return filepath.Join(r.root, filepath.Join(parts...))
+}
+
 // Kernel returns the files of the running kernel.
 func (r *Running) Kernel() Kernel {
 	k := Of(r.Release, r.root)

@@ -21,8 +21,8 @@ var arrows = map[string]struct {
 	reason string
 }{
 	"cmd/kas": {
-		[]string{"configs", "demo", "elf", "elf/dwarf", "fetch", "kbuild", "kernels", "packages",
-			"pipeline", "probe", "registry", "report", "stages", "verify"},
+		[]string{"configs", "demo", "elf", "elf/btf", "elf/dwarf", "fetch", "kbuild", "kernels",
+			"packages", "pipeline", "probe", "registry", "report", "stages", "verify"},
 		"the command line ties everything together",
 	},
 	"report": {
@@ -47,6 +47,7 @@ var arrows = map[string]struct {
 	"registry":      {nil, "others import it to read the exported file"},
 	"packages":      {[]string{"elf"}, "it makes folders of packages, and reads no object in them"},
 	"elf":           {nil, "it reads bytes and knows nothing of kernels and builds"},
+	"elf/btf":       {nil, "it reads bytes of a section or a file, wherever they are from"},
 	"elf/dwarf":     {[]string{"elf"}, "it is the debugging information of elf"},
 	"configs": {[]string{"elf", "kernels", "packages"},
 		"it is read before anything but the files that it names exists"},

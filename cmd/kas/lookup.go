@@ -68,7 +68,8 @@ func newLookup() *cobra.Command {
 	cmd.Flags().StringVar(&f.object, "object", "",
 		"find only symbols of `OBJECT` (vmlinux, xfs.ko)")
 	cmd.Flags().BoolVarP(&f.long, "long", "l", false,
-		"print everything that the registry says about each symbol")
+		"print everything that is known of each symbol, with the BTF ID of a function\n"+
+			"if vmlinux is here; goes with --json, too")
 	cmd.Flags().BoolVar(&f.matrix, "matrix", false,
 		"print each function once, with what each registry has, as kas matrix --long does")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
@@ -105,6 +106,7 @@ func addSysroot(cmd *cobra.Command, root *string) {
 type match struct {
 	registry.Record
 	registry string
+	btf      uint32 // the function's BTF ID, 0 if it is not known or not asked for
 }
 
 func lookup(
@@ -118,6 +120,7 @@ func lookup(
 	warnIncomplete(stderr, all)
 	labels := labels(all)
 	var found []match
+	ids := btfIDs{sysroot: f.sysroot, of: map[*registry.Registry]*kernelBTF{}}
 	missing := false
 	for _, pattern := range patterns {
 		n := len(found)
@@ -130,9 +133,14 @@ func lookup(
 				return err
 			}
 			for _, record := range records {
-				if f.object == "" || registry.PathEndsWith(record.Object, f.object) {
-					found = append(found, match{record, labels[i]})
+				if f.object != "" && !registry.PathEndsWith(record.Object, f.object) {
+					continue
 				}
+				m := match{Record: record, registry: labels[i]}
+				if f.long {
+					m.btf = ids.id(r, &record)
+				}
+				found = append(found, m)
 			}
 		}
 		if len(found) == n {

@@ -76,6 +76,7 @@ func printLong(w io.Writer, found []match, _ []string) error {
 			{"type", string(rune(m.Type))}, {"location", m.Location()}, {"source", m.Method},
 			{"symbols of this name", fmt.Sprint(m.Count)},
 			{"position in its object", fmt.Sprint(m.Position)},
+			{"BTF id", btfText(m.btf)},
 			{"registry", m.registry},
 		} {
 			if f[1] == "" {
@@ -89,11 +90,18 @@ func printLong(w io.Writer, found []match, _ []string) error {
 	return nil
 }
 
+func btfText(id uint32) string {
+	if id == 0 {
+		return ""
+	}
+	return fmt.Sprint(id)
+}
+
 func printJSON(w io.Writer, found []match, _ []string) error {
 	all := make([]symbolJSON, len(found))
 	for i, m := range found {
 		all[i] = newSymbolJSON(&m.Record)
-		all[i].Registry = m.registry
+		all[i].Registry, all[i].BTF = m.registry, m.btf
 	}
 	return report.WriteJSON(w, all)
 }

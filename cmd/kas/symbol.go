@@ -28,6 +28,7 @@ type symbolJSON struct {
 	Line      int64  `json:"line,omitempty"`
 	Unit      string `json:"unit,omitempty"`
 	Source    string `json:"source,omitempty"`
+	BTF       uint32 `json:"btf_id,omitempty"` // only in lookup --long
 }
 
 func newSymbolJSON(r *registry.Record) symbolJSON {
