@@ -18,7 +18,7 @@ type Report struct {
 	CSV        string `yaml:",omitempty"`
 	SQLite     string `yaml:",omitempty"`
 
-	History string `yaml:",omitempty"` // folder with the stats.json of earlier runs
+	History string `yaml:",omitempty"` // folder with the stats.json of earlier runs, if it is there
 }
 
 // reportKey is a key of the report, and its value in a Report.
@@ -74,7 +74,7 @@ func (l *loader) checkReport(p *Plan, set map[string]pair) {
 		l.errorf(set[key].val, "%v", err)
 	}
 	if dir := p.Report.History; dir != "" {
-		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		if info, err := os.Stat(dir); err == nil && !info.IsDir() {
 			l.errorf(set["history"].val, "history: %s is not a folder", dir)
 		}
 	}

@@ -79,6 +79,65 @@ func TestGitLab(t *testing.T) {
 	d.check()
 }
 
+// TestPipeline does what the job of gitlab-pipeline.yml does, with the rules of kas.yaml and the
+// demo's kernels: a first run, one with an equal result, and one with a damaged module.
+func TestPipeline(t *testing.T) {
+	var file struct {
+		Kas struct {
+			Script    []string
+			Cache     struct{ Paths []string }
+			Artifacts struct {
+				Paths   []string
+				Reports struct {
+					JUnit   []string `json:"junit"`
+					Metrics string
+				}
+			}
+		} `json:"kas"`
+	}
+	data, err := os.ReadFile("gitlab-pipeline.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal(data, &file); err != nil {
+		t.Fatal(err)
+	}
+	if n := bytes.Count(data, []byte("\n")); n >= 20 {
+		t.Errorf("%d lines", n)
+	}
+	d := newDemo(t)
+	dir := filepath.Join(d.dir, "kernels")
+	d.rules(dir)
+	job := []string{"sh", "-ec", strings.Join(file.Kas.Script, "\n")}
+	made := slices.Concat(file.Kas.Cache.Paths, file.Kas.Artifacts.Paths,
+		file.Kas.Artifacts.Reports.JUnit, []string{file.Kas.Artifacts.Reports.Metrics})
+	for i := range 2 {
+		d.run(job)
+		for _, pattern := range made {
+			if found, err := filepath.Glob(filepath.Join(dir, pattern)); len(found) == 0 {
+				t.Errorf("run %d: no %s: %v", i, pattern, err)
+			}
+		}
+	}
+	d.run([]string{"truncate", "-s", "1000", "matrix/x86_64-gcc/modules/kernel/fs/fat/fat.ko"})
+	c := exec.Command(job[0], job[1:]...)
+	c.Dir = dir
+	out, err := c.CombinedOutput()
+	if err == nil || !bytes.Contains(out, []byte("kas: x86_64-gcc: problems: 1, at most 0: ")) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	for file, want := range map[string]string{
+		"gate.xml": "<failure", "junit.xml": `failures="1"`, "report.html": "History",
+	} {
+		if text, err := os.ReadFile(filepath.Join(dir, file)); !bytes.Contains(text, []byte(want)) {
+			t.Errorf("%s has no %s: %v", file, want, err)
+		}
+	}
+	if all, _ := os.ReadDir(filepath.Join(dir, "last", "history")); len(all) != 2 {
+		t.Errorf("%d runs passed", len(all))
+	}
+}
+
 // demo is the kernels of the demo, what one run makes of them, and an output folder.
 type demo struct {
 	t   *testing.T
@@ -116,6 +175,27 @@ func (d *demo) run(command []string, env ...string) {
 	c.Env = append(os.Environ(), env...)
 	if out, err := c.CombinedOutput(); err != nil {
 		d.t.Fatalf("%s: %v\n%s", command, err, out)
+	}
+}
+
+// rules makes kas.yaml of the demo's builds and what the kas.yaml beside this test says but builds.
+func (d *demo) rules(dir string) {
+	d.t.Helper()
+	rules, err := os.ReadFile("kas.yaml")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	path := filepath.Join(dir, "kas.yaml")
+	builds, err := os.ReadFile(path)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	head, _, _ := bytes.Cut(rules, []byte("builds:"))
+	for _, key := range []string{"version: 1\n", "out: out\n"} {
+		builds = bytes.Replace(builds, []byte(key), nil, 1)
+	}
+	if err := os.WriteFile(path, append(head, builds...), 0o644); err != nil {
+		d.t.Fatal(err)
 	}
 }
 

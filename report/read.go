@@ -260,6 +260,9 @@ type snapshot struct {
 	builds []buildStats
 }
 
+// ErrNoHistory is in the error of ReadHistory if no run has left a file yet.
+var ErrNoHistory = errors.New("no *.json in this folder")
+
 // mostHistory is how many snapshots a report shows, the last ones.
 const mostHistory = 50
 
@@ -267,6 +270,9 @@ const mostHistory = 50
 // of the files give their order.
 func (o *Outputs) ReadHistory(dir string) error {
 	entries, err := os.ReadDir(dir) // sorted by name
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %w", dir, ErrNoHistory)
+	}
 	if err != nil {
 		return err
 	}
@@ -277,7 +283,7 @@ func (o *Outputs) ReadHistory(dir string) error {
 		}
 	}
 	if len(names) == 0 {
-		return fmt.Errorf("%s: no *.json in this folder", dir)
+		return fmt.Errorf("%s: %w", dir, ErrNoHistory)
 	}
 	for _, name := range names[max(0, len(names)-mostHistory):] {
 		path := filepath.Join(dir, name)

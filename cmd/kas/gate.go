@@ -45,6 +45,7 @@ a line.`
 
 type gateFlags struct {
 	old    string
+	kept   string
 	format string
 	json   bool
 	junit  string
@@ -61,6 +62,7 @@ func newGate() *cobra.Command {
 		Short: "Check the output of a run by rules, for CI",
 		Long:  gateLong,
 		Example: `  kas gate ci.yaml out --old last/out --junit gate.xml
+  kas gate --baseline last
   kas gate --format github`,
 		Args: argCount(0, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -76,12 +78,15 @@ func newGate() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&f.old, "old", "", "compare with `OUT`, the output of an earlier run")
+	cmd.Flags().StringVar(&f.kept, "baseline", "",
+		"compare with the run that `DIR` has, if any, and keep this one there if all rules hold")
 	cmd.Flags().StringVar(&f.format, "format", "text", "print as `FORMAT`: "+
 		"text, json, github (annotations of GitHub Actions), gitlab (a code quality report)")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON, as --format json does")
 	cmd.Flags().StringVar(&f.junit, "junit", "", "write the checks to `FILE`, as JUnit XML")
 	cmd.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "print only failures")
 	cmd.MarkFlagsMutuallyExclusive("json", "format")
+	cmd.MarkFlagsMutuallyExclusive("old", "baseline")
 	return cmd
 }
 
@@ -106,8 +111,22 @@ func gate(
 		g.out = out
 	}
 	collectLess()
+	b := baseline{dir: f.kept}
+	if f.kept != "" {
+		end, err := b.begin(g.out)
+		if err != nil {
+			return err
+		}
+		defer end()
+		g.old = b.old
+	}
 	if err := g.check(ctx); err != nil {
 		return err
+	}
+	if f.kept != "" && g.failed() == 0 {
+		if err := b.keep(g.out); err != nil {
+			return failure{err}
+		}
 	}
 	if f.junit != "" {
 		err := pipeline.WriteNamed(f.junit, func(w io.Writer) error {

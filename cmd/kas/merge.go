@@ -154,5 +154,5 @@ func mergeInto(plan *configs.Plan, built []*report.Built, stderr io.Writer) erro
 	if !plan.Report.Writes() {
 		return nil
 	}
-	return writeRunReport(plan, result)
+	return writeRunReport(plan, result, stderr)
 }

@@ -168,7 +168,7 @@ func isBelow(dir, path string) bool {
 }
 
 // writeRunReport writes the report of a run that is described in its configuration.
-func writeRunReport(plan *configs.Plan, result *pipeline.Result) error {
+func writeRunReport(plan *configs.Plan, result *pipeline.Result, notes io.Writer) error {
 	o, err := report.Read([]string{plan.Out})
 	if err != nil {
 		return err
@@ -176,7 +176,10 @@ func writeRunReport(plan *configs.Plan, result *pipeline.Result) error {
 	o.AddRun(result)
 	r := &plan.Report
 	if r.History != "" {
-		if err := o.ReadHistory(r.History); err != nil {
+		switch err := o.ReadHistory(r.History); {
+		case errors.Is(err, report.ErrNoHistory): // the first run of a pipeline has none
+			fmt.Fprintf(notes, "kas: no trend in the report: %v\n", err)
+		case err != nil:
 			return err
 		}
 	}

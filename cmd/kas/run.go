@@ -185,7 +185,11 @@ func runConfig(ctx context.Context, path string, f runFlags, stdout, stderr io.W
 		return failure{err}
 	}
 	if result != nil && plan.Report.Writes() {
-		if err := writeRunReport(plan, result); err != nil {
+		notes := stderr
+		if f.quiet {
+			notes = io.Discard
+		}
+		if err := writeRunReport(plan, result, notes); err != nil {
 			return failure{err}
 		}
 	}
