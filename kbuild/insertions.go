@@ -19,6 +19,9 @@ type insertion struct {
 	// block means that put is whole lines. It gets marks around it and an empty line before it.
 	// before is the end of a line then, and after begins with an empty line.
 	block bool
+
+	// newer means that an older kas did not have it: the file may have the other parts only.
+	newer bool
 }
 
 // insertions is everything that the option needs, by file. The anchors fit 6.1, 6.12 and later.
@@ -44,7 +47,22 @@ var insertions = []fileInsertions{
 			block: true,
 		},
 	}},
+	{"scripts/Makefile.modinst", []insertion{
+		{
+			before: "\nifdef INSTALL_MOD_STRIP\n",
+			put:    modinstText,
+			after:  "\nifeq ($(INSTALL_MOD_STRIP),1)\n",
+			block:  true,
+		},
+	}},
 	{"Makefile", []insertion{
+		{
+			before: "\nendif # CONFIG_MODULES\n",
+			put:    makefileText,
+			after:  "\n###\n# Cleaning is done on three levels.\n",
+			block:  true,
+			newer:  true,
+		},
 		// For make clean. The list of names in 6.1 applies to regular files only, but a copy may be
 		// a symbolic link.
 		{
@@ -112,6 +130,25 @@ const linkText = `if is_enabled CONFIG_KALLSYMS_ALIAS; then
 fi
 `
 
+// strip keeps only what relocations need if it has one of these options.
+const modinstText = `ifdef CONFIG_KALLSYMS_ALIAS
+ifneq ($(filter -s --strip-all -x --discard-all --strip-unneeded,$(INSTALL_MOD_STRIP)),)
+$(warning INSTALL_MOD_STRIP=$(INSTALL_MOD_STRIP) drops aliases from the modules; 1 keeps them)
+endif
+endif
+`
+
+const makefileText = `ifdef CONFIG_KALLSYMS_ALIAS
+quiet_cmd_kas_registry = KAS     $@
+      cmd_kas_registry = $(or $(KAS_PROGRAM),kas) kbuild registry >/dev/null
+
+# Packages of headers take include/generated along.
+all: include/generated/symbols.kas
+include/generated/symbols.kas: vmlinux $(if $(CONFIG_MODULES),modules.order | modules)
+	+$(call cmd,kas_registry)
+endif
+`
+
 // The marks enclose an inserted block. They are comments in Kconfig, make and shell.
 const (
 	beginMark = "# kas: begin "
@@ -175,7 +212,13 @@ func without(text string, all []insertion) (string, error) {
 	if left := trace().FindString(plain); left != "" {
 		return "", fmt.Errorf(": %q is not as kas wrote it: remove it by hand", left)
 	}
-	if parts += blocks; parts != 0 && parts != len(all) {
+	newer := 0
+	for _, in := range all {
+		if in.newer {
+			newer++
+		}
+	}
+	if parts += blocks; parts != 0 && parts != len(all) && parts != len(all)-newer {
 		return "", fmt.Errorf(
 			": %d of the %d parts of the option are missing: remove the others by hand",
 			len(all)-parts, len(all))

@@ -413,6 +413,7 @@ kbuildobject)
 		cmp -s ${3%.o}.copy $3.kas || { rm -f $3.kas; cp ${3%.o}.copy $3.kas; }
 	elif test -L $3.kas; then :
 	else rm -f $3.kas; ln -s $(basename $3) $3.kas; fi ;;
+kbuildregistry) mkdir -p include/generated; echo >include/generated/symbols.kas ;;
 esac`,
 		"ld":     `echo "ld $*" >>calls; while test $1 != -o; do shift; done; cat $3 >$2`,
 		"nm":     `echo "nm $*" >>calls`,
@@ -630,6 +631,105 @@ func TestInstalledLink(t *testing.T) {
 			wantCalls(t, "named", link("KAS_PROGRAM=./tools/kas"), "kas ld --tool=ld -o vmlinux",
 				"kas nm --tool=nm -n vmlinux")
 		})
+	}
+}
+
+// With the option on, make all ends with the registry, unless that is newer than vmlinux and the
+// list of modules. Without modules it is that of vmlinux.
+func TestInstalledRegistry(t *testing.T) {
+	for _, version := range []string{"6.1", "6.12"} {
+		t.Run(version, func(t *testing.T) {
+			tree := installTree(t, version)
+			fakeTools(t, tree)
+			writeTestFile(t, filepath.Join(tree, ".config"), "", 0o644)
+			change(t, Install, tree)
+			build := func(more ...string) string {
+				return calls(t, tree, nil, need.Tool(t, "make"), append([]string{"-s"}, more...)...)
+			}
+			wantCalls(t, "off", build())
+			turn(t, tree, true)
+			wantCalls(t, "on", build(), "kas kbuild registry")
+			wantCalls(t, "again", build())
+			later := time.Now().Add(time.Hour)
+			for _, name := range []string{"vmlinux", "modules.order"} {
+				if err := os.Chtimes(filepath.Join(tree, name), later, later); err != nil {
+					t.Fatal(err)
+				}
+				wantCalls(t, name+" is newer", build("KAS_PROGRAM=./tools/kas"),
+					"kas kbuild registry")
+				later = time.Now()
+				if err := os.Chtimes(filepath.Join(tree, name), later, later); err != nil {
+					t.Fatal(err)
+				}
+				later = later.Add(time.Hour)
+			}
+			wantCalls(t, "only vmlinux", build("vmlinux"))
+			wantCalls(t, "without modules", build("CONFIG_MODULES=", "-W", "vmlinux"),
+				"kas kbuild registry")
+		})
+	}
+}
+
+// An option of strip that drops local symbols gets one warning, with the option on.
+func TestInstalledStrip(t *testing.T) {
+	tree := installTree(t, "6.12")
+	change(t, Install, tree)
+	for _, c := range []struct {
+		on     bool
+		strip  string
+		warned bool
+	}{
+		{true, "1", false}, {true, "--strip-debug", false}, {true, "", false},
+		{true, "--strip-unneeded", true}, {true, "-v -x", true}, {true, "--strip-all", true},
+		{false, "--strip-unneeded", false},
+	} {
+		turn(t, tree, c.on)
+		make := exec.Command(need.Tool(t, "make"), "-f", "scripts/Makefile.modinst")
+		make.Dir = tree
+		if c.strip != "" {
+			make.Args = append(make.Args, "INSTALL_MOD_STRIP="+c.strip)
+		}
+		out, err := make.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%+v: %v\n%s", c, err, out)
+		}
+		n := strings.Count(string(out), "INSTALL_MOD_STRIP="+c.strip+" drops aliases")
+		if n > 1 || n == 1 != c.warned {
+			t.Errorf("%+v: %d warnings: %s", c, n, out)
+		}
+	}
+}
+
+// A tree to which an older kas added the option has no registry. Install adds it, and Remove
+// restores the tree.
+func TestInstallOlderParts(t *testing.T) {
+	tree := installTree(t, "6.12")
+	before := listTree(t, tree)
+	change(t, Install, tree)
+	with := listTree(t, tree)
+	older := func() {
+		path := filepath.Join(tree, "Makefile")
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		registry := insertion{put: makefileText, block: true}.text()
+		if !strings.Contains(string(data), registry) {
+			t.Fatal("no registry in the Makefile")
+		}
+		writeTestFile(t, path, strings.Replace(string(data), registry, "", 1), 0o644)
+	}
+	older()
+	if n := change(t, Install, tree); n != 1 {
+		t.Errorf("install changed %d files", n)
+	}
+	if d := cmp.Diff(with, listTree(t, tree)); d != "" {
+		t.Error(d)
+	}
+	older()
+	change(t, Remove, tree)
+	if d := cmp.Diff(before, listTree(t, tree)); d != "" {
+		t.Error(d)
 	}
 }
 

@@ -70,15 +70,23 @@ func (f *File) Err() error {
 	return fmt.Errorf("%s: %w", f.Path, f.err)
 }
 
-// InFolder returns the path of the registry in a folder, "" if there is none.
+// InFolder returns the path of the registry in a folder, "" if there is none. In the folder that a
+// kernel was built in, or in the headers of one, it may be where InBuild has it.
 func InFolder(dir string) string {
-	for _, name := range []string{FileName, FileName + ".zst"} {
-		path := filepath.Join(dir, name)
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-			return path
+	for _, path := range []string{filepath.Join(dir, FileName), InBuild(dir)} {
+		for _, path := range []string{path, path + ".zst"} {
+			if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+				return path
+			}
 		}
 	}
 	return ""
+}
+
+// InBuild returns the path of the registry that a kernel's build makes in its folder. What makes
+// packages of headers takes all of include/generated, in every version of Linux.
+func InBuild(dir string) string {
+	return filepath.Join(dir, "include", "generated", FileName)
 }
 
 // Close releases the memory. Records that were returned before stay valid.

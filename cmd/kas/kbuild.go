@@ -22,7 +22,8 @@ If you cannot change the tree, make NM=kas-nm LD=kas-ld does the same.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newKbuildInstall(), newKbuildRemove(), newKbuildObject(), newKbuildFinish())
+	cmd.AddCommand(newKbuildInstall(), newKbuildRemove(), newKbuildRegistry(), newKbuildObject(),
+		newKbuildFinish())
 	return cmd
 }
 
@@ -105,6 +106,36 @@ func changeTree(
 	}
 	_, err = fmt.Fprintf(stdout, "Linux %s in %s %s%s\n", version, tree, has, already)
 	return err
+}
+
+func newKbuildRegistry() *cobra.Command {
+	return &cobra.Command{
+		Use:   "registry [TREE]",
+		Short: "Write the registry of a built kernel where packages of headers take it along",
+		Long: `Write TREE/include/generated/symbols.kas, the registry of the kernel that was
+built in TREE (default: the current folder). Packages of headers take this folder
+along (bindeb-pkg, rpm-pkg and those of distributions), so the hooks and kas
+module find the registry when they give out-of-tree modules their aliases.
+KAS_CONFIG names the configuration that the kernel was built with. With the
+option of install, make all calls this.`,
+		Example: `  make NM=kas-nm LD=kas-ld && kas kbuild registry`,
+		Args:    argCount(0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return kbuildRegistry(append(args, ".")[0], cmd.OutOrStdout())
+		},
+	}
+}
+
+func kbuildRegistry(tree string, stdout io.Writer) error {
+	return inBuild(func(h kbuild.Hook) error {
+		path, counts, err := kbuild.Registry(h, tree)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(stdout, "%s: %d symbols, %d aliases, %d modules\n", path,
+			counts.Symbols, counts.Aliases, counts.Modules)
+		return err
+	})
 }
 
 func newKbuildObject() *cobra.Command {
