@@ -159,6 +159,45 @@ func TestExternalRegistry(t *testing.T) {
 	}
 }
 
+// Headers of a release without a registry take the one that is installed for that release. If there
+// is none, one line says where it would be and how to make it.
+func TestExternalInstalled(t *testing.T) {
+	k, headers, symbols := externalKernel(t, "")
+	if err := os.Remove(filepath.Join(headers, "symbols.kas")); err != nil {
+		t.Fatal(err)
+	}
+	generated := filepath.Join(headers, "include/generated")
+	if err := os.MkdirAll(generated, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	writeTestFile(t, filepath.Join(generated, "utsrelease.h"),
+		"#define UTS_RELEASE \"6.1.0-7-cloud\"\n", 0o644)
+	link := func(root string, more ...string) (aliases []string, stderr string) {
+		path := k.external("many", "drivers/m0", "lib/more")
+		r := k.linkExternal(headers, path, append(more, "TEST_ROOT="+root)...)
+		k.ok(r)
+		return k.aliasNames(path + ".ko"), r.stderr
+	}
+	root := t.TempDir()
+	if have, stderr := link(root); len(have) != 0 || stderr != "kas: no registry of the kernel: no "+
+		"KAS_REGISTRY, and no symbols.kas in "+headers+" or /lib/modules/6.1.0-7-cloud, so the "+
+		"modules get no aliases for names that the kernel has; kas registry --install "+
+		"6.1.0-7-cloud makes one\n" {
+		t.Errorf("without a registry: %q, printed %s", have, stderr)
+	}
+	want := k.names(externalAliases...)
+	for _, dir := range []string{"lib/modules", "usr/lib/debug/lib/modules"} {
+		root := t.TempDir()
+		data := k.read(symbols)
+		writeTestFile(t, filepath.Join(root, dir, "6.1.0-7-cloud/symbols.kas"), data, 0o644)
+		writeTestFile(t, filepath.Join(root, dir, "6.1.0-8-cloud/symbols.kas"), "damaged", 0o644)
+		have, stderr := link(root)
+		if !slices.Equal(have, want) || strings.Contains(stderr, "no registry") {
+			t.Errorf("%s: aliases %q, want %q, printed %s", dir, have, want, stderr)
+		}
+	}
+}
+
 // A vmlinux beside the registry, as some distributions ship one, gives locations. The names come
 // from the registry.
 func TestExternalVmlinux(t *testing.T) {

@@ -32,6 +32,8 @@ type Hook struct {
 	// Kas returns an identifier of this program: pipeline.Options.Kas. A call that is passed
 	// through does not need it.
 	Kas func() string
+
+	root string // for tests: the folder where installed kernels are, "" for /
 }
 
 // off reports whether the hooks are switched off: the call then does what it does without kas.

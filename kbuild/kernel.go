@@ -21,9 +21,7 @@ func (s *session) kernelNames(policy *configs.Build) (*kernelNames, error) {
 	files := s.registryFiles()
 	if len(files) == 0 {
 		if s.tree.ext != "" && !s.tree.built() {
-			warn("no registry of the kernel: no KAS_REGISTRY, and no symbols.kas in %s, so the "+
-				"modules get no aliases for names that the kernel has; kas run makes one",
-				absolute(s.tree.dir))
+			s.warnNoRegistry()
 		}
 		return buildNames(), nil
 	}
@@ -41,6 +39,16 @@ func (s *session) kernelNames(policy *configs.Build) (*kernelNames, error) {
 		all[0].Close()
 	}
 	return names, err
+}
+
+func (s *session) warnNoRegistry() {
+	where, how := absolute(s.tree.dir), "kas run"
+	if release := s.tree.release(); release != "" {
+		where += " or /lib/modules/" + release
+		how = "kas registry --install " + release
+	}
+	warn("no registry of the kernel: no KAS_REGISTRY, and no symbols.kas in %s, so the modules "+
+		"get no aliases for names that the kernel has; %s makes one", where, how)
 }
 
 // checkPaths refuses relative paths for out-of-tree modules, because make M= changes the folder, to
@@ -69,8 +77,9 @@ func (s *session) checkPaths() error {
 }
 
 // registryFiles returns the registry of the kernel that out-of-tree modules are built for, and its
-// overlay if that exists. Without KAS_REGISTRY it is the registry beside Module.symvers. It returns
-// none if the kernel itself was built in the tree, or if no out-of-tree modules are built.
+// overlay if that exists. Without KAS_REGISTRY it is the registry beside Module.symvers, or the one
+// that is installed for all users. It returns none if the kernel itself was built in the tree, or if
+// no out-of-tree modules are built.
 func (s *session) registryFiles() []string {
 	if s.tree.ext == "" {
 		return nil
@@ -82,13 +91,27 @@ func (s *session) registryFiles() []string {
 		}
 		files = append(files, file)
 	}
-	if file := registry.InFolder(s.tree.dir); len(files) == 0 && file != "" && !s.tree.built() {
-		files = append(files, file)
+	if len(files) == 0 && !s.tree.built() {
+		if file := s.installedRegistry(); file != "" {
+			files = append(files, file)
+		}
 	}
 	if len(files) > 0 && s.overlay != "" && exists(s.overlay) {
 		files = append(files, s.overlay)
 	}
 	return files
+}
+
+// installedRegistry returns the registry of the kernel whose headers the tree has, "" if there is
+// none.
+func (s *session) installedRegistry() string {
+	file := registry.InFolder(s.tree.dir)
+	if release := s.tree.release(); file == "" && release != "" {
+		modules := filepath.Join("lib/modules", release)
+		file = cmp.Or(registry.InFolder(filepath.Join(s.root, modules)),
+			registry.InFolder(filepath.Join(s.root, "usr/lib/debug", modules)))
+	}
+	return file
 }
 
 // namesOf prepares the names of a registry for the session's modules.

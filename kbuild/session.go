@@ -30,6 +30,7 @@ type session struct {
 	srctree    string   // the kernel's source tree, "" if kbuild does not export it
 	makeflags  string
 	ld         string // kbuild's $(LD), which may be a hook
+	root       string // Hook.root, or else /
 
 	// linked is whether the modules without aliases get a symbolic link in place of a copy: there,
 	// the copies are targets of make, and one recipe must not remove another's target.
@@ -53,6 +54,7 @@ func (h *Hook) session() *session {
 		makeflags: h.Getenv("MAKEFLAGS"),
 		ld:        h.Getenv("LD"),
 		kas:       h.Kas,
+		root:      cmp.Or(h.root, "/"),
 	}
 }
 

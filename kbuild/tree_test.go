@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	case "kas":
 		hook := map[string]func(Hook) (int, error){"nm": NM, "ld": LD}[os.Args[1]]
 		status, err := hook(Hook{Args: os.Args[2:], Getenv: os.Getenv,
-			Kas: func() string { return "test" }})
+			Kas: func() string { return "test" }, root: os.Getenv("TEST_ROOT")})
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "kas: %s: %v\n", os.Args[1], err)
 			status = 1

@@ -15,18 +15,18 @@ import (
 
 // Registry writes the registry of the kernel that was built in a folder, from its vmlinux and the
 // modules that its modules.order lists. The registry is where packages of headers take it along. It
-// returns the path and the counts.
-func Registry(h Hook, dir string) (path string, counts pipeline.Stats, err error) {
+// returns the path and the number of symbols.
+func Registry(h Hook, dir string) (path string, symbols int, err error) {
 	s := h.session()
 	s.tree = tree{dir: dir}
 	s.memory = memoryOf(s.tree)
 	policy, err := configs.Policy(s.config)
 	if err != nil {
-		return "", counts, err
+		return "", 0, err
 	}
 	objects, err := s.tree.linked()
 	if err != nil {
-		return "", counts, err
+		return "", 0, err
 	}
 	policy.Name, policy.Vmlinux = "registry", objects[0].Path
 	path = registry.InBuild(dir)
@@ -37,24 +37,24 @@ func Registry(h Hook, dir string) (path string, counts pipeline.Stats, err error
 	write := stages.Registry(func(*pipeline.Build) (string, error) { return path, nil })
 	r, err := spec{
 		config: policy,
-		out:    s.memory.dir,
-		options: pipeline.Options{Jobs: jobs, Cache: s.memory.path(cacheDir), Kas: s.kas(),
-			All: true},
+		out:    s.memory.path("out"), // nothing is written there
+		options: pipeline.Options{Jobs: jobs, State: s.memory.state(policy.Name, s.kas()),
+			Kas: s.kas(), All: true},
 		objects: objects,
 		scope:   pipeline.Scope{Release: s.tree.release()},
 		collect: func(ctx context.Context, b *pipeline.Build) error {
 			err := write.Run(ctx, b)
-			counts = b.Stats
+			symbols = b.Stats.Symbols
 			return err
 		},
 	}.run(ctx)
 	if ctx.Err() != nil {
-		return "", counts, errors.New("interrupted")
+		return "", 0, errors.New("interrupted")
 	}
 	if err == nil {
 		err = firstProblem(r)
 	}
-	return path, counts, err
+	return path, symbols, err
 }
 
 // linked returns vmlinux and the linked modules of the tree.

@@ -128,7 +128,7 @@ option of install, make all calls this.`,
 
 func kbuildRegistry(tree string, stdout io.Writer) error {
 	return inBuild(func(h kbuild.Hook) error {
-		path, counts, err := kbuild.Registry(h, tree)
+		path, symbols, err := kbuild.Registry(h, tree)
 		if err != nil {
 			return err
 		}
