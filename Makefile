@@ -26,7 +26,7 @@ fetch = for t in $(1); do \
 	exit; done
 
 .PHONY: all go build install man dist dist-test demo test check lint spell shuffle verify-test kernel-test kernel-table report-test mutants farm-test crash lab bench compare fuzz tools
-.PHONY: $(CORPORA:%=corpus-%) corpus-headers hostile fixtures clean
+.PHONY: $(CORPORA:%=corpus-%) corpus-headers corpus-headers-old hostile fixtures clean
 
 all: build
 
@@ -105,7 +105,8 @@ mutants: tools
 
 # A whole run on Debian's kernel, checked by other tools, with an older version to compare and a module
 # built against its headers. It takes minutes, and downloads 570 MB the first time.
-kernel-test: tools corpus-cloud-amd64 corpus-cloud-amd64-old corpus-headers
+kernel-test: tools corpus-cloud-amd64 corpus-cloud-amd64-old corpus-headers corpus-headers-old
+	$(call fetch,dkms:dkms)
 	$(GO) test -tags kernel -run Kernel -count 1 -timeout 30m -v ./cmd/kas ./probe
 
 # Changes the output of runs 1,000 times and wants kas verify to notice it each time, and damages
@@ -123,9 +124,11 @@ kernel-table: build tools
 $(CORPORA:%=corpus-%): corpus-%:
 	bench/corpus.sh $*
 
-# What out-of-tree modules are built with, for cloud-amd64's kernel.
+# What out-of-tree modules are built with, for cloud-amd64's kernel and cloud-amd64-old's.
 corpus-headers: corpus-cloud-amd64
 	bench/corpus.sh headers
+corpus-headers-old: corpus-cloud-amd64-old
+	bench/corpus.sh headers-old
 
 # Shards on a farm that fails: Slurm with three nodes on this machine, of which one is killed and
 # one cut off, mounts that go away, full disks, twins; and the files for schedulers. As root, in

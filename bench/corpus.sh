@@ -6,12 +6,12 @@
 #   bench/corpus.sh cloud-amd64-6.12                                     a 6.12
 #   bench/corpus.sh next-cloud-amd64|next-cloud-arm64    the newest of trixie-backports
 #   bench/corpus.sh next-riscv64|next-loong64            the newest of sid
-#   bench/corpus.sh headers                              what out-of-tree modules are built with
+#   bench/corpus.sh headers|headers-old                  what out-of-tree modules are built with
 #   bench/corpus.sh image                                the kernel that boots
 #   bench/corpus.sh package                              cloud-amd64's package as it is
 #
-# headers and image are of the kernel that cloud-amd64 has. KAS_CACHE names another cache folder. System.map
-# is in the package of the debugging information.
+# headers and image are of the kernel that cloud-amd64 has, headers-old is of that of cloud-amd64-old.
+# KAS_CACHE names another cache folder. System.map is in the package of the debugging information.
 #
 # The script keeps its own package lists, so that the machine's stay as they are and a foreign
 # architecture or another suite works too. apt checks every hash against the signed lists and resumes
@@ -52,10 +52,10 @@ die() {
 name=${1:?usage: bench/corpus.sh NAME}
 arch= package= version= which= flavour= suite=- series=
 case $name in
-headers | image) arch=amd64 ;;
+headers | headers-old | image) arch=amd64 ;;
 *)
 	row=$(corpora | grep "^$name ") ||
-		status=2 die "unknown $name; there are" $(corpora | cut -d ' ' -f 1) headers image
+		status=2 die "unknown $name; there are" $(corpora | cut -d ' ' -f 1) headers headers-old image
 	read -r name arch package version which flavour suite series <<-END
 		$row
 	END
@@ -117,11 +117,13 @@ series_packages() {
 }
 
 case $name in
-headers | image)
+headers | headers-old | image)
 	# The release is part of the name of vmlinux, the version part of the package's file name.
-	[ -e "$cache/cloud-amd64/complete" ] || die "$name needs cloud-amd64: fetch that first"
-	release=$(basename "$cache"/cloud-amd64/usr/lib/debug/boot/vmlinux-* | sed 's/^vmlinux-//')
-	version=$(cut -d _ -f 2 "$cache/cloud-amd64/complete")
+	of=cloud-amd64
+	[ $name != headers-old ] || of=cloud-amd64-old
+	[ -e "$cache/$of/complete" ] || die "$name needs $of: fetch that first"
+	release=$(basename "$cache"/$of/usr/lib/debug/boot/vmlinux-* | sed 's/^vmlinux-//')
+	version=$(cut -d _ -f 2 "$cache/$of/complete")
 	packages=linux-image-$release
 	[ $name = image ] || packages="linux-headers-$release \
 		linux-headers-${release%-cloud-amd64}-common linux-kbuild-${release%%.0-*}"

@@ -102,8 +102,9 @@ var exitCodes = map[string][]exitCode{
 		{0, "the tree has no option"}, {1, "TREE was edited since; nothing was written"},
 		{2, "wrong usage"},
 	},
-	"kbuild object": {{0, "success"}, {1, "X.o.kas could not be made"}, {2, "wrong usage"}},
-	"kbuild finish": {{0, "success"}, {1, "X.ko could not be finished"}, {2, "wrong usage"}},
+	"kbuild registry": {{0, "success"}, {1, "the registry could not be made"}, {2, "wrong usage"}},
+	"kbuild object":   {{0, "success"}, {1, "X.o.kas could not be made"}, {2, "wrong usage"}},
+	"kbuild finish":   {{0, "success"}, {1, "X.ko could not be finished"}, {2, "wrong usage"}},
 	"inc": {
 		{0, "success"}, {1, "the header could not be written"},
 		{2, "wrong usage, or a file is missing"},

@@ -132,8 +132,8 @@ func kbuildRegistry(tree string, stdout io.Writer) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(stdout, "%s: %d symbols, %d aliases, %d modules\n", path,
-			counts.Symbols, counts.Aliases, counts.Modules)
+		_, err = fmt.Fprintf(stdout, "%s: %d symbols, %d aliases\n", path, counts.Symbols,
+			counts.Aliases)
 		return err
 	})
 }
