@@ -159,8 +159,8 @@ func TestExternalRegistry(t *testing.T) {
 	}
 }
 
-// Headers of a release without a registry take the one that is installed for that release. If there
-// is none, one line says where it would be and how to make it.
+// Headers of a release without a registry take the one that is installed for that release. If
+// there is none, one line says where it would be and how to make it.
 func TestExternalInstalled(t *testing.T) {
 	k, headers, symbols := externalKernel(t, "")
 	if err := os.Remove(filepath.Join(headers, "symbols.kas")); err != nil {
@@ -178,9 +178,9 @@ func TestExternalInstalled(t *testing.T) {
 		k.ok(r)
 		return k.aliasNames(path + ".ko"), r.stderr
 	}
-	root := t.TempDir()
-	if have, stderr := link(root); len(have) != 0 || stderr != "kas: no registry of the kernel: no "+
-		"KAS_REGISTRY, and no symbols.kas in "+headers+" or /lib/modules/6.1.0-7-cloud, so the "+
+	have, stderr := link(t.TempDir())
+	if len(have) != 0 || stderr != "kas: no registry of the kernel: no KAS_REGISTRY, and no "+
+		"symbols.kas in "+headers+" or /lib/modules/6.1.0-7-cloud, so the "+
 		"modules get no aliases for names that the kernel has; kas registry --install "+
 		"6.1.0-7-cloud makes one\n" {
 		t.Errorf("without a registry: %q, printed %s", have, stderr)

@@ -78,8 +78,8 @@ func (s *session) checkPaths() error {
 
 // registryFiles returns the registry of the kernel that out-of-tree modules are built for, and its
 // overlay if that exists. Without KAS_REGISTRY it is the registry beside Module.symvers, or the one
-// that is installed for all users. It returns none if the kernel itself was built in the tree, or if
-// no out-of-tree modules are built.
+// that is installed for all users. It returns none if the kernel itself was built in the tree, or
+// if no out-of-tree modules are built.
 func (s *session) registryFiles() []string {
 	if s.tree.ext == "" {
 		return nil

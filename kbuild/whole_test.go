@@ -12,8 +12,8 @@ import (
 	"kas/registry"
 )
 
-// The registry of a tree that the hooks built has what nm prints of vmlinux and of the modules. With
-// what a package of headers takes along, an out-of-tree module gets its aliases by it.
+// The registry of a tree that the hooks built has what nm prints of vmlinux and of the modules.
+// With what a package of headers takes along, an out-of-tree module gets its aliases by it.
 func TestRegistry(t *testing.T) {
 	k := newKernel(t, gnu)
 	modules := []string{"drivers/a", "drivers/b", "drivers/c", "drivers/m1"}
@@ -86,7 +86,9 @@ func (k *kernel) checkRecords(r *registry.Registry, object string) {
 			k.Fatal(err)
 		}
 		want = append(want, fmt.Sprintf("%x %s", address, c[2]))
-		original := func(r registry.Record) bool { return r.Object == object && r.Address == address }
+		original := func(r registry.Record) bool {
+			return r.Object == object && r.Address == address
+		}
 		if isAlias(c[2]) && !slices.ContainsFunc(r.Aliased(c[2]), original) {
 			k.Errorf("%s: the registry does not have alias %s at %x", object, c[2], address)
 		}

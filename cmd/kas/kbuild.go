@@ -109,33 +109,42 @@ func changeTree(
 }
 
 func newKbuildRegistry() *cobra.Command {
-	return &cobra.Command{
+	var json bool
+	cmd := &cobra.Command{
 		Use:   "registry [TREE]",
-		Short: "Write the registry of a built kernel where packages of headers take it along",
+		Short: "Write the registry of a built kernel where packages take it along",
 		Long: `Write TREE/include/generated/symbols.kas, the registry of the kernel that was
-built in TREE (default: the current folder). Packages of headers take this folder
-along (bindeb-pkg, rpm-pkg and those of distributions), so the hooks and kas
-module find the registry when they give out-of-tree modules their aliases.
-KAS_CONFIG names the configuration that the kernel was built with. With the
-option of install, make all calls this.`,
-		Example: `  make NM=kas-nm LD=kas-ld && kas kbuild registry`,
+built in TREE (default: the current folder). Packages of headers take all of
+include/generated along, so the hooks and kas module find the registry when they
+give out-of-tree modules their aliases. KAS_CONFIG names the configuration that
+the kernel was built with. With the option of kas kbuild install, make calls
+this.`,
+		Example: "  make NM=kas-nm LD=kas-ld && kas kbuild registry",
 		Args:    argCount(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return kbuildRegistry(append(args, ".")[0], cmd.OutOrStdout())
+			tree := append(args, ".")[0]
+			return inBuild(func(h kbuild.Hook) error {
+				path, symbols, err := kbuild.Registry(h, tree)
+				if err != nil {
+					return err
+				}
+				return printRegistry(cmd.OutOrStdout(), path, symbols, json)
+			})
 		},
 	}
+	cmd.Flags().BoolVar(&json, "json", false, "print JSON")
+	return cmd
 }
 
-func kbuildRegistry(tree string, stdout io.Writer) error {
-	return inBuild(func(h kbuild.Hook) error {
-		path, symbols, err := kbuild.Registry(h, tree)
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(stdout, "%s: %d symbols, %d aliases\n", path, counts.Symbols,
-			counts.Aliases)
-		return err
-	})
+func printRegistry(stdout io.Writer, path string, symbols int, json bool) error {
+	if json {
+		return report.WriteJSON(stdout, struct {
+			Path    string `json:"path"`
+			Symbols int    `json:"symbols"`
+		}{path, symbols})
+	}
+	_, err := fmt.Fprintf(stdout, "%s: %d symbols\n", path, symbols)
+	return err
 }
 
 func newKbuildObject() *cobra.Command {

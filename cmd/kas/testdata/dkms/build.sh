@@ -29,10 +29,13 @@ build() {
 
 build plain "$new"
 
-# The three lines of docs/kbuild.md, for two kernels.
+# The lines of docs/kbuild.md, for two kernels.
 kas registry --install "$new"
 kas registry --install "$old"
-echo "MAKE[0]=\"\${MAKE[0]:-$make} NM=kas-nm LD=kas-ld\"" >$conf
+cat >$conf <<-END
+	MAKE[0]="\${MAKE[0]:-$make}"
+	MAKE[0]="\${MAKE[0]} NM=kas-nm LD=kas-ld"
+END
 build new "$new"
 build old "$old"
 
