@@ -30,8 +30,10 @@ func (b *baseline) begin(out string) (end func(), err error) {
 		return nil, fmt.Errorf("--baseline %s is in the output folder %s, or has it: "+
 			"choose another place", b.dir, out)
 	}
-	if isFile(filepath.Join(b.dir, pipeline.RecordFile)) {
-		return nil, fmt.Errorf("--baseline %s is the output of a run: choose another place", b.dir)
+	// keep removes files. A folder that it has filled has a history.
+	history := filepath.Join(b.dir, historyDir)
+	if all, _ := os.ReadDir(b.dir); len(all) > 0 && !isFolder(history) {
+		return nil, fmt.Errorf("--baseline %s has other files: choose an empty folder", b.dir)
 	}
 	if _, err := os.Stat(out); err != nil {
 		return nil, err
@@ -48,6 +50,9 @@ func (b *baseline) begin(out string) (end func(), err error) {
 func (b *baseline) keep(out string) error {
 	stats, err := os.ReadFile(filepath.Join(out, report.StatsFile))
 	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Join(b.dir, historyDir), 0o777); err != nil {
 		return err
 	}
 	if err := removeFile(filepath.Join(b.dir, report.StatsFile)); err != nil {
