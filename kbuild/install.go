@@ -8,13 +8,28 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/rogpeppe/go-internal/diff"
 )
 
 // oldest is the first version that Install accepts. Earlier ones link modules in another way.
 var oldest = [2]int{6, 1}
+
+// proved are the versions of which kbuild/lab built and booted a kernel with the option.
+var proved = []string{"6.1", "6.12", "7.3"}
+
+// Unproved returns what is to be said of a version that KernelVersion returned, "" if the option is
+// proved on it. Any other version is accepted if every anchor is in its files exactly once.
+func Unproved(version string) string {
+	if slices.Contains(proved, version) {
+		return ""
+	}
+	return fmt.Sprintf("the option is not proved on Linux %s, only on %s: all places that kas "+
+		"changes are as they are there", version, strings.Join(proved, ", "))
+}
 
 // Changes are changes of a tree's files.
 type Changes []Change

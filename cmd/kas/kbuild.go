@@ -28,26 +28,38 @@ If you cannot change the tree, make NM=kas-nm LD=kas-ld does the same.`,
 }
 
 func newKbuildInstall() *cobra.Command {
-	return newKbuildChange(kbuild.Install, "has "+kbuild.Option, "install TREE",
+	return newKbuildChange(kbuild.Install, warnUnproved, "has "+kbuild.Option, "install TREE",
 		"Add the option to a kernel's source tree",
 		`Add `+kbuild.Option+` to a source tree of Linux 6.1 or later: an entry in
 init/Kconfig, a rule for X.o.kas in scripts/Makefile.modfinal, the hooks in
 scripts/link-vmlinux.sh, and the files that make clean removes in Makefile. With
 the option off, the tree builds as before, without kas. Install writes nothing
-if one of these files is not as expected, or if the tree has the option already.`)
+if one of these files is not as expected, or if the tree has the option already.
+On a version on which the option was not proved it prints a warning.`)
 }
 
 func newKbuildRemove() *cobra.Command {
-	return newKbuildChange(kbuild.Remove, "has no "+kbuild.Option, "remove TREE",
+	nothing := func(string, io.Writer) error { return nil }
+	return newKbuildChange(kbuild.Remove, nothing, "has no "+kbuild.Option, "remove TREE",
 		"Restore a source tree to what it was before install",
 		`Take out what install added. Every file is again what it was, byte for byte. If
 such a part was edited since, remove reports it and writes nothing.`)
 }
 
+// warnUnproved says that the option is not proved on a tree's version, if it is not.
+func warnUnproved(tree string, stderr io.Writer) error {
+	version, err := kbuild.KernelVersion(tree)
+	if why := kbuild.Unproved(version); err == nil && why != "" {
+		fmt.Fprintln(stderr, "kas: warning:", why)
+	}
+	return err
+}
+
 // newKbuildChange returns a command that makes the changes of plan. has says what the tree then
-// has.
+// has, and after is called at the end.
 func newKbuildChange(
-	plan func(string) (kbuild.Changes, error), has, use, short, long string,
+	plan func(string) (kbuild.Changes, error), after func(tree string, stderr io.Writer) error,
+	has, use, short, long string,
 ) *cobra.Command {
 	var f treeFlags
 	cmd := &cobra.Command{
@@ -59,7 +71,10 @@ func newKbuildChange(
 			if f.dry && f.json {
 				return errors.New("--json does not go with --dry-run, which prints a patch")
 			}
-			return changeTree(args[0], plan, has, f, cmd.OutOrStdout())
+			if err := changeTree(args[0], plan, has, f, cmd.OutOrStdout()); err != nil {
+				return err
+			}
+			return after(args[0], cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().BoolVar(&f.dry, "dry-run", false,
