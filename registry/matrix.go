@@ -58,10 +58,14 @@ func Matrix(builds []*Survey) []Row {
 		return cmp.Or(strings.Compare(a.Base, b.Base), strings.Compare(a.File, b.File),
 			strings.Compare(a.Unit, b.Unit))
 	})
-	for i := range rows {
-		for j := range rows[i].Cells {
+	for j, s := range builds {
+		base, presence := "", Absent // of the row before: many rows have one name
+		for i := range rows {
 			if c := &rows[i].Cells[j]; len(c.Records) == 0 {
-				c.Presence = builds[j].presence(rows[i].Base)
+				if rows[i].Base != base {
+					base, presence = rows[i].Base, s.presence(rows[i].Base)
+				}
+				c.Presence = presence
 			}
 		}
 	}

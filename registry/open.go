@@ -34,6 +34,8 @@ type File struct {
 	file    *os.File // that parts are read from, nil if all are in memory
 	linesAt int64    // offset of the lines in file
 	err     error    // the first one of reading a part
+	passing bool     // parts are read into passed, one after the other, and not kept
+	passed  []byte
 }
 
 // Open opens a registry or an overlay, and reads and checks all of it. It refuses a file that was

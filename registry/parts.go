@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -172,7 +173,13 @@ func (f *File) begin(i int) int {
 // need makes sure that a part was read. It returns false after an error, which Err returns.
 func (f *File) need(i int) bool {
 	if f.err == nil && f.parts[i].text == nil {
-		f.err = f.readPart(i, make([]byte, f.parts[i].end-f.begin(i)))
+		size := f.parts[i].end - f.begin(i)
+		if f.passing {
+			f.passed = slices.Grow(f.passed[:0], size)[:size]
+			f.err = f.readPart(i, f.passed)
+		} else {
+			f.err = f.readPart(i, make([]byte, size))
+		}
 	}
 	return f.err == nil
 }

@@ -133,7 +133,8 @@ func (f *File) start(key string) int {
 	return begin + lineAt(at)
 }
 
-// from yields the lines after an offset.
+// from yields the lines after an offset, each valid until the file is closed; with f.passing, until
+// the next one.
 func (f *File) from(offset int) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for i := f.partAt(offset); i < len(f.parts) && f.need(i); i++ {
@@ -143,6 +144,9 @@ func (f *File) from(offset int) iter.Seq[[]byte] {
 				}
 			}
 			offset = f.parts[i].end
+			if f.passing {
+				f.parts[i].text = nil
+			}
 		}
 	}
 }
@@ -291,8 +295,8 @@ type columns struct {
 func cutColumns(line []byte) (c columns) {
 	// Of most symbols a registry knows nothing after the position.
 	if rest, ok := bytes.CutSuffix(line, []byte("\t\t\t\t\t\t")); ok {
-		c.name, c.object, _ = bytes.Cut(line, []byte{'\t'})
-		c.object, _, _ = bytes.Cut(c.object, []byte{'\t'})
+		c.name, c.object = cutFirst(line)
+		c.object, _ = cutFirst(c.object)
 		rest, _ = cutLast(rest)
 		rest, c.count = cutLast(rest)
 		_, c.letter = cutLast(rest)
@@ -312,6 +316,12 @@ func cutColumns(line []byte) (c columns) {
 		name: all[0], object: all[1], letter: all[5], count: all[6], base: all[8], alias: all[9],
 		source: source,
 	}
+}
+
+// cutFirst cuts at the first tab. bytes.Cut takes longer.
+func cutFirst(b []byte) (before, after []byte) {
+	at := bytes.IndexByte(b, '\t')
+	return b[:max(at, 0)], b[at+1:]
 }
 
 // cutLast cuts at the last tab.

@@ -15,24 +15,42 @@ type Survey struct {
 
 	text  []byte       // the names
 	names []sourceName // sorted, no name twice
+
+	unsorted bool // names are not yet
 }
 
 // sourceName is a name up to its first dot, and the symbols that have it. It joins a function with
 // its clones and parts, and with the names that LTO gave it.
 type sourceName struct {
-	at      int   // offset of the name in Survey.text
-	size    int32 // of the name, in bytes
-	symbols int32 // of any type, without clones and parts
-	aliased int32 // of symbols, those that have an alias
-	code    int32 // of symbols, the functions
-	clones  int32 // of functions, and their parts: .cold, .isra.0
+	at      uint32 // offset of the name in Survey.text, which is smaller than maxFile
+	size    int32  // of the name, in bytes
+	symbols int32  // of any type, without clones and parts
+	aliased int32  // of symbols, those that have an alias
+	code    int32  // of symbols, the functions
+	clones  int32  // of functions, and their parts: .cold, .isra.0
+}
+
+// SurveyFile reads and checks all of a registry, of which it has only a part in memory at a time. The
+// file that it returns is closed. The error does not include the path.
+func SurveyFile(path string) (*File, *Survey, error) {
+	f, err := openParts(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	f.passing = f.file != nil
+	s := (&Registry{File: f}).Survey()
+	if f.err != nil {
+		return nil, nil, f.err
+	}
+	return f, s, nil
 }
 
 // Survey reads all lines of the registry and of its overlay.
 func (r *Registry) Survey() *Survey {
 	// The names are a fifth of a kernel's registry.
 	s := &Survey{
-		text: make([]byte, 0, len(r.lines)/4), names: make([]sourceName, 0, r.lineCount()),
+		text: make([]byte, 0, r.size/4), names: make([]sourceName, 0, r.lineCount()),
 	}
 	aliases, separator := map[string]bool{}, []byte(r.Separator())
 	var maybe []columns // symbols that may be aliases: the symbol tables of a later build have them
@@ -45,7 +63,7 @@ func (r *Registry) Survey() *Survey {
 			aliases[string(c.alias)] = true
 		}
 		if bytes.Contains(c.name, separator) {
-			maybe = append(maybe, c)
+			maybe = append(maybe, cutColumns(bytes.Clone(line)))
 			continue
 		}
 		s.add(&c)
@@ -55,11 +73,12 @@ func (r *Registry) Survey() *Survey {
 			s.add(&maybe[i])
 		}
 	}
-	// All but sorted: few bytes sort between the end of a name and a dot.
-	slices.SortFunc(s.names, func(a, b sourceName) int {
-		return bytes.Compare(s.name(&a), s.name(&b))
-	})
-	s.join()
+	if s.unsorted {
+		slices.SortFunc(s.names, func(a, b sourceName) int {
+			return bytes.Compare(s.name(&a), s.name(&b))
+		})
+		s.join()
+	}
 	return s
 }
 
@@ -82,7 +101,7 @@ func (s *Survey) add(c *columns) {
 	if dot := bytes.IndexByte(name, '.'); dot > 0 {
 		name = name[:dot]
 	}
-	n := sourceName{at: len(s.text), size: int32(len(name))}
+	n := sourceName{at: uint32(len(s.text)), size: int32(len(name))}
 	switch {
 	case len(base) == len(name):
 		n.symbols = 1
@@ -95,9 +114,14 @@ func (s *Survey) add(c *columns) {
 	case function:
 		n.clones = 1
 	}
-	if last := len(s.names) - 1; last >= 0 && bytes.Equal(s.name(&s.names[last]), name) {
-		s.names[last].join(&n)
-		return
+	if last := len(s.names) - 1; last >= 0 {
+		switch order := bytes.Compare(s.name(&s.names[last]), name); {
+		case order == 0:
+			s.names[last].join(&n)
+			return
+		case order > 0: // seldom: few bytes sort between the end of a name and a dot
+			s.unsorted = true
+		}
 	}
 	s.text = append(s.text, name...)
 	s.names = append(s.names, n)

@@ -137,13 +137,11 @@ func (b *output) read() {
 		}
 		return
 	}
-	f, err := registry.Open(path)
-	if err != nil {
+	var err error
+	if b.file, b.survey, err = registry.SurveyFile(path); err != nil {
 		b.damaged(registry.FileName + ": " + err.Error())
 		return
 	}
-	defer f.Close()
-	b.file, b.survey = f, (&registry.Registry{File: f}).Survey()
 	for i := range b.survey.Aliased {
 		if r := &b.survey.Aliased[i]; !r.Late() {
 			b.cost.Add(b.Arch, r.Object == registry.Vmlinux, len(r.Alias))
