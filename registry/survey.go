@@ -30,8 +30,8 @@ type sourceName struct {
 	clones  int32  // of functions, and their parts: .cold, .isra.0
 }
 
-// SurveyFile reads and checks all of a registry, of which it has only a part in memory at a time. The
-// file that it returns is closed. The error does not include the path.
+// SurveyFile reads and checks all of a registry, of which it has only a part in memory at a time.
+// The file that it returns is closed. The error does not include the path.
 func SurveyFile(path string) (*File, *Survey, error) {
 	f, err := openParts(path)
 	if err != nil {
