@@ -1,8 +1,10 @@
 package stages
 
 import (
+	"bytes"
 	"strings"
 
+	"kas/elf"
 	"kas/pipeline"
 	"kas/registry"
 )
@@ -159,25 +161,65 @@ func detectLTO(b *pipeline.Build) string {
 		o := &b.Objects[i]
 		for j := range o.Symbols {
 			s := &o.Symbols[j]
-			dot := strings.LastIndexByte(s.Name, '.')
-			if dot <= 0 {
-				continue
-			}
-			if _, _, rust := registry.CutRust(s.Name); rust {
-				continue // rustc has a ThinLTO of its own, within a crate
-			}
-			head, tail := s.Name[:dot], s.Name[dot+1:]
-			switch {
-			case strings.Contains(s.Name, ".lto_priv."), tail == "lto_priv":
-				return "full"
-			case !isNumber(tail):
-			case strings.HasSuffix(head, ".llvm"):
-				mode = "thin"
-			case b.Toolchain == "llvm" && s.Code &&
-				!strings.Contains(head, "."):
-				return "full"
+			switch of := ltoOf(s.Name, s.Code, b.Toolchain); of {
+			case "full":
+				return of
+			case "thin":
+				mode = of
 			}
 		}
 	}
 	return mode
+}
+
+// ltoOf returns the LTO mode that a name shows, "" if it shows none.
+func ltoOf(name string, code bool, toolchain string) string {
+	dot := strings.LastIndexByte(name, '.')
+	if dot <= 0 {
+		return ""
+	}
+	if _, _, rust := registry.CutRust(name); rust {
+		return "" // rustc has a ThinLTO of its own, within a crate
+	}
+	head, tail := name[:dot], name[dot+1:]
+	switch {
+	case strings.Contains(name, ".lto_priv."), tail == "lto_priv":
+		return "full"
+	case !isNumber(tail):
+	case strings.HasSuffix(head, ".llvm"):
+		return "thin"
+	case toolchain == "llvm" && code && !strings.Contains(head, "."):
+		return "full"
+	}
+	return ""
+}
+
+// LTO returns the LTO mode that the names of the functions in the object at path show: thin, full,
+// or "" if they show none. A small object may show none with any mode.
+func LTO(path, toolchain string) (mode string, err error) {
+	f, err := elf.OpenTables(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	syms, err := f.Symtab()
+	if err != nil {
+		return "", err
+	}
+	for id := elf.SymID(1); int(id) < syms.Len(); id++ {
+		s, err := syms.At(id)
+		if err != nil {
+			return "", err
+		}
+		if !s.Function() || bytes.IndexByte(s.Name, '.') < 0 {
+			continue
+		}
+		switch of := ltoOf(string(s.Name), true, toolchain); {
+		case of == "full":
+			return of, nil
+		case of != "":
+			mode = of
+		}
+	}
+	return mode, nil
 }

@@ -20,9 +20,9 @@ func newCheck() *cobra.Command {
 		Use:   "check [CONFIG]",
 		Short: "Validate a configuration and print it with its defaults",
 		Long: `Validate CONFIG (default kas.yaml): its syntax, its files, and whether the
-objects have the arch and the toolchain that it names. Print it with all
-defaults filled in. Name files that do not count, because another file is a
-module of the same name.`,
+objects have the arch, the toolchain and the LTO mode that it names. Print it
+with all defaults filled in. Name files that do not count, because another file
+is a module of the same name.`,
 		Args: argCount(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := configArg(args)
@@ -46,7 +46,7 @@ func check(ctx context.Context, path string, asJSON bool, stdout, stderr io.Writ
 		return err
 	}
 	defer done()
-	if err := checkPlan(plan, stderr); err != nil {
+	if err := checkPlan(plan, true, stderr); err != nil {
 		return err
 	}
 	text, err := plan.Effective(".")
@@ -68,8 +68,9 @@ func check(ctx context.Context, path string, asJSON bool, stdout, stderr io.Writ
 	return asFailure(err)
 }
 
-// checkPlan looks into the files of a plan. It names the modules that do not count.
-func checkPlan(plan *configs.Plan, stderr io.Writer) error {
+// checkPlan looks into the files of a plan. It names the modules that do not count. whole says that
+// every module of a list must be there: a tree may have built only some.
+func checkPlan(plan *configs.Plan, whole bool, stderr io.Writer) error {
 	if err := plan.CheckOut(); err != nil {
 		return err
 	}
@@ -86,8 +87,13 @@ func checkPlan(plan *configs.Plan, stderr io.Writer) error {
 			continue
 		}
 		headings := stages.Headings(modules, plan.Jobs)
-		errs = append(errs, checkObjects(b, headings)...)
+		wrong := checkObjects(b, headings)
+		if whole && len(wrong) == 0 {
+			wrong = checkListed(b, modules)
+		}
+		errs = append(errs, wrong...)
 		errs = append(errs, checkToolchain(b)...)
+		errs = append(errs, checkLTO(b)...)
 		leftOut[i] = stages.LeftOut(headings)
 	}
 	if len(errs) > 0 {
@@ -144,6 +150,43 @@ func checkToolchain(b *configs.Build) configs.Errors {
 	}
 	msg := fmt.Sprintf("toolchain is %s, but %s was compiled by %s", b.Toolchain, name, found)
 	return configs.Errors{b.At("toolchain", msg)}
+}
+
+// checkLTO compares the configuration's LTO mode with that which the names of vmlinux, or of the
+// first module, show. If they show none, it may be any.
+func checkLTO(b *configs.Build) configs.Errors {
+	name, path := compiled(b)
+	if path == "" || b.LTO == "" {
+		return nil
+	}
+	toolchain := b.Toolchain
+	if toolchain == "" {
+		toolchain, _ = stages.Toolchain(path) // checkToolchain ignores an error, too
+	}
+	found, err := stages.LTO(path, toolchain)
+	if err != nil || found == "" || found == b.LTO {
+		return nil
+	}
+	msg := fmt.Sprintf("lto is %s, but the names in %s are of LTO %s", b.LTO, name, found)
+	return configs.Errors{b.At("lto", msg)}
+}
+
+// checkListed reports modules that a list names and that are not there.
+func checkListed(b *configs.Build, modules []configs.ModuleFile) configs.Errors {
+	var absent []string
+	for _, m := range modules {
+		if m.Absent {
+			absent = append(absent, m.Path)
+		}
+	}
+	switch n := len(absent); {
+	case n == 1:
+		return configs.Errors{b.At("modules", "modules: no such file: "+absent[0])}
+	case n > 1:
+		return configs.Errors{b.At("modules", fmt.Sprintf(
+			"modules: %d of %d files are not there; the first: %s", n, len(modules), absent[0]))}
+	}
+	return nil
 }
 
 // checkObjects reports a vmlinux that is no object, modules of which none is one, and objects of

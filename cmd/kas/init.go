@@ -98,7 +98,7 @@ func writeInit(
 		return err
 	}
 	defer done()
-	if err := checkPlan(plan, stderr); err != nil {
+	if err := checkPlan(plan, false, stderr); err != nil {
 		return err
 	}
 	if to == toStdout {
