@@ -109,6 +109,10 @@ type Emit struct {
 // of type Errors, and holds every problem found.
 func Load(path string) (*Plan, error) { return LoadSome(path, Choice{}) }
 
+// Stdin is the path that stands for standard input. Relative paths in it are those of a file in the
+// current folder.
+const Stdin = "-"
+
 // LoadText is Load of the text of a file that need not be there: relative paths are those of a file
 // at path.
 func LoadText(path string, text []byte) (*Plan, error) {
@@ -230,7 +234,13 @@ func newLoader(path string) *loader {
 }
 
 func (l *loader) read() (*Plan, error) {
-	data, err := readFile(l.file, maxConfig)
+	var data []byte
+	var err error
+	if l.file == Stdin {
+		data, err = readLimited(os.Stdin, l.file, maxConfig)
+	} else {
+		data, err = readFile(l.file, maxConfig)
+	}
 	if err != nil {
 		var pe *fs.PathError
 		if errors.As(err, &pe) {

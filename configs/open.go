@@ -25,6 +25,11 @@ func readFile(path string, limit int64) ([]byte, error) {
 	case !info.Mode().IsRegular():
 		return nil, &os.PathError{Op: "read", Path: path, Err: errors.New("is no regular file")}
 	}
+	return readLimited(f, path, limit)
+}
+
+// readLimited reads what f has. path is for errors.
+func readLimited(f io.Reader, path string, limit int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(data)) > limit {
 		err = &os.PathError{Op: "read", Path: path,

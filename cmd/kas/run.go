@@ -55,7 +55,8 @@ func newRun() *cobra.Command {
 		Short: "Run the stages on all builds of a configuration",
 		Long: `Run the stages on all builds of CONFIG (default kas.yaml) and write tables,
 registries, symbol lists and copies of modules to the output folder. The next
-run makes again only what a changed file affects.`,
+run makes again only what a changed file affects. For CONFIG, - is standard
+input.`,
 		Args: argCount(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := configArg(args)
