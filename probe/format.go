@@ -58,22 +58,30 @@ func (t *Target) Perf(n Naming) string {
 		"perf record -e %s -aR sleep 10", t.Kprobe(n), event)
 }
 
-// Bpftrace returns an attach point. Only a name that is unique in the whole kernel is one function
-// for every version of bpftrace: for an offset, an alias, an address or MODULE:NAME it attaches
-// nothing, or turns it back into a name.
-func (t *Target) Bpftrace(n Naming) (string, error) {
+// Bpftrace returns an attach point, and which versions of bpftrace attach to that function, "" for
+// all. bpftrace finds functions by name: it attaches nothing to an alias, an offset or an event,
+// and an address becomes a name again. MODULE:NAME is known since 0.20; 0.24 and 0.25 pass only
+// NAME to the kernel. fentry:MODULE:NAME is no other way: Linux 6.1 attaches to vmlinux's NAME.
+func (t *Target) Bpftrace(n Naming) (point, versions string, err error) {
 	kind := "kprobe:"
 	if n.Return {
 		kind = "kretprobe:"
 	}
-	if t.uniqueName != "" && !strings.Contains(t.uniqueName, ":") {
-		return kind + t.uniqueName, nil
+	switch {
+	case t.uniqueName == "" && t.uncertain:
+		return "", "", errors.New("bpftrace finds functions only by name, and the registry is " +
+			"incomplete: another object may have this one")
+	case t.uniqueName == "":
+		return "", "", errors.New("bpftrace finds functions only by name, and others have this " +
+			"one")
+	case t.untraced:
+		return "", "", errors.New("bpftrace attaches only to available_filter_functions of the " +
+			"kernel, which does not list it")
 	}
-	if t.uncertain {
-		return "", errors.New("bpftrace identifies functions only by name, and the registry is " +
-			"incomplete: another object may have this one; use the kprobe event")
+	if strings.Contains(t.uniqueName, ":") {
+		versions = "0.20 to 0.23, 0.26 or later"
 	}
-	return "", errors.New("bpftrace identifies functions only by name: use the kprobe event")
+	return kind + t.uniqueName, versions, nil
 }
 
 // Livepatch returns an initializer of a struct klp_object, without the new function.

@@ -15,13 +15,25 @@ func echo(definition, event string) string {
 		"perf record -e " + event + " -aR sleep 10"
 }
 
+// bpftrace returns the attach point and the versions that take it, or the error.
+func bpftrace(t *Target, n Naming) string {
+	point, versions, err := t.Bpftrace(n)
+	switch {
+	case err != nil:
+		return "! " + err.Error()
+	case versions != "":
+		return point + ", " + versions
+	}
+	return point
+}
+
 func TestFormats(t *testing.T) {
 	records := lab()
 	reg := book(t, header, records)
 	with := live(t, listing(records, true, true, nil))
 	without := live(t, listing(records, true, false, nil))
 	naming, back := Naming{Group: "kas"}, Naming{Group: "kas", Return: true}
-	const byName = "! bpftrace identifies functions only by name: use the kprobe event"
+	const byName = "! bpftrace finds functions only by name, and others have this one"
 	for _, c := range []struct {
 		pattern string
 		k       *Kernel
@@ -56,7 +68,7 @@ func TestFormats(t *testing.T) {
 		{"name_show@drv_c_5", without, Naming{Group: "g", Event: "mine"}, [7]string{
 			"p:g/mine lab_drv:name_show",
 			echo("p:g/mine lab_drv:name_show", "g:mine"),
-			byName,
+			"kprobe:lab_drv:name_show, 0.20 to 0.23, 0.26 or later",
 			`"lab_drv"`, `{ .old_name = "name_show", .old_sympos = 0 }`,
 			"break *0xffffffffc0000020", "prog.symbol(0xffffffffc0000020)",
 		}},
@@ -111,7 +123,7 @@ func TestFormats(t *testing.T) {
 			return s
 		}
 		got := [7]string{
-			target.Kprobe(c.n), target.Perf(c.n), or(target.Bpftrace(c.n)),
+			target.Kprobe(c.n), target.Perf(c.n), bpftrace(target, c.n),
 			target.LivepatchObject(), target.LivepatchFunction(),
 			or(target.GDB()), or(target.Drgn()),
 		}

@@ -19,7 +19,7 @@ func TestFindIncomplete(t *testing.T) {
 	reg := book(t, h, records)
 	running := live(t, listing(records, true, false, nil))
 	file := saved(t, listing(records, true, false, nil))
-	const uncertain = "! bpftrace identifies functions only by name, and the registry is incomplete"
+	const uncertain = "! bpftrace finds functions only by name, and the registry is incomplete"
 	for _, c := range []struct {
 		what, pattern   string
 		k               *Kernel
@@ -28,20 +28,17 @@ func TestFindIncomplete(t *testing.T) {
 		{"no kernel", "alone", nil, "_text+0x40", uncertain},
 		{"a file", "alone", file, "_text+0x40", uncertain},
 		{"the running kernel", "alone", running, "alone", "kprobe:alone"},
-		{"module, no kernel", "between", nil, "lab_drv:between", uncertain},
+		{"module, no kernel", "between", nil, "lab_drv:between", "kprobe:lab_drv:between, "},
 		{"module, the running kernel", "between", running, "lab_drv:between", "kprobe:between"},
 		{"not unique anyway", "name_show@a_c_3", running, "_text+0x1000",
-			"! bpftrace identifies functions only by name: use the kprobe event"},
+			"! bpftrace finds functions only by name, and others have this one"},
 	} {
 		target, err := find(reg, c.pattern, c.k)
 		if err != nil {
 			t.Errorf("%s: %v", c.what, err)
 			continue
 		}
-		point, err := target.Bpftrace(Naming{})
-		if err != nil {
-			point = "! " + err.Error()
-		}
+		point := bpftrace(target, Naming{})
 		if target.Where() != c.where || !strings.HasPrefix(point, c.bpftrace) {
 			t.Errorf("%s: %s, %s; want %s, %s", c.what, target.Where(), point, c.where, c.bpftrace)
 		}

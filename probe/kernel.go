@@ -255,3 +255,19 @@ func (k *Kernel) blacklisted(address uint64) bool {
 	}
 	return false
 }
+
+// untraced reports whether the function tracer of the running kernel has a list of functions
+// without this one. Its lines are NAME, or NAME [MODULE].
+func (k *Kernel) untraced(name, module string) bool {
+	if module != "" {
+		name += " [" + module + "]"
+	}
+	for _, dir := range tracingDirs {
+		text, err := os.ReadFile(filepath.Join(k.root, dir, "available_filter_functions"))
+		if err != nil || len(text) == 0 {
+			continue
+		}
+		return !bytes.Contains(append([]byte("\n"), text...), []byte("\n"+name+"\n"))
+	}
+	return false
+}

@@ -41,6 +41,7 @@ func Find(reg *registry.Registry, r registry.Record, k *Kernel) (*Target, error)
 		}
 		return nil, errors.New(strings.Join(append(t.Notes, problem), "\n"))
 	}
+	t.untraced = t.Live && k.untraced(t.Record.Name, t.Module)
 	if t.Live && k.blacklisted(t.Address) {
 		t.note("%s cannot be probed: it is in the kernel's kprobe blacklist", r.Name)
 	}
@@ -75,6 +76,7 @@ type Target struct {
 	hasNamesakes bool   // another symbol of the kernel has the name
 	uniqueName   string // NAME or MODULE:NAME if that is one function, else ""
 	uncertain    bool   // the name would be unique, but the registry is incomplete
+	untraced     bool   // the kernel's function tracer does not list it
 	oneInFile    bool   // the kernel has one function with this base name and file
 }
 

@@ -389,7 +389,8 @@ func TestNewNamesake(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if line, err := target.Bpftrace(Naming{}); err == nil {
+		line, _, err := target.Bpftrace(Naming{})
+		if err == nil && !strings.HasPrefix(line, "kprobe:lab_drv:") {
 			t.Errorf("%s: bpftrace would probe another function, too: %s", pattern, line)
 		}
 	}
@@ -437,7 +438,7 @@ func TestModuleNotLoaded(t *testing.T) {
 	// Another module has a function of that name.
 	if target, err = find(reg, "between", k); err != nil || target.Where() != "lab_drv:between" {
 		t.Error(target, err)
-	} else if line, err := target.Bpftrace(Naming{}); err == nil {
+	} else if line, _, _ := target.Bpftrace(Naming{}); line != "kprobe:lab_drv:between" {
 		t.Errorf("bpftrace would probe the other function: %s", line)
 	}
 }
@@ -532,6 +533,41 @@ func TestBlacklist(t *testing.T) {
 		target, err := find(book(t, header, records), pattern, k)
 		if err != nil || strings.Join(target.Notes, "\n") != want {
 			t.Errorf("%s: %v %q", pattern, err, target.Notes)
+		}
+	}
+}
+
+// TestUntraced: bpftrace attaches only to what the function tracer lists.
+func TestUntraced(t *testing.T) {
+	records := lab()
+	root := sysroot(t, listing(records, true, false, nil))
+	list := filepath.Join(root, "sys/kernel/tracing/available_filter_functions")
+	reg := book(t, header, records)
+	const untraced = "! bpftrace attaches only to available_filter_functions of the kernel, " +
+		"which does not list it"
+	for _, c := range []struct{ list, alone, between, module string }{
+		{"", "kprobe:alone", "kprobe:between",
+			"kprobe:lab_drv:name_show, 0.20 to 0.23, 0.26 or later"},
+		{"alone\nbetween [lab_drv]\nname_show [lab_drv]\n", "kprobe:alone", "kprobe:between",
+			"kprobe:lab_drv:name_show, 0.20 to 0.23, 0.26 or later"},
+		{"alone [lab_drv]\nbetween\nname_show\n", untraced, untraced, untraced},
+		{"not_alone\nalone_not\n", untraced, untraced, untraced},
+	} {
+		write(t, list, c.list)
+		k, err := ReadLive(root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for pattern, want := range map[string]string{
+			"alone": c.alone, "between": c.between, "name_show@drv_c_5": c.module,
+		} {
+			target, err := find(reg, pattern, k)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := bpftrace(target, Naming{}); got != want {
+				t.Errorf("%q: %s: %s, want %s", c.list, pattern, got, want)
+			}
 		}
 	}
 }

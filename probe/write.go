@@ -9,12 +9,15 @@ import (
 	"strings"
 )
 
+// tracingDirs are where tracefs may be mounted.
+var tracingDirs = []string{"sys/kernel/tracing", "sys/kernel/debug/tracing"}
+
 // Write adds a definition to kprobe_events of the running kernel and returns the path of that file.
 // root is the parent of sys. The error includes the reason that the kernel logged.
 func Write(root, definition string) (string, error) {
 	var file *os.File
 	var err error
-	for _, dir := range []string{"sys/kernel/tracing", "sys/kernel/debug/tracing"} {
+	for _, dir := range tracingDirs {
 		events := filepath.Join(root, dir, "kprobe_events")
 		file, err = os.OpenFile(events, os.O_WRONLY|os.O_APPEND, 0)
 		if err == nil || !errors.Is(err, fs.ErrNotExist) {

@@ -106,13 +106,23 @@ func probeLine(t *probe.Target, format string, n probe.Naming) (string, error) {
 	case "perf":
 		return t.Perf(n), nil
 	case "bpftrace":
-		return t.Bpftrace(n)
+		line, _, err := t.Bpftrace(n)
+		return line, err
 	case "livepatch":
 		return t.Livepatch(), nil
 	case "gdb":
 		return t.GDB()
 	}
 	return t.Drgn()
+}
+
+// versionsOf returns the versions of a tool that take its line, "" for all.
+func versionsOf(t *probe.Target, format string, n probe.Naming) string {
+	if format != "bpftrace" {
+		return ""
+	}
+	_, versions, _ := t.Bpftrace(n)
+	return versions
 }
 
 func printProbe(
@@ -142,6 +152,9 @@ func printProbe(
 		var line string
 		if line, err = probeLine(t, f.format, f.naming); err == nil {
 			_, err = fmt.Fprintln(stdout, line)
+		}
+		if versions := versionsOf(t, f.format, f.naming); versions != "" {
+			fmt.Fprintf(stderr, "kas: %s %s\n", f.format, versions)
 		}
 	default:
 		err = printProbeBlock(stdout, t, f.naming)
@@ -226,6 +239,9 @@ func printProbeBlock(w io.Writer, t *probe.Target, n probe.Naming) error {
 			line = "- (" + err.Error() + ")"
 		}
 		add(format, strings.ReplaceAll(line, " && ", " &&\n"+strings.Repeat(" ", 13)))
+		if versions := versionsOf(t, format, n); versions != "" {
+			add("", "("+format+" "+versions+")")
+		}
 	}
 	_, err := fmt.Fprintln(w, strings.Join(lines, "\n"))
 	return err
@@ -247,7 +263,9 @@ type probeJSON struct {
 
 	Checked *checkedJSON      `json:"checked"` // null if not checked
 	Formats map[string]string `json:"formats"` // without those that cannot express it
-	Notes   []string          `json:"notes"`
+	// Versions are those of a tool that take its line, where not all do.
+	Versions map[string]string `json:"versions,omitempty"`
+	Notes    []string          `json:"notes"`
 }
 
 type checkedJSON struct {
@@ -261,7 +279,8 @@ type checkedJSON struct {
 func printProbeJSON(w io.Writer, t *probe.Target, from *registry.Registry, n probe.Naming) error {
 	out := probeJSON{
 		Registry: from.Path, Release: from.Release, BuildID: from.BuildID,
-		Symbol: newSymbolJSON(&t.Record), Target: t.Where(), Event: t.EventName(n), Group: n.Group,
+		Versions: map[string]string{}, Symbol: newSymbolJSON(&t.Record),
+		Target: t.Where(), Event: t.EventName(n), Group: n.Group,
 		Sympos: t.Position, Formats: map[string]string{}, Notes: append([]string{}, t.Notes...),
 		Incomplete: from.Incomplete.String(),
 	}
@@ -277,6 +296,9 @@ func printProbeJSON(w io.Writer, t *probe.Target, from *registry.Registry, n pro
 	for _, format := range probeFormats {
 		if line, err := probeLine(t, format, n); err == nil {
 			out.Formats[format] = line
+		}
+		if versions := versionsOf(t, format, n); versions != "" {
+			out.Versions[format] = versions
 		}
 	}
 	return report.WriteJSON(w, out)
