@@ -130,10 +130,13 @@ const linkText = `if is_enabled CONFIG_KALLSYMS_ALIAS; then
 fi
 `
 
-// strip keeps only what relocations need if it has one of these options.
+// These options of strip drop local symbols, except those that relocations need and those that
+// --keep-symbol names.
 const modinstText = `ifdef CONFIG_KALLSYMS_ALIAS
 ifneq ($(filter -s --strip-all -x --discard-all --strip-unneeded,$(INSTALL_MOD_STRIP)),)
+ifeq ($(findstring *@*,$(INSTALL_MOD_STRIP)),)
 $(warning INSTALL_MOD_STRIP=$(INSTALL_MOD_STRIP) drops aliases from the modules; 1 keeps them)
+endif
 endif
 endif
 `

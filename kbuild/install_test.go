@@ -681,6 +681,7 @@ func TestInstalledStrip(t *testing.T) {
 	}{
 		{true, "1", false}, {true, "--strip-debug", false}, {true, "", false},
 		{true, "--strip-unneeded", true}, {true, "-v -x", true}, {true, "--strip-all", true},
+		{true, "--strip-unneeded --wildcard --keep-symbol=*@*", false},
 		{false, "--strip-unneeded", false},
 	} {
 		turn(t, tree, c.on)
