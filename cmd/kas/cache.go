@@ -31,7 +31,7 @@ it for the last time (a registry: when it was made):
 		Example: `  kas cache
   kas cache clear --older-than 7d
   kas cache clear registries`,
-		Args: argCount(0, 0),
+		Args: onlyCommands,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := openCache()
 			if err != nil {

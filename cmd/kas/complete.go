@@ -19,13 +19,7 @@ func completeArguments(root *cobra.Command) {
 	for command, complete := range map[string]completer{
 		"run": completeConfig, "check": completeConfig, "verify": completeFolders,
 		"report": completeFolders,
-		"gate": func(cmd *cobra.Command, args []string, word string) (
-			[]string, cobra.ShellCompDirective) {
-			if len(args) == 0 {
-				return completeConfig(cmd, args, word)
-			}
-			return completeFolders(cmd, args, word)
-		},
+		"gate":   completeConfigOut, "merge": completeConfigOut,
 		"diff": completeAliases, "matrix": completePatterns,
 	} {
 		find(root, command).ValidArgsFunction = complete
@@ -35,8 +29,9 @@ func completeArguments(root *cobra.Command) {
 		complete      completer
 	}{
 		{"run", "build", completeBuilds}, {"run", "out", completeFolders},
-		{"gate", "old", completeFolders}, {"report", "history", completeFolders},
-		{"lookup", "object", completeObjects},
+		{"gate", "old", completeFolders},
+		{"gate", "baseline", completeFolders}, {"report", "history", completeFolders},
+		{"lookup", "object", completeObjects}, {"probe", "object", completeObjects},
 		{"diff", "fail-on", listOf(registry.RuleForms)}, {"matrix", "only", listOf(rowKinds())},
 		{"matrix", "format", listOf(matrixFormats)}, {"gate", "format", listOf(gateFormats)},
 		{"probe", "format", listOf(probeFormats)},
@@ -64,6 +59,16 @@ func completeConfig(
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return []string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt
+}
+
+// completeConfigOut completes a YAML file and then a folder.
+func completeConfigOut(
+	cmd *cobra.Command, args []string, word string,
+) ([]string, cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		return completeConfig(cmd, args, word)
+	}
+	return completeFolders(cmd, args, word)
 }
 
 func completeFolders(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // exitCode is a row of a command's table of exit codes: what code n means.
@@ -173,6 +175,30 @@ func newHelp() *cobra.Command {
 			return of.Help()
 		},
 	}
+}
+
+// onlyCommands refuses arguments of a command that has others below it.
+func onlyCommands(cmd *cobra.Command, args []string) error {
+	if err := cobra.NoArgs(cmd, args); err != nil {
+		return didYouMean(cmd, args[0], err)
+	}
+	return nil
+}
+
+// flagsLike adds the flags to the error about an unknown one whose names are like it.
+func flagsLike(cmd *cobra.Command, err error) error {
+	unknown := new(pflag.NotExistError)
+	if !errors.As(err, &unknown) || len(unknown.GetSpecifiedName()) < 2 {
+		return err
+	}
+	words := &cobra.Command{} // only commands can be compared
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			nothing := func(*cobra.Command, []string) {}
+			words.AddCommand(&cobra.Command{Use: "--" + f.Name, Run: nothing})
+		}
+	})
+	return didYouMean(words, "--"+unknown.GetSpecifiedName(), err)
 }
 
 // didYouMean adds the commands to err whose names are like the unknown word.

@@ -19,7 +19,7 @@ func newKbuild() *cobra.Command {
 		Long: `Add ` + kbuild.Option + ` to a kernel's source tree, or take it out again. With
 the option on, the kernel's build gives vmlinux and the modules their aliases.
 If you cannot change the tree, make NM=kas-nm LD=kas-ld does the same.`,
-		Args: cobra.NoArgs,
+		Args: onlyCommands,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newKbuildInstall(), newKbuildRemove(), newKbuildRegistry(), newKbuildObject(),

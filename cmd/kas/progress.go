@@ -143,6 +143,9 @@ func (p *progress) stageDone(build, stage string, took time.Duration) {
 	b.before += shareOf(b.task, stage)
 	b.stage, b.step = 0, 0
 	p.mu.Unlock()
+	if p.bar != nil {
+		p.draw(build, stage)
+	}
 	if p.level >= stagesToo {
 		p.line(fmt.Sprintf("%s: %s done in %.2f s", build, stage, took.Seconds()))
 	}

@@ -61,6 +61,9 @@ func newRegistry() *cobra.Command {
 			if f.out != "" && f.install {
 				return errors.New("--output does not go with --install")
 			}
+			if f.out == toStdout && f.json {
+				return errors.New("--json and -o - both write to standard output")
+			}
 			if err := checkJobs(f.jobs); err != nil {
 				return err
 			}
@@ -69,7 +72,8 @@ func newRegistry() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&f.out, "output", "o", "",
-		"write to `FILE`, compressed if its name ends in .zst (default: the user's cache)")
+		"write to `FILE`, compressed if its name ends in .zst, - is standard output\n"+
+			"(default: the user's cache)")
 	flags.BoolVar(&f.install, "install", false,
 		"write to /lib/modules/RELEASE, where all users' commands look")
 	flags.IntVarP(&f.jobs, "jobs", "j", 0, "use `N` workers (default: all cores)")
@@ -182,7 +186,7 @@ func (s *search) place(w *making, b *pipeline.Build) (path string, err error) {
 	switch f := s.f; {
 	case f.install:
 		path = filepath.Join(f.sysroot, "lib/modules", w.kernel.Release, registry.FileName)
-	case strings.HasSuffix(f.out, ".zst"):
+	case f.out == toStdout || strings.HasSuffix(f.out, ".zst"):
 		if path, err = s.temporary(); err == nil {
 			path = filepath.Join(path, registry.FileName)
 		}
@@ -239,13 +243,16 @@ func printMade(
 		if w.unlock == nil { // an error ended it, and was reported
 			continue
 		}
-		path, err := w.finish(f)
+		path, err := w.finish(f, stdout)
 		if err != nil {
 			return err
 		}
 		missing := registry.Missing(b.Missing())
 		if missing.Objects > 0 {
 			fmt.Fprintf(stderr, "kas: %s: %s\n", path, &missing)
+		}
+		if f.out == toStdout {
+			continue
 		}
 		if f.json {
 			made = append(made, madeJSON{path, b.Release, b.BuildID, b.Arch, b.Stats.Symbols,
@@ -264,9 +271,9 @@ func printMade(
 	return nil
 }
 
-// finish compresses the registry if that is wanted. It returns the path.
-func (w *making) finish(f registryFlags) (string, error) {
-	if !strings.HasSuffix(f.out, ".zst") {
+// finish compresses or prints the registry if that is wanted. It returns the path.
+func (w *making) finish(f registryFlags, stdout io.Writer) (string, error) {
+	if f.out != toStdout && !strings.HasSuffix(f.out, ".zst") {
 		return w.path, nil
 	}
 	r, err := registry.Open(w.path)
@@ -274,8 +281,10 @@ func (w *making) finish(f registryFlags) (string, error) {
 		return "", err
 	}
 	defer r.Close()
-	err = pipeline.WriteNamed(f.out, r.Compress)
-	return f.out, err
+	if f.out == toStdout {
+		return f.out, r.Copy(stdout)
+	}
+	return f.out, pipeline.WriteNamed(f.out, r.Compress)
 }
 
 // next returns the command to try next.
