@@ -30,7 +30,7 @@ is the folder to check (default: the configuration's out):
     unreadable: 0       unreadable objects of a build, at most
     without_alias: old  duplicates without an alias of a build, at most
 
-and, compared with --old, the output of an earlier run:
+and, compared with an earlier run, by --old or --baseline:
 
     missing: 0          builds that only the earlier run has
     moved: 100          aliases of a build that do not hold
