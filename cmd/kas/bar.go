@@ -8,8 +8,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"golang.org/x/term"
-
 	"kas/elf"
 )
 
@@ -44,14 +42,10 @@ func (b *bar) draw(fraction float64, texts ...string) {
 		return
 	}
 	b.drawn = now
-	columns, _, err := term.GetSize(int(b.w.Fd()))
-	if err != nil || columns <= 0 {
-		columns = 80
-	}
 	if left := timeLeft(fraction, now.Sub(b.begun)); left != "" {
 		texts = append(texts[:1:1], append([]string{left}, texts[1:]...)...)
 	}
-	fmt.Fprintf(b.w, "\r\x1b[K%s", barText(fraction, columns-1, texts))
+	fmt.Fprintf(b.w, "\r\x1b[K%s", barText(fraction, columnsOf(b.w)-1, texts))
 }
 
 // erase removes the line.

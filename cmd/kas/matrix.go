@@ -128,7 +128,9 @@ func matrix(
 	}
 	defer registry.CloseAll(all)
 	warnIncomplete(stderr, all)
-	t := matrixTable{registries: all, labels: labels(all), surveys: surveys(all)}
+	t := matrixTable{
+		registries: all, labels: labels(all), surveys: surveys(all), columns: columnsOf(stdout),
+	}
 	missing, err := t.fill(patterns, f, stderr)
 	if err != nil {
 		return err
@@ -155,6 +157,7 @@ type matrixTable struct {
 	labels     []string
 	surveys    []*registry.Survey
 	rows       []registry.Row
+	columns    int // of the terminal, 0 if it is none
 }
 
 // fill makes the rows that the flags choose. It reports patterns that find nothing.

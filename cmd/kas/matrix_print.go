@@ -159,14 +159,20 @@ func toolchainText(toolchain, lto string) string {
 	return cmp.Or(toolchain, "-") + " " + lto
 }
 
-// writeAligned writes rows in columns. The first left columns are text, the others numbers.
-func writeAligned(w io.Writer, rows [][]string, left int) error {
+// widths returns the number of characters of each column.
+func widths(rows [][]string) []int {
 	width := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, cell := range row {
 			width[i] = max(width[i], len(cell))
 		}
 	}
+	return width
+}
+
+// writeAligned writes rows in columns. The first left columns are text, the others numbers.
+func writeAligned(w io.Writer, rows [][]string, left int) error {
+	width := widths(rows)
 	for _, row := range rows {
 		var line strings.Builder
 		for i, cell := range row {
@@ -180,6 +186,30 @@ func writeAligned(w io.Writer, rows [][]string, left int) error {
 			}
 		}
 		if _, err := fmt.Fprintln(w, strings.TrimRight(line.String(), " ")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeNarrow writes rows for a terminal that is narrower than their columns: name and location,
+// and below them the cells in columns.
+func writeNarrow(w io.Writer, rows [][]string, columns int) error {
+	cells := make([][]string, len(rows))
+	for i, row := range rows {
+		cells[i] = append([]string{"   "}, row[2:]...)
+	}
+	var below strings.Builder
+	if err := writeAligned(&below, cells, len(cells[0])); err != nil {
+		return err
+	}
+	lines := strings.SplitAfter(below.String(), "\n")
+	for i, row := range rows {
+		between := "  "
+		if len(row[0])+len(row[1])+len(between) > columns {
+			between = "\n  "
+		}
+		if _, err := fmt.Fprint(w, row[0], between, row[1], "\n", lines[i]); err != nil {
 			return err
 		}
 	}
@@ -205,7 +235,17 @@ func (t *matrixTable) printTable(w io.Writer) error {
 	}
 	fmt.Fprintln(w)
 	if len(t.rows) > 0 {
-		if err := writeAligned(w, rows, len(head)); err != nil {
+		wide := -2
+		for _, n := range widths(rows) {
+			wide += n + 2
+		}
+		err := error(nil)
+		if t.columns > 0 && wide > t.columns {
+			err = writeNarrow(w, rows, t.columns)
+		} else {
+			err = writeAligned(w, rows, len(head))
+		}
+		if err != nil {
 			return err
 		}
 	}

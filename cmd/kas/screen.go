@@ -33,6 +33,24 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+// columnsOf returns the width of a terminal, 0 for anything else.
+func columnsOf(w io.Writer) int {
+	if c, ok := w.(*checked); ok {
+		w = c.Writer
+	}
+	if s, ok := w.(*screen); ok {
+		w = s.Writer
+	}
+	if !isTerminal(w) {
+		return 0
+	}
+	columns, _, err := term.GetSize(int(w.(*os.File).Fd()))
+	if err != nil || columns <= 0 {
+		return 80
+	}
+	return columns
+}
+
 func (s *screen) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

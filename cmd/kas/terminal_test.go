@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -39,4 +40,35 @@ func openTerminal(t *testing.T, columns int) (master, slave *os.File) {
 		t.Fatal(err)
 	}
 	return master, slave
+}
+
+func TestColumnsOf(t *testing.T) {
+	_, slave := openTerminal(t, 72)
+	defer slave.Close()
+	if got := columnsOf(&checked{Writer: screened(slave, false)}); got != 72 {
+		t.Errorf("a terminal of 72 columns has %d", got)
+	}
+	if got := columnsOf(&checked{Writer: new(strings.Builder)}); got != 0 {
+		t.Errorf("what is no terminal has %d columns", got)
+	}
+}
+
+func TestWriteNarrow(t *testing.T) {
+	var got strings.Builder
+	err := writeNarrow(&got, [][]string{
+		{"function", "location", "A", "B"},
+		{"f", "a.c", "7_2", ".17 8"},
+		{"long_name", "folder/file.c", "9", "-"},
+	}, 20)
+	want := `function  location
+     A    B
+f  a.c
+     7_2  .17 8
+long_name
+  folder/file.c
+     9    -
+`
+	if err != nil || got.String() != want {
+		t.Errorf("%v: %s\nwant\n%s", err, got.String(), want)
+	}
 }
