@@ -3,7 +3,7 @@
 # running kernel shows:
 #
 #   kbuild/lab/lab.sh all [KIND...]     all steps except fresh, in order, for these kernels or all
-#   kbuild/lab/lab.sh deps              install the tools on Debian 12
+#   kbuild/lab/lab.sh deps KIND...      install the tools on Debian 12
 #   kbuild/lab/lab.sh sources KIND...   unpack the kernel's sources
 #   kbuild/lab/lab.sh config KIND...    configure the kernel
 #   kbuild/lab/lab.sh build KIND...     build everything without hooks
@@ -15,12 +15,16 @@
 #   kbuild/lab/lab.sh check KIND...     check the files and the boot logs of both
 #   kbuild/lab/lab.sh later KIND...     build a module with a name of the kernel, boot it in both
 #                                       kernels, and probe
+#   kbuild/lab/lab.sh option KIND...    add CONFIG_KALLSYMS_ALIAS to the sources, build with it, boot and
+#                                       check; switch it off and remove it: nothing may differ
 #   kbuild/lab/lab.sh debian            do the same in Debian's installed kernel, with its debug and
 #                                       headers packages
 #   kbuild/lab/lab.sh table [KIND...]   print the results so far, in Markdown
 #
-# A KIND is VERSION-FLAVOUR, for example 6.12-gcc or 6.1-arm64. A step first runs the steps before it
-# that are not done. It leaves a stamp and is skipped from then on; to repeat it, remove its stamp.
+# A KIND is VERSION-FLAVOUR, for example 6.12-gcc or 7.3-arm64; for "all" also debian. A step first runs
+# the steps before it that are not done. It leaves a stamp in KAS_LAB/KIND.lab and is skipped from then
+# on, until the program or the files of the lab that it uses change. To repeat it, remove its stamp. The
+# steps after it are then repeated, too.
 #
 #   KAS_LAB      folder for everything: 1 GB per kernel, and 1.6 GB for the sources of a version
 #   KAS_PROGRAM  the kas to test
@@ -34,13 +38,14 @@ mkdir -p "$lab"
 lab=$(cd "$lab" && pwd)
 program=${KAS_PROGRAM:-$root/bin/kas}
 jobs=${JOBS:-$(nproc)}
-kinds='6.12-gcc 6.12-clang 6.12-thin 6.12-lto 6.12-arm64 6.1-gcc 6.1-clang 6.1-arm64'
+steps='sources config build off kas initrd boot check later option'
+kinds='6.12-gcc 6.12-clang 6.12-thin 6.12-lto 6.12-arm64 7.3-gcc 7.3-clang 7.3-arm64 6.1-gcc 6.1-clang 6.1-arm64'
 
 # Two builds that are compared must not differ by builder or time.
 export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 2026' KBUILD_BUILD_USER=lab KBUILD_BUILD_HOST=lab KBUILD_BUILD_VERSION=1
 export LC_ALL=C
 # These change what the hooks and kbuild do.
-unset KAS KAS_CONFIG ARCH CROSS_COMPILE LLVM
+unset KAS KAS_CONFIG KAS_PROGRAM ARCH CROSS_COMPILE LLVM
 
 die() {
 	echo "lab: $*" >&2
@@ -52,7 +57,7 @@ say() { echo "lab: $*"; }
 # kind KIND: sets version, flavour, the tree to build in, and the arguments for make and qemu.
 kind() {
 	kind=$1 version=${1%%-*} flavour=${1#*-}
-	tree=$lab/$kind src=$lab/src/$version
+	tree=$lab/$kind unpacked=$lab/src/$version src=$lab/src/$kind
 	qemu="qemu-system-x86_64 -M pc" console=ttyS0 image=arch/x86/boot/bzImage foreign=
 	case $flavour in
 	gcc) make="ARCH=x86_64" ;;
@@ -63,19 +68,42 @@ kind() {
 		;;
 	*) die "unknown flavour in $kind: use gcc, clang, thin, lto, arm64" ;;
 	esac
+	archive=/usr/src/linux-source-$version.tar.xz
 	case $version in
 	6.1 | 6.12) ;;
-	*) die "unknown version in $kind: use 6.1 or 6.12" ;;
+	7.3)
+		archive=$lab/unpacked/source-7.3$archive
+		make="$make PAHOLE=$lab/unpacked/pahole/run"
+		;;
+	*) die "unknown version in $kind: use 6.1, 6.12 or 7.3" ;;
 	esac
 	mkdir -p "$tree.lab"
 }
 
-# once STEP: runs a step of the current kernel, unless its stamp is there.
+# inputs STEP: prints what a step depends on besides the steps before it.
+inputs() {
+	case $1 in
+	config) config ;;
+	off | kas) cat "$program" ;;
+	initrd | boot | check | later | option | debian)
+		cat "$program" "$here/init" "$here"/later/* "$here"/modules/*
+		;;
+	esac
+}
+
+# once STEP: runs a step of the current kernel, unless its stamp says that it ran on these inputs. Then
+# the steps after it are not done any more.
 once() {
-	[ -e "$tree.lab/$1.done" ] && return
+	digest=$(inputs "$1" | sha256sum)
+	[ "$(cat "$tree.lab/$1.done" 2>/dev/null)" != "$digest" ] || return 0
 	say "$kind: $1"
+	past=
+	for each_step in $steps; do
+		[ -z "$past" ] || rm -f "$tree.lab/$each_step.done"
+		[ "$each_step" != "$1" ] || past=1
+	done
 	"do_$1"
-	: >"$tree.lab/$1.done"
+	echo "$digest" >"$tree.lab/$1.done"
 }
 
 # timed FILE COMMAND...: writes the command's output to FILE.log, and its elapsed, user and system
@@ -110,30 +138,103 @@ hooked() {
 	timed "$hooked_file" env KAS="$on" PATH="$lab/bin:$PATH" make -C "$src" O="$tree" $make NM=kas-nm LD=kas-ld -j"$jobs" "$@"
 }
 
+# packages KIND...: prints the packages that these kernels need.
+packages() {
+	echo gcc libc6-dev make flex bison libelf-dev libssl-dev openssl bc kmod cpio dwarves zstd xz-utils time perl \
+		python3 rsync binutils busybox-static
+	for each in "$@"; do
+		case $each in
+		6*) echo "linux-source-${each%%-*}" ;;
+		esac
+		case $each in
+		*-clang | *-thin | *-lto) echo clang-19 lld-19 llvm-19 ;;
+		esac
+		case $each in
+		*-arm64) echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm ;;
+		*) echo qemu-system-x86 ;;
+		esac
+	done
+}
+
 do_deps() {
 	sudo=
 	[ "$(id -u)" = 0 ] || sudo=sudo
 	$sudo apt-get -q update
-	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends \
-		linux-source-6.1 linux-source-6.12 gcc libc6-dev make clang-19 lld-19 llvm-19 gcc-aarch64-linux-gnu \
-		flex bison libelf-dev libssl-dev openssl bc kmod cpio dwarves zstd xz-utils time perl python3 rsync binutils \
-		qemu-system-x86 qemu-system-arm busybox-static
+	# shellcheck disable=SC2046
+	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends $(packages "$@")
 }
 
-# All kernels of a version share the sources, which are read-only: every build uses O=.
+# unpack NAME ARCH SUITE PACKAGE...: unpacks packages of another architecture or suite into the folder
+# unpacked/NAME of the lab. They are not installed, and the package lists are the lab's own: those of the
+# machine do not change. The suite - is the machine's.
+unpack() {
+	[ ! -d "$lab/unpacked/$1" ] || return 0
+	(
+		to=$lab/unpacked/$1 arch=$2 suite=$3
+		apt=$lab/apt-$arch-$suite wanted=$lab/apt-$arch-$suite/$1
+		shift 3
+		wants=$*
+		rm -rf "$wanted" "$to.unpacking"
+		mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$wanted" "$to.unpacking"
+		set -- -q -o "APT::Architecture=$arch" -o "APT::Architectures=$arch" -o "APT::Sandbox::User=$(id -un)" \
+			-o "Dir::State::lists=$apt/lists" -o Dir::State::status=/dev/null -o "Dir::Cache=$apt" -o "Dir::Cache::archives=$apt/archives"
+		if [ "$suite" != - ]; then
+			# From the mirror that the machine uses, checked with Debian's own keys.
+			mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' | head -n 1)
+			[ -n "$mirror" ] || die "the machine's apt has no mirror of Debian to fetch $suite from"
+			echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$apt/sources.list"
+			set -- "$@" -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
+		fi
+		apt-get "$@" update
+		cd "$wanted"
+		# shellcheck disable=SC2086
+		apt-get "$@" download $wants
+		for deb in *.deb; do
+			dpkg-deb -x "$deb" "$to.unpacking"
+		done
+		rm -rf "$wanted"
+		mv "$to.unpacking" "$to"
+	) >&2
+}
+
+# newer_pahole: Debian 12 has pahole 1.24, which cannot write the BTF of 7.3. That of Debian 13 runs with
+# the libraries of Debian 13.
+newer_pahole() {
+	unpack pahole "$(dpkg --print-architecture)" trixie pahole libbpf1 libdw1t64 libelf1t64 zlib1g libc6 liblzma5 libbz2-1.0 libzstd1
+	cat >"$lab/unpacked/pahole/run" <<-'END'
+		#!/bin/sh
+		usr=$(dirname "$0")/usr
+		exec "$usr"/lib/*/ld-linux-*.so.? --library-path "$(echo "$usr"/lib/*-linux-gnu)" "$usr/bin/pahole" "$@"
+	END
+	chmod 755 "$lab/unpacked/pahole/run"
+}
+
+# Each kernel has the sources of its version in a folder of its own, as hard links, since the option
+# changes some of them. kas and make never write into a file that is there: they rename a new one. All
+# is read-only, because every build uses O=.
 do_sources() {
-	[ -d "$src" ] && return
-	rm -rf "$src.unpacking"
-	mkdir -p "$src.unpacking"
-	tar -C "$src.unpacking" --strip-components=1 -xf "/usr/src/linux-source-$version.tar.xz"
-	chmod -R a-w "$src.unpacking"
-	chmod u+w "$src.unpacking"
-	mv "$src.unpacking" "$src"
-	chmod u-w "$src"
+	[ "$version" != 7.3 ] || newer_pahole
+	[ -d "$unpacked" ] || {
+		[ "$version" != 7.3 ] || unpack source-7.3 "$(dpkg --print-architecture)" trixie-backports linux-source-7.3
+		rm -rf "$unpacked.unpacking"
+		mkdir -p "$unpacked.unpacking"
+		tar -C "$unpacked.unpacking" --strip-components=1 -xf "$archive"
+		chmod -R a-w "$unpacked.unpacking"
+		chmod u+w "$unpacked.unpacking"
+		mv "$unpacked.unpacking" "$unpacked"
+		chmod u-w "$unpacked"
+	}
+	link_sources
 }
 
-do_config() {
-	mkdir -p "$tree"
+link_sources() {
+	[ ! -e "$src" ] || find "$src" -type d -exec chmod u+w {} +
+	rm -rf "$src"
+	cp -al "$unpacked" "$src"
+}
+
+# config: prints the configuration of the current kernel.
+config() {
 	set -- common.config modules.config
 	case $flavour in
 	arm64) set -- "$@" arm64.config ;;
@@ -143,8 +244,15 @@ do_config() {
 	*-thin) set -- "$@" thin.config ;;
 	*-lto) set -- "$@" lto.config ;;
 	6.12-gcc) set -- "$@" dist.config ;;
+	7.3-gcc) set -- "$@" dist.config ibt.config ;;
+	7.3-clang) set -- "$@" cfi.config ibt.config ;;
 	esac
-	(cd "$here" && cat "$@") >"$tree.lab/config"
+	(cd "$here" && cat "$@")
+}
+
+do_config() {
+	mkdir -p "$tree"
+	config >"$tree.lab/config"
 	# shellcheck disable=SC2086
 	make -C "$src" O="$tree" $make -s KCONFIG_ALLCONFIG="$tree.lab/config" allnoconfig >"$tree.lab/config.log" 2>&1 ||
 		die "$kind: see $tree.lab/config.log"
@@ -163,6 +271,8 @@ keep() {
 	rm -rf "$kept"
 	mkdir -p "$kept/modules"
 	cp "$tree/vmlinux" "$tree/System.map" "$tree/$image" "$kept/"
+	# shellcheck disable=SC2046
+	(cd "$tree" && nm $(sed 's/\.o$/.ko/' modules.order)) 2>/dev/null | sed -n 's/.* \([^ ]*@.*\)/\1/p' | sort >"$kept/ko.aliases"
 	# The newest kallsyms object is the one in vmlinux.
 	cp "$(ls -t "$tree"/.tmp_vmlinux*kallsyms*.o | head -n 1)" "$kept/kallsyms.o"
 	cp "$here"/modules/* "$kept/modules/"
@@ -171,26 +281,56 @@ keep() {
 	"$@" INSTALL_MOD_PATH="$kept/installed" INSTALL_MOD_STRIP=1 M="$kept/modules" modules_install
 }
 
+# sums: prints the digests of what make built.
+sums() {
+	# shellcheck disable=SC2046
+	(cd "$tree" && sha256sum vmlinux System.map "$image" $(sed 's/\.o$/.ko/' modules.order))
+}
+
+# same_as_without WHAT: ends the lab if a file differs from the one that was built without kas.
+same_as_without() {
+	sums >"$tree.lab/sums"
+	diff "$tree.lab/without/sums" "$tree.lab/sums" || die "$kind: these files differ $1"
+	say "$kind: $(wc -l <"$tree.lab/sums") files have the same bytes $1"
+}
+
+# sbom SIDE [VARIABLE]: keeps what make sbom, new in 7.x, says and the names in its documents.
+sbom() {
+	has_sbom || return 0
+	sbom_side=$1
+	shift
+	plain "$tree.lab/sbom.$sbom_side" "$@" sbom
+	for document in source build; do
+		grep -o '"name": *"[^"]*"' "$tree/sbom-$document.spdx.json" | sort -u >"$tree.lab/sbom.$sbom_side.$document"
+	done
+}
+
+has_sbom() { grep -q '^sbom:' "$src/Makefile"; }
+
 do_build() {
 	plain "$tree.lab/build" all
 	keep without plain "$tree.lab/install"
+	sums >"$tree.lab/without/sums"
+	sbom without
 }
 
 # Removes what links make. What is compiled stays.
 forget_links() {
-	find "$tree" \( -name '*.ko' -o -name '*.kas' -o -name 'vmlinux' -o -name '.tmp_vmlinux*' \) -type f -delete
+	find "$tree" \( -name '*.ko' -o -name '*.kas' -o -name vmlinux -o -name vmlinux.unstripped -o -name '.tmp_vmlinux*' \) -type f -delete
 }
 
 # The first make with hooks links everything whose command names NM or LD. The second is the one whose
 # time is compared with that of kas.
 do_off() {
+	# If do_option was interrupted, the option is still there.
+	! grep -q KALLSYMS_ALIAS "$src/init/Kconfig" || {
+		link_sources
+		sed -i /KALLSYMS_ALIAS/d "$tree/.config"
+	}
 	hooked "$tree.lab/switch" 0 all
 	forget_links
 	hooked "$tree.lab/off" 0 all
-	for f in vmlinux System.map; do
-		cmp "$tree/$f" "$tree.lab/without/$f" || die "$kind: $f differs although the hooks are off"
-	done
-	say "$kind: vmlinux and System.map are the same bytes with the hooks switched off"
+	same_as_without 'with the hooks switched off'
 }
 
 do_kas() {
@@ -213,54 +353,52 @@ do_fresh() {
 	tree=$finished
 }
 
-# static_busybox: prints the path of a busybox for the kernel's machine. A foreign one is unpacked from
-# its package, not installed, and uses package lists of its own: those of this machine do not change.
+# static_busybox: prints the path of a busybox for the kernel's machine.
 static_busybox() {
 	[ -n "$foreign" ] || {
 		echo /bin/busybox
 		return
 	}
-	apt=$lab/apt-$foreign
-	mkdir -p "$apt/lists/partial" "$apt/archives/partial"
-	[ -e "$apt/unpacked/bin/busybox" ] || (
-		set -- -q -o "APT::Architecture=$foreign" -o "APT::Architectures=$foreign" -o "APT::Sandbox::User=$(id -un)" \
-			-o "Dir::State::lists=$apt/lists" -o Dir::State::status=/dev/null -o "Dir::Cache=$apt" -o "Dir::Cache::archives=$apt/archives"
-		cd "$apt/archives"
-		apt-get "$@" update
-		apt-get "$@" download busybox-static
-		dpkg-deb -x busybox-static_*.deb "$apt/unpacked"
-	) >&2
-	echo "$apt/unpacked/bin/busybox"
+	unpack "busybox-$foreign" "$foreign" - busybox-static
+	echo "$lab/unpacked/busybox-$foreign/bin/busybox"
 }
 
 do_initrd() {
+	initrd without
+	initrd with
+}
+
+# initrd SIDE: makes the initial RAM disk with the modules of that side.
+initrd() {
 	program_busybox=$(static_busybox)
-	for side in without with; do
-		tmp=$tree.lab/initrd
-		rm -rf "$tmp"
-		mkdir -p "$tmp/bin" "$tmp/lib"
-		cp "$program_busybox" "$tmp/bin/"
-		ln -s busybox "$tmp/bin/sh"
-		cp "$here/init" "$tmp/init"
-		chmod 755 "$tmp/init"
-		cp -r "$tree.lab/$side/installed/lib/modules" "$tmp/lib/"
-		rm -f "$tmp"/lib/modules/*/build "$tmp"/lib/modules/*/source
-		(cd "$tmp" && find . | cpio --quiet -o -H newc | gzip -1) >"$tree.lab/$side/initrd.gz"
-	done
+	tmp=$tree.lab/initrd
+	rm -rf "$tmp"
+	mkdir -p "$tmp/bin" "$tmp/lib"
+	cp "$program_busybox" "$tmp/bin/"
+	ln -s busybox "$tmp/bin/sh"
+	cp "$here/init" "$tmp/init"
+	chmod 755 "$tmp/init"
+	cp -r "$tree.lab/$1/installed/lib/modules" "$tmp/lib/"
+	rm -f "$tmp"/lib/modules/*/build "$tmp"/lib/modules/*/source
+	(cd "$tmp" && find . | cpio --quiet -o -H newc | gzip -1) >"$tree.lab/$1/initrd.gz"
 	rm -rf "$tmp"
 }
 
 do_boot() {
-	for side in without with; do
-		(
-			cd "$tree.lab/$side"
-			# shellcheck disable=SC2086
-			timeout 300 $qemu -accel tcg -cpu max -m 512 -smp 2 -nodefaults -display none -no-reboot -serial stdio \
-				-kernel "${image##*/}" -initrd initrd.gz -append "console=$console panic=-1 loglevel=3" </dev/null |
-				tr -d '\r' >boot.log
-			grep -q '^LAB: end' boot.log
-		) || die "$kind: the boot did not finish: see $tree.lab/$side/boot.log"
-	done
+	boot without
+	boot with
+}
+
+# boot SIDE: boots the kernel of that side.
+boot() {
+	(
+		cd "$tree.lab/$1"
+		# shellcheck disable=SC2086
+		timeout 600 $qemu -accel tcg -cpu max -m 512 -smp 2 -nodefaults -display none -no-reboot -serial stdio \
+			-kernel "${image##*/}" -initrd initrd.gz -append "console=$console panic=-1 loglevel=3" </dev/null |
+			tr -d '\r' >boot.log
+		grep -q '^LAB: end' boot.log
+	) || die "$kind: the boot did not finish: see $tree.lab/$1/boot.log"
 }
 
 # expect TEXT COMMAND...: prints whether the command succeeds.
@@ -277,24 +415,26 @@ expect() {
 
 # value KEY SIDE: prints the value that the kernel of that side printed.
 value() { sed -n "s/^LAB: $1 //p" "$tree.lab/$2/boot.log" | head -n 1; }
-said() { grep -qE "^LAB: $1" "$tree.lab/with/boot.log"; }
+said() { grep -qE "^LAB: $1" "$tree.lab/$aliased/boot.log"; }
 same_lines() {
-	for side in without with; do
+	for side in without "$aliased"; do
 		grep "^$1" "$tree.lab/$side/boot.log" >"$tree.lab/$side/lines" || :
 	done
-	diff "$tree.lab/without/lines" "$tree.lab/with/lines"
+	diff "$tree.lab/without/lines" "$tree.lab/$aliased/lines"
 }
 no() { ! "$@"; }
 aliases() { grep @ "$1" || :; }
 
+# checks SIDE LOG: the checks of the kernel with aliases on that side. LOG is that of its make.
 checks() {
-	w=$tree.lab/without k=$tree.lab/with
-	expect 'build log: no inconsistent kallsyms data' no grep -i inconsistent "$tree.lab/kas.log"
+	aliased=$1
+	w=$tree.lab/without k=$tree.lab/$aliased
+	expect 'build log: no inconsistent kallsyms data' no grep -i inconsistent "$2"
 	sed 's/^[^ ]* //' "$w/System.map" >"$w/names"
 	grep -v @ "$k/System.map" | sed 's/^[^ ]* //' >"$k/names"
 	expect 'System.map: without aliases, the names and order of the build without kas' cmp "$w/names" "$k/names"
 	# What follows the tables of kallsyms, .init.text, may move with their size.
-	for side in without with; do
+	for side in without "$aliased"; do
 		awk '/ _etext$/ { exit } $3 !~ /@/' "$tree.lab/$side/System.map" >"$tree.lab/$side/names"
 	done
 	expect "System.map: none of the $(wc -l <"$w/names") symbols up to _etext moved" cmp "$w/names" "$k/names"
@@ -306,15 +446,13 @@ checks() {
 		out: run
 		builds:
 		  - name: lab
-		    vmlinux: with/vmlinux
+		    vmlinux: $aliased/vmlinux
 		    modules: ../$kind/lab.order
 	END
 	expect 'kas run over the final vmlinux' "$program" run "$tree.lab/run.yaml"
 	aliases "$tree.lab/run/lab/vmlinux.syms" >"$k/run.aliases"
 	aliases "$k/System.map" >"$k/map.aliases"
 	expect "System.map: its $(wc -l <"$k/map.aliases") aliases are those of the final vmlinux's DWARF" diff "$k/run.aliases" "$k/map.aliases"
-	# shellcheck disable=SC2046
-	(cd "$tree" && nm $(sed 's/\.o$/.ko/' lab.order)) 2>/dev/null | sed -n 's/.* \([^ ]*@.*\)/\1/p' | sort >"$k/ko.aliases"
 	awk -F'\t' 'NR > 1 && $3 != "vmlinux" { print $1 }' "$tree.lab/run/lab/aliases.tsv" | sort >"$k/run.aliases"
 	expect "modules: their $(wc -l <"$k/ko.aliases") aliases are those that the run finds" diff "$k/run.aliases" "$k/ko.aliases"
 	expect 'System.map: the two load_elf_binary of one line, by unit' grep -q ' load_elf_binary@fs_binfmt_elf_c_.*compat_binfmt_elf_c_' "$k/System.map"
@@ -322,8 +460,8 @@ checks() {
 	expect 'boot: no error' no grep '^ERR:' "$k/boot.log"
 	expect 'boot: the lines that must not differ are as without kas' same_lines SAME:
 	expect 'boot: duplicates have the same addresses and order as without kas' same_lines DUP:
-	expect "kallsyms: aliases of vmlinux at their originals: $(value aliases_vmlinux with)" said 'aliases_vmlinux [1-9]'
-	expect "kallsyms: aliases of loaded modules: $(value aliases_modules with)" said 'aliases_modules [1-9]'
+	expect "kallsyms: aliases of vmlinux at their originals: $(value aliases_vmlinux "$aliased")" said 'aliases_vmlinux [1-9]'
+	expect "kallsyms: aliases of loaded modules: $(value aliases_modules "$aliased")" said 'aliases_modules [1-9]'
 	expect 'no alias without kas' grep -q '^LAB: aliases_vmlinux 0$' "$w/boot.log"
 	# 6.1 returns EADDRNOTAVAIL, 6.12 EINVAL. Both write the reason to error_log.
 	case $flavour in
@@ -348,12 +486,13 @@ checks() {
 		expect 'livepatch: the second of two in a module' grep -q '^SAME: livepatch lab_twins value_show[.0-9]*,[12]: one patched' "$k/boot.log"
 	fi
 	if grep -q '^CONFIG_MODULE_SIG_ALL=y' "$tree/.config"; then
-		expect 'signatures: every module verified (taint)' test "$(value tainted with)" = "$(value tainted without)"
+		expect 'signatures: every module verified (taint)' test "$(value tainted "$aliased")" = "$(value tainted without)"
 	fi
 }
 
 do_check() {
-	checks >"$tree.lab/result"
+	"$program" --version >"$tree.lab/program"
+	checks with "$tree.lab/kas.log" >"$tree.lab/result"
 	cat "$tree.lab/result"
 	! grep -q ^FAIL "$tree.lab/result" || die "$kind: failed"
 }
@@ -403,6 +542,49 @@ do_later() {
 	! grep -q ^FAIL "$tree.lab/result.later" || die "$kind: failed"
 }
 
+# The kernel's sources get the option, and the kernel is linked again with it. What is compiled stays.
+# Then the option is switched off, and at last it is removed from the sources.
+do_option() {
+	link_sources
+	find "$src" -type d -exec chmod u+w {} +
+	forget_links
+	"$program" kbuild install "$src" >"$tree.lab/install.log" 2>&1 || die "$kind: see $tree.lab/install.log"
+	"$src/scripts/config" --file "$tree/.config" --enable KALLSYMS_ALIAS
+	plain "$tree.lab/option" KAS_PROGRAM="$program" olddefconfig all
+	keep option plain "$tree.lab/install" KAS_PROGRAM="$program"
+	sbom option KAS_PROGRAM="$program"
+	find "$tree" -name '*.o.kas' -type f | sed 's|.*/||' | sort >"$tree.lab/option/copies"
+	initrd option
+	boot option
+	{
+		checks option "$tree.lab/option.log"
+		checks_option
+	} >"$tree.lab/result.option"
+	cat "$tree.lab/result.option"
+	! grep -q ^FAIL "$tree.lab/result.option" || die "$kind: failed"
+
+	"$src/scripts/config" --file "$tree/.config" --disable KALLSYMS_ALIAS
+	plain "$tree.lab/option.off" olddefconfig all
+	same_as_without 'with the option switched off'
+	"$program" kbuild remove "$src" >>"$tree.lab/install.log" 2>&1 || die "$kind: see $tree.lab/install.log"
+	diff -r "$unpacked" "$src" || die "$kind: the sources differ after kas kbuild remove"
+	plain "$tree.lab/option.removed" olddefconfig all
+	same_as_without 'with the option removed'
+	echo "ok   option off, and removed: $(wc -l <"$tree.lab/sums") files have the bytes of the build without kas" >>"$tree.lab/result.option"
+}
+
+checks_option() {
+	w=$tree.lab/without k=$tree.lab/option
+	expect 'the hooks make the same System.map' cmp "$tree.lab/with/System.map" "$k/System.map"
+	expect 'the hooks make the same vmlinux' cmp "$tree.lab/with/vmlinux" "$k/vmlinux"
+	expect 'the hooks make the same modules' diff -r "$tree.lab/with/installed" "$k/installed"
+	if has_sbom; then
+		expect 'make sbom: the words are those of the build without kas' diff "$tree.lab/sbom.without.log" "$tree.lab/sbom.option.log"
+		expect "make sbom: the same $(wc -l <"$tree.lab/sbom.without.source") sources" diff "$tree.lab/sbom.without.source" "$tree.lab/sbom.option.source"
+		expect "make sbom: all $(wc -l <"$k/copies") copies" sh -c "grep -o '[^\"/]*[.]o[.]kas' '$tree.lab/sbom.option.build' | sort | diff - '$k/copies'"
+	fi
+}
+
 # boot_later FOLDER KERNEL OTHER [MODULES]: boots a kernel with the module, registry and overlay in
 # FOLDER. OTHER is the registry of another kernel, MODULES the folder of this kernel's modules.
 boot_later() {
@@ -423,7 +605,7 @@ boot_later() {
 	(cd "$tmp" && find . | cpio --quiet -o -H newc | gzip -1) >"$1/initrd.gz"
 	rm -rf "$tmp"
 	# shellcheck disable=SC2086
-	timeout 300 $qemu -accel tcg -cpu max -m 1024 -smp 2 -nodefaults -display none -no-reboot -serial stdio \
+	timeout 600 $qemu -accel tcg -cpu max -m 1024 -smp 2 -nodefaults -display none -no-reboot -serial stdio \
 		-kernel "$2" -initrd "$1/initrd.gz" -append "console=$console panic=-1 loglevel=3" </dev/null |
 		tr -d '\r' >"$1/boot.log"
 	grep -q '^LAB: end' "$1/boot.log" || die "$kind: the boot did not finish: see $1/boot.log"
@@ -441,6 +623,11 @@ static_kas() {
 debian() {
 	kind=debian tree=$lab/debian foreign= later=$lab/debian.lab/later
 	qemu="qemu-system-x86_64 -M pc" console=ttyS0
+	mkdir -p "$tree.lab"
+	once debian
+}
+
+do_debian() {
 	corpus=${KAS_CACHE:-$root/.cache}/corpus
 	for c in cloud-amd64 cloud-amd64-old headers image; do
 		"$root/bench/corpus.sh" $c
@@ -473,6 +660,7 @@ debian() {
 	static_kas
 	boot_later "$l" "$corpus"/image/boot/vmlinuz-* "$later/other/registry/lab/symbols.kas"
 	side=without log=$l/boot.log
+	"$program" --version >"$tree.lab/program"
 	{
 		checks_of_both
 		expect 'no name of the running kernel is an alias' no grep -E '^LAB: [a-z]+ event .*@' "$log"
@@ -523,23 +711,40 @@ rodata() { size -A "$tree.lab/$1/kallsyms.o" | awk '$1 == ".rodata" { print $2 }
 # change BEFORE AFTER: prints thousands of bytes, and the difference.
 change() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.1f, %+.1f", a / 1000, (b - a) / 1000 }'; }
 
+# verdict RESULT...: prints how many checks of these files hold.
+verdict() {
+	(
+		cd "$tree.lab"
+		cat "$@" 2>/dev/null | awk '/^ok/ { n++ } /^FAIL/ { f++ } END { printf "%d hold", n; if (f) printf ", %d fail", f }'
+	)
+}
+
 table() {
 	echo '| kernel | modules loaded | aliases in vmlinux | in loaded modules | build, s (cpu) | with kas | link, hooks off, s (cpu) | link, kas, s (cpu) | kallsyms, kB | modules, kB | checks |'
 	echo '| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |'
 	for k in $1; do
+		if [ "$k" = debian ]; then
+			tree=$lab/debian
+			[ ! -e "$tree.lab/result" ] || echo "| $(sed -n 's/^LAB: release //p' "$tree.lab/later/without/boot.log") | | | | | | | | | | $(verdict result) |"
+			continue
+		fi
 		kind "$k"
 		[ -e "$tree.lab/result" ] || continue
-		failed=$(cat "$tree.lab"/result "$tree.lab"/result.later 2>/dev/null | grep -c ^FAIL || :)
 		echo "| $(value release with | sed 's/-lab.*//') $flavour | $(value modules with | sed 's/ .*//') |" \
 			"$(value aliases_vmlinux with) | $(value aliases_modules with) |" \
 			"$(seconds build) | $(seconds fresh) | $(seconds off) | $(seconds kas) |" \
 			"$(change "$(rodata without)" "$(rodata with)") |" \
 			"$(change "$(value modules_bytes without)" "$(value modules_bytes with)") |" \
-			"$(cat "$tree.lab"/result "$tree.lab"/result.later 2>/dev/null | grep -c ^ok) hold$([ "$failed" = 0 ] || echo ", $failed fail") |"
+			"$(verdict result result.later) |"
+		[ -e "$tree.lab/result.option" ] || continue
+		echo "| $(value release option | sed 's/-lab.*//') $flavour, option | $(value modules option | sed 's/ .*//') |" \
+			"$(value aliases_vmlinux option) | $(value aliases_modules option) |" \
+			"| | | $(seconds option) |" \
+			"$(change "$(rodata without)" "$(rodata option)") |" \
+			"$(change "$(value modules_bytes without)" "$(value modules_bytes option)") |" \
+			"$(verdict result.option) |"
 	done
 }
-
-steps='sources config build off kas initrd boot check later'
 
 # upto STEP: runs the step for the current kernel, after all steps before it.
 upto() {
@@ -551,17 +756,28 @@ upto() {
 
 step=${1:-}
 [ $# -eq 0 ] || shift
+# shellcheck disable=SC2046
+set -- $(echo "$*" | tr , ' ')
 case $step in
-deps) do_deps ;;
-table) table "${*:-$kinds}" ;;
+deps) do_deps ${*:-$kinds} ;;
+table) table "${*:-$kinds debian}" ;;
 all)
-	do_deps
+	all=${*:-$kinds debian}
+	# shellcheck disable=SC2086
+	do_deps $all
 	failed=
-	for k in ${*:-$kinds}; do
-		"$0" later "$k" || failed="$failed $k"
+	for k in $all; do
+		case $k in
+		debian) set -- debian ;;
+		*) set -- option "$k" ;;
+		esac
+		KAS_LAB=$lab KAS_PROGRAM=$program "$0" "$@" || failed="$failed $k"
 	done
-	"$0" debian || failed="$failed debian"
-	table "${*:-$kinds}"
+	table "$all"
+	echo
+	for k in $all; do
+		echo "$(cat "$lab/$k.lab/program" 2>/dev/null || echo 'not made'): $k"
+	done
 	[ -z "$failed" ] || die "failed:$failed"
 	;;
 debian) debian ;;
@@ -572,12 +788,12 @@ fresh)
 		once fresh
 	done
 	;;
-sources | config | build | off | kas | initrd | boot | check | later)
+sources | config | build | off | kas | initrd | boot | check | later | option)
 	[ $# -gt 0 ] || die "name a kernel: $kinds"
 	for k in "$@"; do
 		kind "$k"
 		upto "$step"
 	done
 	;;
-*) die "usage: lab.sh all|deps|sources|config|build|off|kas|fresh|initrd|boot|check|later|debian|table [KIND...]" ;;
+*) die "usage: lab.sh all|deps|sources|config|build|off|kas|fresh|initrd|boot|check|later|option|debian|table [KIND...]" ;;
 esac
