@@ -21,7 +21,8 @@
 #                                       headers packages
 #   kbuild/lab/lab.sh table [KIND...]   print the results so far, in Markdown
 #
-# A KIND is VERSION-FLAVOUR, for example 6.12-gcc or 7.3-arm64; for "all" also debian. A step first runs
+# A KIND is VERSION-FLAVOUR, for example 6.12-gcc or 7.3-arm64; for "all" also debian. 7.3-gcc-small has
+# fewer subsystems and modules and takes half of the time. A step first runs
 # the steps before it that are not done. It leaves a stamp in KAS_LAB/KIND.lab and is skipped from then
 # on, until the program or the files of the lab that it uses change. To repeat it, remove its stamp. The
 # steps after it are then repeated, too.
@@ -56,7 +57,10 @@ say() { echo "lab: $*"; }
 
 # kind KIND: sets version, flavour, the tree to build in, and the arguments for make and qemu.
 kind() {
-	kind=$1 version=${1%%-*} flavour=${1#*-}
+	kind=$1 version=${1%%-*} flavour=${1#*-} small=
+	case $flavour in
+	*-small) flavour=${flavour%-small} small=1 ;;
+	esac
 	tree=$lab/$kind unpacked=$lab/src/$version src=$lab/src/$kind
 	qemu="qemu-system-x86_64 -M pc" console=ttyS0 image=arch/x86/boot/bzImage foreign=
 	case $flavour in
@@ -147,10 +151,10 @@ packages() {
 		6*) echo "linux-source-${each%%-*}" ;;
 		esac
 		case $each in
-		*-clang | *-thin | *-lto) echo clang-19 lld-19 llvm-19 ;;
+		*-clang* | *-thin* | *-lto*) echo clang-19 lld-19 llvm-19 ;;
 		esac
 		case $each in
-		*-arm64) echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm ;;
+		*-arm64*) echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm ;;
 		*) echo qemu-system-x86 ;;
 		esac
 	done
@@ -235,17 +239,18 @@ link_sources() {
 
 # config: prints the configuration of the current kernel.
 config() {
-	set -- common.config modules.config
+	arch=x86_64
+	[ "$flavour" != arm64 ] || arch=arm64
+	set -- common.config $arch.config
+	[ -n "$small" ] || set -- "$@" modules.config
+	[ -n "$small$foreign" ] || set -- "$@" modules-x86_64.config
 	case $flavour in
-	arm64) set -- "$@" arm64.config ;;
-	*) set -- "$@" x86_64.config ;;
+	thin | lto) set -- "$@" "$flavour.config" ;;
 	esac
 	case $kind in
-	*-thin) set -- "$@" thin.config ;;
-	*-lto) set -- "$@" lto.config ;;
 	6.12-gcc) set -- "$@" dist.config ;;
 	7.3-gcc) set -- "$@" dist.config ibt.config ;;
-	7.3-clang) set -- "$@" cfi.config ibt.config ;;
+	7.3-clang | 7.3-clang-small) set -- "$@" cfi.config ibt.config ;;
 	esac
 	(cd "$here" && cat "$@")
 }
@@ -730,14 +735,15 @@ table() {
 		fi
 		kind "$k"
 		[ -e "$tree.lab/result" ] || continue
-		echo "| $(value release with | sed 's/-lab.*//') $flavour | $(value modules with | sed 's/ .*//') |" \
+		name="$(value release with | sed 's/-lab.*//') $flavour${small:+, small}"
+		echo "| $name | $(value modules with | sed 's/ .*//') |" \
 			"$(value aliases_vmlinux with) | $(value aliases_modules with) |" \
 			"$(seconds build) | $(seconds fresh) | $(seconds off) | $(seconds kas) |" \
 			"$(change "$(rodata without)" "$(rodata with)") |" \
 			"$(change "$(value modules_bytes without)" "$(value modules_bytes with)") |" \
 			"$(verdict result result.later) |"
 		[ -e "$tree.lab/result.option" ] || continue
-		echo "| $(value release option | sed 's/-lab.*//') $flavour, option | $(value modules option | sed 's/ .*//') |" \
+		echo "| $name, option | $(value modules option | sed 's/ .*//') |" \
 			"$(value aliases_vmlinux option) | $(value aliases_modules option) |" \
 			"| | | $(seconds option) |" \
 			"$(change "$(rodata without)" "$(rodata option)") |" \
