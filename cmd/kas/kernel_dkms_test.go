@@ -20,7 +20,7 @@ import (
 func TestKernelDKMS(t *testing.T) {
 	need.Tools(t, "dkms", "unshare", "gcc-12", "ld.lld-19", "nm")
 	if os.Geteuid() != 0 {
-		t.Skip("needs root, to mount")
+		need.Missing(t, "root, to mount")
 	}
 	var packages, releases []string
 	for _, name := range []string{"cloud-amd64", "cloud-amd64-old", "headers", "headers-old"} {
