@@ -14,7 +14,7 @@ export LC_ALL=C
 vmlinux=$1
 modules=$2
 out=$3
-work=$out/work
+work=$out/objects
 mkdir -p "$work"
 
 # Every defined symbol with its section, which only the System V format has. Each batch writes its own file:

@@ -28,7 +28,7 @@ func TestKernelDKMS(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(dir, "complete")); err != nil {
 			t.Fatalf("make corpus-%s: %v", name, err)
 		}
-		packages = append(packages, absolutePath(t, dir))
+		packages = append(packages, absolute(dir))
 		if strings.HasPrefix(name, "headers") {
 			build := only(t, filepath.Join(dir, "lib/modules/*/build"))
 			releases = append(releases, filepath.Base(filepath.Dir(build)))
@@ -44,7 +44,7 @@ func TestKernelDKMS(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	scripts := absolutePath(t, "testdata/dkms")
+	scripts := absolute("testdata/dkms")
 	cmd := exec.Command("unshare", "--mount", "sh", filepath.Join(scripts, "inside.sh"), own,
 		strings.Join(packages, " "), "sh", filepath.Join(scripts, "build.sh"),
 		filepath.Join(scripts, "twins-1.0"), out, releases[0], releases[1])
@@ -80,15 +80,6 @@ func TestKernelDKMS(t *testing.T) {
 			checkTwins(t, filepath.Join(out, name), want.left)
 		}
 	}
-}
-
-func absolutePath(t *testing.T, path string) string {
-	t.Helper()
-	path, err := filepath.Abs(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
 
 // checkTwins wants these names of kas_left, and those of them that kas_right has, to have aliases.

@@ -12,9 +12,10 @@ for p in $packages; do
 	lower=$lower$p/usr:
 done
 for dir in usr etc/dkms var/lib/dkms; do
-	mkdir -p "$own/$dir" "$own/work/$dir"
+	mkdir -p "$own/$dir"
 done
-mount -t overlay -o "lowerdir=$lower/usr,upperdir=$own/usr,workdir=$own/work/usr" kas /usr
+mkdir "$own/overlay"
+mount -t overlay -o "lowerdir=$lower/usr,upperdir=$own/usr,workdir=$own/overlay" kas /usr
 for dir in etc/dkms var/lib/dkms; do
 	mkdir -p "/$dir"
 	mount --bind "$own/$dir" "/$dir"
