@@ -98,31 +98,26 @@ func (f *probeFlags) valid() error {
 // probeFormats are the values of --format, in the order of the output.
 var probeFormats = []string{"kprobe", "perf", "bpftrace", "livepatch", "gdb", "drgn"}
 
-// probeLine returns the line for one of probeFormats.
-func probeLine(t *probe.Target, format string, n probe.Naming) (string, error) {
+// probeLine returns the line for one of probeFormats, and the versions of the tool that take it, ""
+// for all.
+func probeLine(
+	t *probe.Target, format string, n probe.Naming,
+) (line, versions string, err error) {
 	switch format {
 	case "kprobe":
-		return t.Kprobe(n), nil
+		line = t.Kprobe(n)
 	case "perf":
-		return t.Perf(n), nil
+		line = t.Perf(n)
 	case "bpftrace":
-		line, _, err := t.Bpftrace(n)
-		return line, err
+		return t.Bpftrace(n)
 	case "livepatch":
-		return t.Livepatch(), nil
+		line = t.Livepatch()
 	case "gdb":
-		return t.GDB()
+		line, err = t.GDB()
+	case "drgn":
+		line, err = t.Drgn()
 	}
-	return t.Drgn()
-}
-
-// versionsOf returns the versions of a tool that take its line, "" for all.
-func versionsOf(t *probe.Target, format string, n probe.Naming) string {
-	if format != "bpftrace" {
-		return ""
-	}
-	_, versions, _ := t.Bpftrace(n)
-	return versions
+	return line, "", err
 }
 
 func printProbe(
@@ -149,11 +144,11 @@ func printProbe(
 	case f.json:
 		err = printProbeJSON(stdout, t, from, f.naming)
 	case f.format != "":
-		var line string
-		if line, err = probeLine(t, f.format, f.naming); err == nil {
+		var line, versions string
+		if line, versions, err = probeLine(t, f.format, f.naming); err == nil {
 			_, err = fmt.Fprintln(stdout, line)
 		}
-		if versions := versionsOf(t, f.format, f.naming); versions != "" {
+		if versions != "" {
 			fmt.Fprintf(stderr, "kas: %s %s\n", f.format, versions)
 		}
 	default:
@@ -234,12 +229,12 @@ func printProbeBlock(w io.Writer, t *probe.Target, n probe.Naming) error {
 			add("", "in an object with .name = "+t.LivepatchObject())
 			continue
 		}
-		line, err := probeLine(t, format, n)
+		line, versions, err := probeLine(t, format, n)
 		if err != nil {
 			line = "- (" + err.Error() + ")"
 		}
 		add(format, strings.ReplaceAll(line, " && ", " &&\n"+strings.Repeat(" ", 13)))
-		if versions := versionsOf(t, format, n); versions != "" {
+		if versions != "" {
 			add("", "("+format+" "+versions+")")
 		}
 	}
@@ -294,10 +289,11 @@ func printProbeJSON(w io.Writer, t *probe.Target, from *registry.Registry, n pro
 		}
 	}
 	for _, format := range probeFormats {
-		if line, err := probeLine(t, format, n); err == nil {
+		line, versions, err := probeLine(t, format, n)
+		if err == nil {
 			out.Formats[format] = line
 		}
-		if versions := versionsOf(t, format, n); versions != "" {
+		if versions != "" {
 			out.Versions[format] = versions
 		}
 	}
