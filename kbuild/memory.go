@@ -1,9 +1,7 @@
 package kbuild
 
 import (
-	"errors"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -65,12 +63,7 @@ func (m memory) state(run, kas string) string {
 }
 
 // forget removes a file, if it is there.
-func (m memory) forget(name string) error {
-	if err := os.Remove(m.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
-}
+func (m memory) forget(name string) error { return pipeline.RemoveFile(m.path(name)) }
 
 // write writes a file whole.
 func (m memory) write(name string, text []byte) error {

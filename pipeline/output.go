@@ -292,9 +292,17 @@ func Symlink(target, path string) error {
 	return os.Rename(temporary(path), path)
 }
 
+// RemoveFile removes a file, if it is there.
+func RemoveFile(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 func symlinkTemporary(target, path string) error {
 	temp := temporary(path)
-	if err := os.Remove(temp); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := RemoveFile(temp); err != nil {
 		return err
 	}
 	return os.Symlink(target, temp)
@@ -351,7 +359,7 @@ func (b *Build) Leftovers(outputs map[string]bool) ([]string, error) {
 func (b *Build) Remove(paths []string) error {
 	dirs := map[string]bool{}
 	for _, path := range paths {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := RemoveFile(path); err != nil {
 			return err
 		}
 		dirs[filepath.Dir(path)] = true

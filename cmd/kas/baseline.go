@@ -55,11 +55,12 @@ func (b *baseline) keep(out string) error {
 	if err := os.MkdirAll(filepath.Join(b.dir, historyDir), 0o777); err != nil {
 		return err
 	}
-	if err := removeFile(filepath.Join(b.dir, report.StatsFile)); err != nil {
+	if err := pipeline.RemoveFile(filepath.Join(b.dir, report.StatsFile)); err != nil {
 		return err
 	}
 	for _, path := range registriesBelow(b.dir) {
-		if err := errors.Join(removeFile(path), os.Remove(filepath.Dir(path))); err != nil {
+		err := errors.Join(pipeline.RemoveFile(path), os.Remove(filepath.Dir(path)))
+		if err != nil {
 			return err
 		}
 	}
@@ -100,11 +101,4 @@ func (b *baseline) addHistory(write func(io.Writer) error) error {
 	}
 	_, err := pipeline.WriteFile(filepath.Join(dir, fmt.Sprintf("%06d.json", last+1)), write)
 	return err
-}
-
-func removeFile(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
 }
