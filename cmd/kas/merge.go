@@ -78,11 +78,7 @@ func merge(path, out string, asJSON bool, stdout, stderr io.Writer) error {
 			problems++
 		}
 	}
-	print := report.Text
-	if asJSON {
-		print = report.JSON
-	}
-	if err := print(stdout, result, time.Since(started)); err != nil {
+	if err := printResult(asJSON)(stdout, result, time.Since(started)); err != nil {
 		return failure{err}
 	}
 	fmt.Fprintf(stderr, "kas: output is in %s\n", plan.Out)

@@ -218,6 +218,14 @@ func runConfig(ctx context.Context, path string, f runFlags, stdout, stderr io.W
 	return f.repeatErrors(stderr, result)
 }
 
+// printResult returns what prints the result of a run: as JSON or as text.
+func printResult(asJSON bool) func(io.Writer, *pipeline.Result, time.Duration) error {
+	if asJSON {
+		return report.JSON
+	}
+	return report.Text
+}
+
 // noteOutput says where the output is, and how much of it an earlier run made.
 func noteOutput(stderr io.Writer, plan *configs.Plan, result *pipeline.Result) {
 	unchanged := 0

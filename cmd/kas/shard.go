@@ -66,12 +66,8 @@ func runShard(
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	write := report.Text
-	if f.json {
-		write = report.JSON
-	}
 	if f.json || !f.quiet {
-		if err := write(stdout, all, time.Since(started)); err != nil {
+		if err := printResult(f.json)(stdout, all, time.Since(started)); err != nil {
 			return failure{err}
 		}
 	}
