@@ -78,7 +78,7 @@ func (b *btfIDs) find(reg *registry.Registry) *kernelBTF {
 	}
 	r, err := kernels.ReadRunning(b.sysroot)
 	if err == nil && r.BuildID == reg.BuildID {
-		data, err := os.ReadFile(filepath.Join(b.sysroot, runningBTF, registry.Vmlinux))
+		data, err := os.ReadFile(r.Path(runningBTF, registry.Vmlinux))
 		if err == nil {
 			k.base, k.running = parseBTF(data, nil), r
 		}
