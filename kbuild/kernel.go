@@ -57,8 +57,8 @@ func (s *session) checkPaths() error {
 	if s.tree.ext == "" {
 		return nil
 	}
-	named := [][2]string{{"KAS_OVERLAY", s.overlay}, {"KAS_VMLINUX", s.vmlinux},
-		{"KAS_MODULES", s.modules}}
+	debug := [][2]string{{"KAS_VMLINUX", s.vmlinux}, {"KAS_MODULES", s.modules}}
+	named := append([][2]string{{"KAS_OVERLAY", s.overlay}}, debug...)
 	for _, path := range s.registries {
 		named = append(named, [2]string{"KAS_REGISTRY", path})
 	}
@@ -68,7 +68,7 @@ func (s *session) checkPaths() error {
 				"give the whole path", n[0], n[1])
 		}
 	}
-	for _, n := range named[1:3] {
+	for _, n := range debug {
 		if _, err := os.Stat(n[1]); n[1] != "" && err != nil {
 			return fmt.Errorf("%s: %w", n[0], err)
 		}

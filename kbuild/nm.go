@@ -102,7 +102,8 @@ func (s *session) imageAliases(file string) (duplicates, error) {
 // ownAliases reads the aliases of an image from its own debugging information.
 func (s *session) ownAliases(file string) (duplicates, error) {
 	var all duplicates
-	keys, last := map[string]string{}, s.recallEmitted()
+	final := passOf(file) == 0
+	keys := map[string]string{}
 	err := s.aliases("vmlinux", file, false, func(b *pipeline.Build, names *kernelNames) error {
 		o := b.Vmlinux()
 		if o.NoDebug && s.hasDebug(b) {
@@ -115,14 +116,16 @@ func (s *session) ownAliases(file string) (duplicates, error) {
 			all = append(all, duplicate{s.Name, o.Sections[s.Section].Name, s.Value, s.Size,
 				s.Local, d.Alias})
 		}
-		for i := range b.Objects {
-			m := &b.Objects[i]
-			keys[absolute(m.Path)] = moduleKey(m, names)
+		if final {
+			for i := range b.Objects {
+				m := &b.Objects[i]
+				keys[absolute(m.Path)] = moduleKey(m, names)
+			}
 		}
 		return nil
 	})
-	if err == nil && passOf(file) == 0 {
-		_, stale := s.linkedKeys(last, keys, "")
+	if err == nil && final {
+		_, stale := s.linkedKeys(s.recallEmitted(), keys, "")
 		err = s.warnStale(stale, true)
 	}
 	return all, err

@@ -87,19 +87,12 @@ func (s *session) aliases(name, vmlinux string, write bool,
 	if err != nil {
 		return err
 	}
-	policy.Name, policy.Vmlinux, policy.Emit = name, vmlinux, beside
+	policy.Vmlinux, policy.Emit = vmlinux, beside
 	if s.linked {
 		policy.Emit.Unaliased = "link"
 	}
-	ctx, stop := untilSignal()
-	defer stop()
-	jobs, release := jobs(s.makeflags)
-	defer release()
-	r, err := spec{
-		config: policy,
-		out:    s.memory.path("out"), // nothing is written there
-		options: pipeline.Options{Jobs: jobs, State: s.memory.state(name, s.kas()), Kas: s.kas(),
-			All: true},
+	return s.run(name, spec{
+		config:  policy,
 		objects: objects,
 		write:   write,
 		check:   names.check,
@@ -111,7 +104,21 @@ func (s *session) aliases(name, vmlinux string, write bool,
 			}
 			return s.warnAmbiguous(ctx, b, names, policy.Debug)
 		},
-	}.run(ctx)
+	})
+}
+
+// run runs the stages of a spec, with as many workers as make has free. name is that of what it
+// leaves in memory for the next run.
+func (s *session) run(name string, run spec) error {
+	ctx, stop := untilSignal()
+	defer stop()
+	jobs, release := jobs(s.makeflags)
+	defer release()
+	run.config.Name = name
+	run.out = s.memory.path("out") // nothing is written there
+	run.options = pipeline.Options{Jobs: jobs, State: s.memory.state(name, s.kas()), Kas: s.kas(),
+		All: true}
+	r, err := run.run(ctx)
 	if ctx.Err() != nil {
 		return errors.New("interrupted")
 	}

@@ -2,10 +2,8 @@ package kbuild
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 
 	"kas/configs"
 	"kas/pipeline"
@@ -28,18 +26,11 @@ func Registry(h Hook, dir string) (path string, symbols int, err error) {
 	if err != nil {
 		return "", 0, err
 	}
-	policy.Name, policy.Vmlinux = "registry", objects[0].Path
+	policy.Vmlinux = objects[0].Path
 	path = registry.InBuild(dir)
-	ctx, stop := untilSignal()
-	defer stop()
-	jobs, release := jobs(s.makeflags)
-	defer release()
 	write := stages.Registry(func(*pipeline.Build) (string, error) { return path, nil })
-	r, err := spec{
-		config: policy,
-		out:    s.memory.path("out"), // nothing is written there
-		options: pipeline.Options{Jobs: jobs, State: s.memory.state(policy.Name, s.kas()),
-			Kas: s.kas(), All: true},
+	err = s.run("registry", spec{
+		config:  policy,
 		objects: objects,
 		scope:   pipeline.Scope{Release: s.tree.release()},
 		collect: func(ctx context.Context, b *pipeline.Build) error {
@@ -47,13 +38,7 @@ func Registry(h Hook, dir string) (path string, symbols int, err error) {
 			symbols = b.Stats.Symbols
 			return err
 		},
-	}.run(ctx)
-	if ctx.Err() != nil {
-		return "", 0, errors.New("interrupted")
-	}
-	if err == nil {
-		err = firstProblem(r)
-	}
+	})
 	return path, symbols, err
 }
 
@@ -69,8 +54,7 @@ func (t tree) linked() ([]pipeline.Object, error) {
 	}
 	for i := range objects {
 		if o := &objects[i]; !o.Vmlinux {
-			o.Name = strings.TrimSuffix(o.Name, ".o") + ".ko"
-			o.Path = strings.TrimSuffix(o.Path, ".o") + ".ko"
+			o.Name, o.Path = moduleOf(o.Name), moduleOf(o.Path)
 			if !exists(o.Path) {
 				return nil, fmt.Errorf("%s is not there: run make first", o.Path)
 			}
