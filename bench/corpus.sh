@@ -75,32 +75,11 @@ fi
 
 apt=$cache/apt-$arch
 [ "$suite" = - ] || apt=$apt-$suite
-mkdir -p "$apt/lists/partial" "$apt/archives/partial"
+mkdir -p "$apt"
 apt=$(cd "$apt" && pwd)
-set -- -q \
-	-o "APT::Architecture=$arch" -o "APT::Architectures=$arch" -o "APT::Sandbox::User=$(id -un)" \
-	-o "Dir::State::lists=$apt/lists" -o "Dir::State::status=/dev/null" \
-	-o "Dir::Cache=$apt" -o "Dir::Cache::archives=$apt/archives"
-
-# Another suite comes from the mirror that the machine uses, checked with Debian's own keys.
-if [ "$suite" != - ]; then
-	keys=/usr/share/keyrings/debian-archive-keyring.gpg
-	mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' \
-		'Origin: Debian' 'Label: Debian' | head -n 1)
-	[ -n "$mirror" ] || die "the machine's apt has no mirror of Debian to fetch $suite from"
-	echo "deb [signed-by=$keys] $mirror $suite main" >"$apt/sources.list"
-	set -- "$@" -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
-fi
-
-# While a mirror is brought up to date, its lists and their digests differ for a minute.
-for wait in 30 60 -; do
-	if apt-get "$@" update; then
-		break
-	elif [ $wait = - ]; then
-		die "the package lists cannot be fetched"
-	fi
-	sleep $wait
-done
+. "$root/bench/apt.sh"
+apt_lists "$apt" "$arch" "$suite"
+set -- -q -c "$apt/apt.conf"
 
 # in_archive PACKAGE VERSION OPTION...: whether the package lists have it. apt-cache show prints nothing
 # and exits 0 for a version that they do not have.

@@ -179,20 +179,12 @@ unpack() {
 		shift 3
 		wants=$*
 		rm -rf "$wanted" "$to.unpacking"
-		mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$wanted" "$to.unpacking"
-		set -- -q -o "APT::Architecture=$arch" -o "APT::Architectures=$arch" -o "APT::Sandbox::User=$(id -un)" \
-			-o "Dir::State::lists=$apt/lists" -o Dir::State::status=/dev/null -o "Dir::Cache=$apt" -o "Dir::Cache::archives=$apt/archives"
-		if [ "$suite" != - ]; then
-			# From the mirror that the machine uses, checked with Debian's own keys.
-			mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' | head -n 1)
-			[ -n "$mirror" ] || die "the machine's apt has no mirror of Debian to fetch $suite from"
-			echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$apt/sources.list"
-			set -- "$@" -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
-		fi
-		apt-get "$@" update
+		mkdir -p "$wanted" "$to.unpacking"
+		. "$root/bench/apt.sh"
+		apt_lists "$apt" "$arch" "$suite"
 		cd "$wanted"
 		# shellcheck disable=SC2086
-		apt-get "$@" download $wants
+		apt-get -q -c "$apt/apt.conf" download $wants
 		for deb in *.deb; do
 			dpkg-deb -x "$deb" "$to.unpacking"
 		done
