@@ -160,35 +160,93 @@ func TestVmlinux(t *testing.T) {
 			{".tmp_vmlinux1", ".tmp_vmlinux2", "vmlinux.unstripped"},
 		} {
 			k := newKernel(t, s)
-			first, last := names[0], names[len(names)-1]
-			k.ok(k.kasLD(imageArgs(first, "--strip-debug")))
-			plain := filepath.Join(t.TempDir(), "plain")
-			k.ok(k.run(k.ld, imageArgs(plain, "--strip-debug")...))
-			have, want := k.ok(k.run("nm", "-n", first)), k.ok(k.run("nm", "-n", plain))
-			if have != want {
-				t.Errorf("%s has the symbols\n%s, without kas\n%s", first, have, want)
+			k.linkImages(names, false)
+			// Without the object, the aliases of the first image are read from its own debugging
+			// information.
+			if err := os.Remove(k.path("vmlinux.o")); err != nil {
+				t.Fatal(err)
 			}
-			aliases, addresses := k.list(first)
-			k.wantAliases(first, sorted(aliases), vmlinuxAliases)
-			k.checkLocations(first, aliases, addresses)
-			for i, image := range names[1:] {
-				args := imageArgs(image, fmt.Sprintf("kallsyms%d.o", min(i+1, 2)))
-				if image != last {
-					args = append(args, "--strip-debug")
-				}
-				k.ok(k.kasLD(args))
-				have := strings.Contains(k.ok(k.run("readelf", "-SW", image)), ".debug_info")
-				if have != (image == last) {
-					t.Errorf("%s has debugging information: %t", image, have)
-				}
-				again, moved := k.list(image)
-				if !slices.Equal(again, aliases) {
-					t.Errorf("%s: aliases\n%v, those of %s\n%v", image, again, first, aliases)
-				}
-				if slices.Equal(moved, addresses) {
-					t.Errorf("%s: no address moved, so the test proves nothing", image)
-				}
+			k.linkImages(names, true)
+		}
+	})
+}
+
+// linkImages links images of vmlinux as link-vmlinux.sh does, and checks their lists. debug says
+// whether the first must have debugging information.
+func (k *kernel) linkImages(names []string, debug bool) {
+	k.Helper()
+	first, last := names[0], names[len(names)-1]
+	whole := filepath.Join(k.TempDir(), "whole")
+	args := func(image string, more ...string) []string {
+		args := imageArgs(image, more...)
+		if debug {
+			args[slices.Index(args, "vmlinux.o")] = "saved.o"
+		}
+		return args
+	}
+	if !debug {
+		copyFile(k.T, k.path("vmlinux.o"), k.path("saved.o"))
+	}
+	k.ok(k.kasLD(args(first, "--strip-debug")))
+	k.ok(k.run(k.ld, args(whole)...))
+	have, want := k.ok(k.run("nm", "-n", first)), k.ok(k.run("nm", "-n", whole))
+	if have != want {
+		k.Errorf("%s has the symbols\n%s, without kas\n%s", first, have, want)
+	}
+	hasDebug := func(image string) bool {
+		return strings.Contains(k.ok(k.run("readelf", "-SW", image)), ".debug_info")
+	}
+	if hasDebug(first) != debug {
+		k.Errorf("%s has debugging information: %t", first, !debug)
+	}
+	aliases, addresses := k.list(first)
+	k.wantAliases(first, sorted(aliases), vmlinuxAliases)
+	k.checkLocations(whole, aliases, addresses)
+	for i, image := range names[1:] {
+		args := args(image, fmt.Sprintf("kallsyms%d.o", min(i+1, 2)))
+		if image != last {
+			args = append(args, "--strip-debug")
+		}
+		k.ok(k.kasLD(args))
+		if hasDebug(image) != (image == last) {
+			k.Errorf("%s has debugging information: %t", image, image != last)
+		}
+		again, moved := k.list(image)
+		if !slices.Equal(again, aliases) {
+			k.Errorf("%s: aliases\n%v, those of %s\n%v", image, again, first, aliases)
+		}
+		if slices.Equal(moved, addresses) {
+			k.Errorf("%s: no address moved, so the test proves nothing", image)
+		}
+	}
+}
+
+// If the first image does not have the symbols of vmlinux.o, it is linked with its debugging
+// information. If vmlinux does not have the aliases of the first image, the next make does that.
+func TestFirstImage(t *testing.T) {
+	eachSuite(t, linkers, func(t *testing.T, s suite) {
+		k := newKernel(t, s)
+		link := func(image string, more ...string) {
+			t.Helper()
+			k.ok(k.kasLD(imageArgs(image, append(more, "--strip-debug")...)))
+			have := strings.Contains(k.ok(k.run("readelf", "-SW", image)), ".debug_info")
+			if want := len(more) > 0 || k.exists(".tmp_kas_slow"); have != want {
+				t.Errorf("%s has debugging information: %t", image, have)
 			}
+		}
+		more := "name_show@lib_more_c_"
+		link(".tmp_vmlinux1", "lib/more.o")
+		if list := k.ok(k.run("kas", "nm", "-n", ".tmp_vmlinux1")); !strings.Contains(list, more) {
+			t.Errorf("no alias of lib/more.c:\n%s", list)
+		}
+		link(".tmp_vmlinux1")
+		k.list(".tmp_vmlinux1")
+		k.ok(k.kasLD(imageArgs("vmlinux", "lib/more.o")))
+		k.refused(k.run("kas", "nm", "-n", "vmlinux"), "first image.*: run make again")
+		link(".tmp_vmlinux1")
+		k.list(".tmp_vmlinux1")
+		if list := k.ok(k.run("kas", "nm", "-n", "vmlinux")); !strings.Contains(list, more) {
+			t.Errorf("no alias of lib/more.c:\n%s", list)
 		}
 	})
 }
@@ -284,9 +342,10 @@ func TestVmlinuxRefused(t *testing.T) {
 		k.partial("vmlinux", vmlinuxParts...)
 		ld(second)
 		k.ok(nm(".tmp_vmlinux2"))
-		ld(first)
+		k.ok(k.run(k.ld, first...))
 		k.refused(nm(".tmp_vmlinux2"), `\.tmp_vmlinux1 was removed or linked again`)
 
+		ld(first)
 		k.ok(nm(".tmp_vmlinux1"))
 		k.ok(nm(".tmp_vmlinux2"))
 		k.ok(k.run(k.ld, first...))
@@ -634,13 +693,28 @@ func TestBadInput(t *testing.T) {
 	t.Run("nm", func(t *testing.T) {
 		t.Parallel()
 		k := newKernel(t, gnu)
-		k.ok(k.kasLD(imageArgs(".tmp_vmlinux1", "--strip-debug")))
-		k.refused(k.runEnv([]string{"KAS_CONFIG=nosuch.yaml"}, "kas", "nm", "-n", ".tmp_vmlinux1"),
-			`nosuch\.yaml`)
+		first := imageArgs(".tmp_vmlinux1", "--strip-debug")
+		k.ok(k.kasLD(imageArgs("vmlinux")))
+		bad := []string{"KAS_CONFIG=nosuch.yaml"}
+		k.refused(k.runEnv(bad, "kas", "nm", "-n", "vmlinux"), `nosuch\.yaml`)
+		// The linker itself may warn, too.
+		fails := func(r result, want string) {
+			t.Helper()
+			if r.status != 1 || strings.Count(r.stderr, "kas: ld: ") != 1 ||
+				!strings.Contains(r.stderr, want) {
+				t.Errorf("%+v, want %q", r, want)
+			}
+		}
+		fails(k.kasLD(first, bad...), "nosuch.yaml")
+		if k.exists(".tmp_vmlinux1") {
+			t.Error("an image without aliases is left")
+		}
 		k.write("drivers/b.o", k.read("drivers/b.o")[:1000])
-		k.refused(k.run("kas", "nm", "-n", ".tmp_vmlinux1"), `drivers/b\.o`)
+		k.refused(k.run("kas", "nm", "-n", "vmlinux"), `drivers/b\.o`)
+		fails(k.kasLD(first), "drivers/b.o")
 		// A tool whose list lacks symbols that have aliases.
 		k.partial("drivers/b", moduleParts["b"]...)
+		k.ok(k.kasLD(first))
 		k.write("lie.sh", "nm -n \"$2\" | grep -v name_show\n")
 		r := k.run("kas", "nm", "--tool", "sh lie.sh", "-n", ".tmp_vmlinux1")
 		if r.status != 1 || !strings.Contains(r.stderr, "not in the list of the real nm") ||
@@ -660,7 +734,7 @@ func TestPolicy(t *testing.T) {
 			env = append(env, "KAS_CONFIG="+config)
 		}
 		k.ok(k.kasLD(module("drivers/a"), env...))
-		k.ok(k.kasLD(imageArgs(".tmp_vmlinux1", "--strip-debug")))
+		k.ok(k.kasLD(imageArgs(".tmp_vmlinux1", "--strip-debug"), env...))
 		list := k.ok(k.runEnv(env, "kas", "nm", "-n", ".tmp_vmlinux1"))
 		var all []string
 		for _, s := range k.symbols("drivers/a.ko") {

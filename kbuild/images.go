@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -100,6 +101,15 @@ func listDuplicates(file string, first duplicates) (duplicates, error) {
 	return all, firstProblem(r)
 }
 
+// named returns those with a name that has an alias in other.
+func (all duplicates) named(other duplicates) duplicates {
+	names := map[string]bool{}
+	for _, d := range other {
+		names[d.name] = names[d.name] || d.alias != ""
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(d duplicate) bool { return !names[d.name] })
+}
+
 // follow gives the duplicates of an image the aliases of the first image's. A linker writes the
 // local symbols of the same objects in the same order, so they correspond one by one. A global
 // symbol is the only one of its name. Names, sections, sizes and numbers must all match; any
@@ -123,7 +133,8 @@ func (all duplicates) follow(first duplicates, file string) error {
 		} else if len(locals) > 0 {
 			f, locals = &locals[0], locals[1:]
 		}
-		if f == nil || f.name != d.name || f.section != d.section || f.size != d.size {
+		if f == nil || f.name != d.name || f.section != "" && f.section != d.section ||
+			f.size != d.size {
 			return fmt.Errorf("%s does not match the first image: no %s of %d bytes in %s there",
 				file, d.name, d.size, d.section)
 		}

@@ -14,9 +14,12 @@ import (
 // regular files named .tmp_* (Makefile of Linux, since 6.1), and git does not see them.
 //
 //	first      The duplicates of the first image of vmlinux, in table order, with their aliases.
-//	           Written by NM for the first image. NM removes the old file before it begins.
-//	           Read by NM for the images between the first and the last.
+//	           Written by LD or NM for the first image, which remove the old file first.
+//	           Read by NM for the first image, if LD wrote it, and all others.
 //	           Invalid if the image that its first line names was removed or linked again.
+//
+//	slow       Empty. The duplicates of vmlinux.o are not those of the images.
+//	           Written by NM for vmlinux, read by LD and NM.
 //
 //	emitted    The state of the tree with a digest of this file and globals, and for each module
 //	           the identities of X.o and X.o.kas.
@@ -46,6 +49,7 @@ const (
 	emittedFile = "emitted"
 	globalsFile = "globals"
 	staleFile   = "stale"
+	slowFile    = "slow"
 )
 
 func memoryOf(t tree) memory {
@@ -73,5 +77,7 @@ func (m memory) write(name string, text []byte) error {
 	})
 	return err
 }
+
+func (m memory) exists(name string) bool { return exists(m.path(name)) }
 
 func (m memory) read(name string) ([]byte, error) { return os.ReadFile(m.path(name)) }

@@ -1,10 +1,12 @@
 package kbuild
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"kas/pipeline"
@@ -14,10 +16,10 @@ import (
 // link-vmlinux.sh requests by `nm -n FILE`, and passes every other call through. It returns the
 // exit status, or an error of its own.
 //
-// The aliases of the first image are read from its own debugging information, which LD keeps; so
-// are those of the last image, vmlinux. The images between have no debugging information. Their
-// duplicates are those of the first image, one after the other. link-vmlinux.sh compares the last
-// two lists, so a kernel is built only if they agree.
+// The aliases of the first image are those of vmlinux.o, or read from its own debugging
+// information: see linkFirst. Those of the last image, vmlinux, are always its own. The images
+// between have no debugging information. Their duplicates are those of the first image, one after
+// the other. link-vmlinux.sh compares the last two lists, so a kernel is built only if they agree.
 func NM(h Hook) (status int, err error) {
 	tool, args := h.tool("nm")
 	file := listed(args)
@@ -74,8 +76,15 @@ func passOf(file string) int {
 func (s *session) imageAliases(file string) (duplicates, error) {
 	switch passOf(file) {
 	case 0:
-		return s.ownAliases(file)
+		all, err := s.ownAliases(file)
+		if err == nil {
+			err = s.checkFirst(all, file)
+		}
+		return all, err
 	case 1:
+		if first, err := s.memory.recallFirst(); err == nil {
+			return aliasesOfFirst(file, first)
+		}
 		// If this fails, the images after it must not follow that of an earlier link.
 		if err := s.memory.forget(firstFile); err != nil {
 			return nil, err
@@ -92,6 +101,11 @@ func (s *session) imageAliases(file string) (duplicates, error) {
 			"%s: no aliases from the first image: %w: remove .tmp_vmlinux* and run make again",
 			file, err)
 	}
+	return aliasesOfFirst(file, first)
+}
+
+// aliasesOfFirst returns the duplicates of an image with the aliases of the first.
+func aliasesOfFirst(file string, first duplicates) (duplicates, error) {
 	all, err := listDuplicates(file, first)
 	if err != nil {
 		return nil, err
@@ -99,16 +113,68 @@ func (s *session) imageAliases(file string) (duplicates, error) {
 	return all, all.follow(first, file)
 }
 
+// matchObject finds the aliases of vmlinux.o and matches them with those of the first image, which
+// is linked from it. If all match, it remembers them for NM.
+func (s *session) matchObject(file string) (bool, error) {
+	object := filepath.Join(s.tree.dir, "vmlinux.o")
+	if !exists(object) {
+		return false, nil
+	}
+	inObject, _, err := s.duplicatesOf("vmlinux.o", object)
+	if err != nil {
+		return false, err
+	}
+	// The linker discards sections with data that has no alias, and gives the others new names.
+	inObject = inObject.named(inObject)
+	for i := range inObject {
+		inObject[i].section = ""
+	}
+	all, err := aliasesOfFirst(file, inObject)
+	if err != nil {
+		return false, nil
+	}
+	return true, s.memory.rememberFirst(all, file)
+}
+
+// checkFirst refuses aliases of vmlinux that are not those of the first image. The next make then
+// reads those of the first image from its own debugging information.
+func (s *session) checkFirst(all duplicates, file string) error {
+	first, err := s.memory.recallFirst()
+	if err != nil {
+		return nil // vmlinux was linked alone
+	}
+	followed := slices.Clone(all.named(first))
+	err = followed.follow(first.named(first), file)
+	if err == nil && slices.Equal(followed, all.named(all)) || s.memory.exists(slowFile) {
+		return nil // link-vmlinux.sh compares the lists
+	}
+	if err == nil {
+		err = fmt.Errorf("%s does not have the aliases of the first image", file)
+	}
+	return errors.Join(fmt.Errorf("%w: run make again", err), s.memory.write(slowFile, nil))
+}
+
 // ownAliases reads the aliases of an image from its own debugging information.
 func (s *session) ownAliases(file string) (duplicates, error) {
-	var all duplicates
-	final := passOf(file) == 0
-	keys := map[string]string{}
-	err := s.aliases("vmlinux", file, false, func(b *pipeline.Build, names *kernelNames) error {
+	all, keys, err := s.duplicatesOf("vmlinux", file)
+	if err == nil && passOf(file) == 0 {
+		_, stale := s.linkedKeys(s.recallEmitted(), keys, "")
+		err = s.warnStale(stale, true)
+	}
+	return all, err
+}
+
+// duplicatesOf returns the duplicates of an image, or of the object that it is linked from, with
+// their aliases, and the keys of the modules: see moduleKey. name is that of the run.
+func (s *session) duplicatesOf(name, file string) (
+	all duplicates, keys map[string]string, err error,
+) {
+	keys = map[string]string{}
+	err = s.aliases(name, file, false, func(b *pipeline.Build, names *kernelNames) error {
 		o := b.Vmlinux()
 		if o.NoDebug && s.hasDebug(b) {
 			return fmt.Errorf("%s has no debugging information, but its objects have: "+
-				`run make with LD="kas ld", too`, file)
+				"run make with LD=kas-ld, too", file)
 		}
 		for i := range o.Duplicates {
 			d := &o.Duplicates[i]
@@ -116,19 +182,13 @@ func (s *session) ownAliases(file string) (duplicates, error) {
 			all = append(all, duplicate{s.Name, o.Sections[s.Section].Name, s.Value, s.Size,
 				s.Local, d.Alias})
 		}
-		if final {
-			for i := range b.Objects {
-				m := &b.Objects[i]
-				keys[absolute(m.Path)] = moduleKey(m, names)
-			}
+		for i := range b.Objects {
+			m := &b.Objects[i]
+			keys[absolute(m.Path)] = moduleKey(m, names)
 		}
 		return nil
 	})
-	if err == nil && final {
-		_, stale := s.linkedKeys(s.recallEmitted(), keys, "")
-		err = s.warnStale(stale, true)
-	}
-	return all, err
+	return all, keys, err
 }
 
 // hasDebug reports whether the kernel is compiled with debugging information: its modules, or what
