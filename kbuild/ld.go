@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// LD takes the place of $(LD). It links a module from the copy of X.o that has aliases, keeps the
-// locations of the first image of vmlinux, and passes every other call through. It
-// returns the exit status, or an error of its own.
+// LD takes the place of $(LD). It links a module from the copy of X.o that has aliases, finds the
+// aliases of the first image of vmlinux, and passes every other call through. It returns the exit
+// status, or an error of its own.
 func LD(h Hook) (status int, err error) {
 	tool, args := h.tool("ld")
 	l, err := parseLink(args)
