@@ -291,14 +291,16 @@ same_as_without() {
 	say "$kind: $(wc -l <"$tree.lab/sums") files have the same bytes $1"
 }
 
-# sbom SIDE [VARIABLE]: keeps what make sbom, new in 7.x, says and the names in its documents.
+# sbom SIDE [VARIABLE]: keeps what make sbom, new in 7.x, says and the names in its documents. That of
+# 7.3 fails with LTO, with kas and without.
 sbom() {
 	has_sbom || return 0
 	sbom_side=$1
 	shift
-	plain "$tree.lab/sbom.$sbom_side" "$@" sbom
+	rm -f "$tree"/sbom-*.spdx.json
+	(plain "$tree.lab/sbom.$sbom_side" "$@" sbom) || say "$kind: make sbom failed $sbom_side"
 	for document in source build; do
-		grep -o '"name": *"[^"]*"' "$tree/sbom-$document.spdx.json" | sort -u >"$tree.lab/sbom.$sbom_side.$document"
+		cat "$tree/sbom-$document.spdx.json" 2>/dev/null | grep -o '"name": *"[^"]*"' | sort -u >"$tree.lab/sbom.$sbom_side.$document"
 	done
 }
 
@@ -578,7 +580,7 @@ checks_option() {
 	if has_sbom; then
 		expect 'make sbom: the words are those of the build without kas' diff "$tree.lab/sbom.without.log" "$tree.lab/sbom.option.log"
 		expect "make sbom: the same $(wc -l <"$tree.lab/sbom.without.source") sources" diff "$tree.lab/sbom.without.source" "$tree.lab/sbom.option.source"
-		expect "make sbom: all $(wc -l <"$k/copies") copies" sh -c "grep -o '[^\"/]*[.]o[.]kas' '$tree.lab/sbom.option.build' | sort | diff - '$k/copies'"
+		[ ! -s "$tree.lab/sbom.without.build" ] || expect "make sbom: all $(wc -l <"$k/copies") copies" sh -c "grep -o '[^\"/]*[.]o[.]kas' '$tree.lab/sbom.option.build' | sort | diff - '$k/copies'"
 	fi
 }
 
