@@ -78,6 +78,33 @@ func (f *File) NMType(s *Symbol) byte {
 	return c
 }
 
+// AliasType returns the letter of an alias in a list for scripts/kallsyms: that of its original, or
+// else 'W'. Of two names of an address, the kernel shows the one that scripts/kallsyms puts first, by
+// the order of the list. But it puts the names of weak symbols behind all others, and before these
+// the names that the linker script may define. An alias of such a name is not such a name itself, so
+// it stays behind its original only if it is weak.
+func AliasType(letter byte, original, alias string) byte {
+	if linkerProvides(original) && !linkerProvides(alias) {
+		return 'W'
+	}
+	return letter
+}
+
+// linkerProvides reports whether scripts/kallsyms takes a name for one that the linker script
+// defines.
+func linkerProvides(name string) bool {
+	tail, ok := strings.CutPrefix(name, "__")
+	if !ok || len(name) < 8 {
+		return false
+	}
+	for _, word := range []string{"start_", "stop_", "end_"} {
+		if strings.HasPrefix(tail, word) {
+			return true
+		}
+	}
+	return strings.HasSuffix(name, "_start") || strings.HasSuffix(name, "_end")
+}
+
 // nmType returns the letter of local symbols in a section. binutils decides by the section's name
 // first, then by its flags (bfd/syms.c).
 func (f *File) nmType(s *Section) byte {

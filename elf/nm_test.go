@@ -32,3 +32,29 @@ func TestMappingSymbol(t *testing.T) {
 		}
 	}
 }
+
+// scripts/kallsyms sorts the names of one address: see AliasType.
+func TestAliasType(t *testing.T) {
+	for _, c := range []struct {
+		letter          byte
+		original, alias string
+		want            byte
+	}{
+		{'t', "name_show", "name_show@a_c_1", 't'},
+		{'W', "name_show", "name_show@a_c_1", 'W'},
+		{'t', "__do_trace_x_end", "__do_trace_x_end@a_c_1", 'W'},
+		{'T', "__x_start", "__x_start@a_c_1", 'W'},
+		{'t', "__x_start", "__x_start@a_c_start", 't'},
+		{'t', "x__start", "x__start@a_c_1", 't'},
+		{'t', "_x_start", "_x_start@a_c_1", 't'},
+		{'t', "__start_x", "__start_x@a_c_1", 't'},
+		{'t', "__stop_x", "__stop_x@a_c_1", 't'},
+		{'t', "__end_x", "__end_x@a_c_1", 't'},
+		{'t', "__x_end", "__x_end@a_c_1", 't'}, // shorter than eight bytes
+		{'t', "__x_end.1", "__x_end@a_c_1", 't'},
+	} {
+		if have := elf.AliasType(c.letter, c.original, c.alias); have != c.want {
+			t.Errorf("%s: %c, want %c", c.alias, have, c.want)
+		}
+	}
+}

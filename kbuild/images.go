@@ -146,8 +146,8 @@ func (all duplicates) follow(first duplicates, file string) error {
 	return nil
 }
 
-// write copies the list of the real nm and puts each alias on a line after its original's. It fails
-// if an original is not in the list.
+// write copies the list of the real nm and puts each alias on a line after its original's, with the
+// type of elf.AliasType. It fails if an original is not in the list.
 func (all duplicates) write(list io.Reader, to io.Writer) error {
 	type line struct {
 		value uint64
@@ -171,12 +171,13 @@ func (all duplicates) write(list io.Reader, to io.Writer) error {
 		address, rest, ok := bytes.Cut(text, []byte(" "))
 		letter, name, ok2 := bytes.Cut(rest, []byte(" "))
 		value, err := strconv.ParseUint(string(address), 16, 64)
-		if !ok || !ok2 || err != nil {
+		if !ok || !ok2 || err != nil || len(letter) != 1 {
 			continue // an undefined symbol
 		}
 		key := line{value, string(name)}
 		if names := aliases[key]; len(names) > 0 {
-			fmt.Fprintf(out, "%s %s %s\n", address, letter, names[0])
+			fmt.Fprintf(out, "%s %c %s\n", address,
+				elf.AliasType(letter[0], string(name), names[0]), names[0])
 			aliases[key] = names[1:]
 			missing--
 		}

@@ -50,10 +50,10 @@ func writeSymbolList(
 				line = fmt.Appendf(line[:0], "%*s %c %s\n", width, "", s.letter, s.name)
 			} else {
 				line = appendNM(line[:0], s.value, width, s.letter)
-				address := len(line)
 				line = append(append(line, s.name...), '\n')
 				if alias, ok := aliases[s.id]; ok {
-					line = append(line, line[:address]...)
+					letter := elf.AliasType(s.letter, string(s.name), alias)
+					line = appendNM(line, s.value, width, letter)
 					line = append(append(line, alias...), '\n')
 				}
 			}

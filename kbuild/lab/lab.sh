@@ -66,11 +66,12 @@ kind() {
 	case $flavour in
 	gcc) make="ARCH=x86_64" ;;
 	clang | thin | lto) make="ARCH=x86_64 LLVM=-19" ;;
+	rust) make="ARCH=x86_64 LLVM=-19 RUSTC=/usr/bin/rustc HOSTRUSTC=/usr/bin/rustc BINDGEN=$lab/unpacked/bindgen/run" ;;
 	arm64)
 		make="ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu-" foreign=arm64
 		qemu="qemu-system-aarch64 -M virt" console=ttyAMA0 image=arch/arm64/boot/Image
 		;;
-	*) die "unknown flavour in $kind: use gcc, clang, thin, lto, arm64" ;;
+	*) die "unknown flavour in $kind: use gcc, clang, thin, lto, rust, arm64" ;;
 	esac
 	archive=/usr/src/linux-source-$version.tar.xz
 	case $version in
@@ -91,6 +92,7 @@ inputs() {
 	off | kas) cat "$program" ;;
 	initrd | boot | check | later | option | debian)
 		cat "$program" "$here/init" "$here"/later/* "$here"/modules/*
+		[ "${flavour:-}" != rust ] || cat "$here/rust/init"
 		;;
 	esac
 }
@@ -152,6 +154,7 @@ packages() {
 		esac
 		case $each in
 		*-clang* | *-thin* | *-lto*) echo clang-19 lld-19 llvm-19 ;;
+		*-rust*) echo clang-19 lld-19 llvm-19 libclang1-19 rustc-web rust-web-src ;;
 		esac
 		case $each in
 		*-arm64*) echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm ;;
@@ -193,23 +196,25 @@ unpack() {
 	) >&2
 }
 
-# newer_pahole: Debian 12 has pahole 1.24, which cannot write the BTF of 7.3. That of Debian 13 runs with
-# the libraries of Debian 13.
-newer_pahole() {
-	unpack pahole "$(dpkg --print-architecture)" trixie pahole libbpf1 libdw1t64 libelf1t64 zlib1g libc6 liblzma5 libbz2-1.0 libzstd1
-	cat >"$lab/unpacked/pahole/run" <<-'END'
+# newer NAME PACKAGE...: unpacks a program and its libraries from Debian 13, and makes a script that runs
+# it with them.
+newer() {
+	unpack "$1" "$(dpkg --print-architecture)" trixie "$@" libc6
+	cat >"$lab/unpacked/$1/run" <<-END
 		#!/bin/sh
-		usr=$(dirname "$0")/usr
-		exec "$usr"/lib/*/ld-linux-*.so.? --library-path "$(echo "$usr"/lib/*-linux-gnu)" "$usr/bin/pahole" "$@"
+		usr=\$(dirname "\$0")/usr
+		exec "\$usr"/lib/*/ld-linux-*.so.? --library-path "\$(echo "\$usr"/lib/*-linux-gnu):/usr/lib/llvm-19/lib" "\$usr/bin/$1" "\$@"
 	END
-	chmod 755 "$lab/unpacked/pahole/run"
+	chmod 755 "$lab/unpacked/$1/run"
 }
 
 # Each kernel has the sources of its version in a folder of its own, as hard links, since the option
 # changes some of them. kas and make never write into a file that is there: they rename a new one. All
 # is read-only, because every build uses O=.
 do_sources() {
-	[ "$version" != 7.3 ] || newer_pahole
+	# Debian 12 has pahole 1.24, which cannot write the BTF of 7.3, and bindgen 0.60; 7.3 needs 0.71.
+	[ "$version" != 7.3 ] || newer pahole libbpf1 libdw1t64 libelf1t64 zlib1g liblzma5 libbz2-1.0 libzstd1
+	[ "$flavour" != rust ] || newer bindgen libgcc-s1
 	[ -d "$unpacked" ] || {
 		[ "$version" != 7.3 ] || unpack source-7.3 "$(dpkg --print-architecture)" trixie-backports linux-source-7.3
 		rm -rf "$unpacked.unpacking"
@@ -237,7 +242,7 @@ config() {
 	[ -n "$small" ] || set -- "$@" modules.config
 	[ -n "$small$foreign" ] || set -- "$@" modules-x86_64.config
 	case $flavour in
-	thin | lto) set -- "$@" "$flavour.config" ;;
+	thin | lto | rust) set -- "$@" "$flavour.config" ;;
 	esac
 	case $kind in
 	6.12-gcc) set -- "$@" dist.config ;;
@@ -376,6 +381,7 @@ initrd() {
 	cp "$program_busybox" "$tmp/bin/"
 	ln -s busybox "$tmp/bin/sh"
 	cp "$here/init" "$tmp/init"
+	[ "$flavour" != rust ] || sed -i "/^lines 'ERR: dmesg /e cat '$here/rust/init'" "$tmp/init"
 	chmod 755 "$tmp/init"
 	cp -r "$tree.lab/$1/installed/lib/modules" "$tmp/lib/"
 	rm -f "$tmp"/lib/modules/*/build "$tmp"/lib/modules/*/source
@@ -483,6 +489,10 @@ checks() {
 		expect 'livepatch: the original by position' grep -q '^SAME: livepatch  name_show.*: patched' "$k/boot.log"
 		expect 'livepatch: the first of two in a module' grep -q '^SAME: livepatch lab_twins value_show,1: patched two' "$k/boot.log"
 		expect 'livepatch: the second of two in a module' grep -q '^SAME: livepatch lab_twins value_show[.0-9]*,[12]: one patched' "$k/boot.log"
+	fi
+	if grep -q '^CONFIG_SAMPLE_RUST_MINIMAL=m' "$tree/.config"; then
+		expect 'a module in Rust: takes the alias' said 'rust cleanup_module@[^ ]* accepted'
+		expect 'a module in Rust: hit' said 'rust hits *rust +1 +0$'
 	fi
 	if grep -q '^CONFIG_MODULE_SIG_ALL=y' "$tree/.config"; then
 		expect 'signatures: every module verified (taint)' test "$(value tainted "$aliased")" = "$(value tainted without)"
