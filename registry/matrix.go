@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -78,13 +79,13 @@ func (s *Survey) presence(base string) Presence {
 	if name != base {
 		return Absent // clones are counted by the name of their function
 	}
-	i, found := slices.BinarySearchFunc(s.names, name, func(n sourceName, name string) int {
-		return strings.Compare(string(s.name(&n)), name)
+	i, found := sort.Find(len(s.names), func(i int) int {
+		return strings.Compare(name, string(s.name(i)))
 	})
 	switch {
-	case !found || s.names[i].symbols == s.names[i].aliased:
+	case !found || s.kind(i)&unaliased == 0:
 		return Absent
-	case s.names[i].symbols == 1:
+	case s.kind(i)&several == 0:
 		return Unique
 	}
 	return Unnamed

@@ -13,22 +13,28 @@ type Survey struct {
 	Aliased   []Record // symbols that have an alias, in the order of the file
 	Suffixed  []string // base names of renamed functions that have no alias; may repeat
 
-	text  []byte       // the names
-	names []sourceName // sorted, no name twice
+	// The text has the names up to their first dots, each after its kind. That joins a function with
+	// its clones and parts, and with the names that LTO gave it.
+	text  []byte
+	names []uint32 // where each begins in text, which is smaller than maxFile; sorted, none twice
 
 	unsorted bool // names are not yet
 }
 
-// sourceName is a name up to its first dot, and the symbols that have it. It joins a function with
-// its clones and parts, and with the names that LTO gave it.
-type sourceName struct {
-	at      uint32 // offset of the name in Survey.text, which is smaller than maxFile
-	size    int32  // of the name, in bytes
-	symbols int32  // of any type, without clones and parts
-	aliased int32  // of symbols, those that have an alias
-	code    int32  // of symbols, the functions
-	clones  int32  // of functions, and their parts: .cold, .isra.0
-}
+// kind says what symbols have a name: bits.
+type kind byte
+
+const (
+	one       kind = 1 << iota // of any type; no clone or part
+	several                    // symbols
+	function                   // of the symbols, a function
+	functions                  // more than one
+	unaliased                  // of the symbols, one without an alias
+	clone                      // of a function, or a part: .cold, .isra.0
+)
+
+// with returns the kind of the symbols of both.
+func (k kind) with(o kind) kind { return k | o | k&o&(one|function)<<1 }
 
 // SurveyFile reads and checks all of a registry, of which it has only a part in memory at a time.
 // The file that it returns is closed. The error does not include the path.
@@ -49,9 +55,7 @@ func SurveyFile(path string) (*File, *Survey, error) {
 // Survey reads all lines of the registry and of its overlay.
 func (r *Registry) Survey() *Survey {
 	// The names are a fifth of a kernel's registry.
-	s := &Survey{
-		text: make([]byte, 0, r.size/4), names: make([]sourceName, 0, r.lineCount()),
-	}
+	s := &Survey{text: make([]byte, 0, r.size/4), names: make([]uint32, 0, r.lineCount())}
 	aliases, separator := map[string]bool{}, []byte(r.Separator())
 	var maybe []columns // symbols that may be aliases: the symbol tables of a later build have them
 	for line := range r.all() {
@@ -74,18 +78,15 @@ func (r *Registry) Survey() *Survey {
 		}
 	}
 	if s.unsorted {
-		slices.SortFunc(s.names, func(a, b sourceName) int {
-			return bytes.Compare(s.name(&a), s.name(&b))
-		})
-		s.join()
+		s.sort()
 	}
 	return s
 }
 
 // add counts a symbol.
 func (s *Survey) add(c *columns) {
-	function, base := c.function(), c.baseName()
-	if function {
+	isFunction, base := c.function(), c.baseName()
+	if isFunction {
 		s.Functions++
 		if string(c.count) != "1" {
 			s.Repeated++
@@ -101,54 +102,61 @@ func (s *Survey) add(c *columns) {
 	if dot := bytes.IndexByte(name, '.'); dot > 0 {
 		name = name[:dot]
 	}
-	n := sourceName{at: uint32(len(s.text)), size: int32(len(name))}
+	var k kind
 	switch {
 	case len(base) == len(name):
-		n.symbols = 1
-		if len(c.alias) > 0 {
-			n.aliased = 1
+		k = one
+		if len(c.alias) == 0 {
+			k |= unaliased
 		}
-		if function {
-			n.code = 1
+		if isFunction {
+			k |= function
 		}
-	case function:
-		n.clones = 1
+	case isFunction:
+		k = clone
 	}
+	s.put(name, k)
+}
+
+// put adds symbols of a name.
+func (s *Survey) put(name []byte, k kind) {
 	if last := len(s.names) - 1; last >= 0 {
-		switch order := bytes.Compare(s.name(&s.names[last]), name); {
+		switch order := bytes.Compare(s.name(last), name); {
 		case order == 0:
-			s.names[last].join(&n)
+			at := s.names[last]
+			s.text[at] = byte(kind(s.text[at]).with(k))
 			return
 		case order > 0: // seldom: few bytes sort between the end of a name and a dot
 			s.unsorted = true
 		}
 	}
-	s.text = append(s.text, name...)
-	s.names = append(s.names, n)
+	s.names = append(s.names, uint32(len(s.text)))
+	s.text = append(append(s.text, byte(k)), name...)
 }
 
-func (n *sourceName) join(o *sourceName) {
-	n.symbols += o.symbols
-	n.aliased += o.aliased
-	n.code += o.code
-	n.clones += o.clones
-}
-
-// join adds up equal names, which must be neighbours.
-func (s *Survey) join() {
-	joined := s.names[:0]
-	for i := range s.names {
-		n := &s.names[i]
-		if last := len(joined) - 1; last >= 0 && bytes.Equal(s.name(&joined[last]), s.name(n)) {
-			joined[last].join(n)
-			continue
-		}
-		joined = append(joined, *n)
+// sort sorts the names, and joins those that are equal.
+func (s *Survey) sort() {
+	order := make([]int, len(s.names))
+	for i := range order {
+		order[i] = i
 	}
-	s.names = joined
+	slices.SortFunc(order, func(i, j int) int { return bytes.Compare(s.name(i), s.name(j)) })
+	var sorted Survey
+	for _, i := range order {
+		sorted.put(s.name(i), s.kind(i))
+	}
+	s.text, s.names = sorted.text, sorted.names
 }
 
-func (s *Survey) name(n *sourceName) []byte { return s.text[n.at:][:n.size] }
+func (s *Survey) name(i int) []byte {
+	end := len(s.text)
+	if i+1 < len(s.names) {
+		end = int(s.names[i+1])
+	}
+	return s.text[s.names[i]+1 : end]
+}
+
+func (s *Survey) kind(i int) kind { return kind(s.text[s.names[i]]) }
 
 // Change says how the functions of one build differ from those of another, by their names up to the
 // first dot.
@@ -160,32 +168,33 @@ type Change struct {
 
 // Against compares the functions of a build with those of build a.
 func (s *Survey) Against(a *Survey) (c Change) {
-	old, now := a.names, s.names
-	for len(old) > 0 || len(now) > 0 {
+	for i, j := 0, 0; i < len(a.names) || j < len(s.names); {
 		order := 0
 		switch {
-		case len(old) == 0:
+		case i == len(a.names):
 			order = 1
-		case len(now) == 0:
+		case j == len(s.names):
 			order = -1
 		default:
-			order = bytes.Compare(a.name(&old[0]), s.name(&now[0]))
+			order = bytes.Compare(a.name(i), s.name(j))
 		}
-		var x, y sourceName
+		var old, now kind
 		if order <= 0 {
-			x, old = old[0], old[1:]
+			old = a.kind(i)
+			i++
 		}
 		if order >= 0 {
-			y, now = now[0], now[1:]
+			now = s.kind(j)
+			j++
 		}
-		had, has := x.code+x.clones > 0, y.code+y.clones > 0
+		had, has := old&(function|clone) != 0, now&(function|clone) != 0
 		if had && !has {
 			c.Gone++
 		}
 		if has && !had {
 			c.New++
 		}
-		if x.code > 1 && y.code < 2 {
+		if old&functions != 0 && now&functions == 0 {
 			c.Settled++
 		}
 	}
