@@ -110,8 +110,8 @@ func (c *comparison) read(side int) {
 		g.code = g.code || col.function()
 		g.alias[side] = g.alias[side] || len(col.alias) > 0
 		// This index expression does not allocate; an assignment does.
-		if !objects[string(col.object)] {
-			objects[string(col.object)] = true
+		if object := col.object(); !objects[string(object)] {
+			objects[string(object)] = true
 		}
 		c.lines[side] = append(c.lines[side], groupLine{at, line})
 	}
@@ -197,13 +197,10 @@ func (c *columns) function() bool { return c.code() && !isPadding(c.name) }
 
 // code is Record.Code.
 func (c *columns) code() bool {
-	if len(c.letter) == 0 {
-		return false
-	}
 	if !bytes.Contains(c.source, []byte(code)) {
-		return strings.IndexByte(codeLetters, c.letter[0]) >= 0
+		return strings.IndexByte(codeLetters, c.letter) >= 0
 	}
-	r := Record{Type: c.letter[0], Method: string(c.source)}
+	r := Record{Type: c.letter, Method: string(c.source)}
 	return r.Code()
 }
 

@@ -288,34 +288,39 @@ func parseRecord(line []byte) Record {
 
 // columns are those of a line that a pass over all lines needs.
 type columns struct {
-	name, object, letter, count, base, alias, source []byte
+	name, others, count, base, alias, source []byte // others are those after the name
+
+	letter byte // 0 if there is none
 }
 
 // cutColumns cuts a line without making a record of it.
 func cutColumns(line []byte) (c columns) {
+	c.name, c.others = cutFirst(line)
 	// Of most symbols a registry knows nothing after the position.
-	if rest, ok := bytes.CutSuffix(line, []byte("\t\t\t\t\t\t")); ok {
-		c.name, c.object = cutFirst(line)
-		c.object, _ = cutFirst(c.object)
+	if rest, ok := bytes.CutSuffix(c.others, []byte("\t\t\t\t\t\t")); ok {
 		rest, _ = cutLast(rest)
 		rest, c.count = cutLast(rest)
-		_, c.letter = cutLast(rest)
+		if last := len(rest) - 1; last >= 0 && rest[last] != '\t' {
+			c.letter = rest[last]
+		}
 		return c
 	}
-	var all [10][]byte
-	rest := line
+	var all [9][]byte
+	rest := c.others
 	for i := range all {
-		n := bytes.IndexByte(rest, '\t')
-		if n < 0 {
-			break
-		}
-		all[i], rest = rest[:n], rest[n+1:]
+		all[i], rest = cutFirst(rest)
 	}
-	_, source := cutLast(line)
-	return columns{
-		name: all[0], object: all[1], letter: all[5], count: all[6], base: all[8], alias: all[9],
-		source: source,
+	if len(all[4]) > 0 {
+		c.letter = all[4][0]
 	}
+	c.count, c.base, c.alias = all[5], all[7], all[8]
+	_, c.source = cutLast(rest)
+	return c
+}
+
+func (c *columns) object() []byte {
+	object, _ := cutFirst(c.others)
+	return object
 }
 
 // cutFirst cuts at the first tab. bytes.Cut takes longer.
