@@ -10,10 +10,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/dustin/go-humanize"
 
+	"kas/pipeline"
 	"kas/registry"
 )
 
@@ -44,7 +46,7 @@ type page struct {
 	Builds  []pageBuild
 	Failed  int
 	Reasons []pageReason
-	Pairs   []pagePair
+	Pairs   []*pagePair
 	Stages  []string
 	Times   []pageTimes
 	History []pageSnapshot
@@ -84,10 +86,11 @@ func (o *Outputs) HTML(w io.Writer, dir string) error {
 		CSS: template.CSS(pageCSS), JS: template.JS(pageJS),
 		Policy: "default-src 'none'; style-src " + hashOf(pageCSS) + "; script-src " +
 			hashOf(pageJS) + "; base-uri 'none'; form-action 'none'",
-		Builds: o.pageBuilds(l), Reasons: o.pageReasons(l), Pairs: o.pagePairs(l),
-		Stages: o.stages, Times: o.pageTimes(), Matrix: o.pageMatrix(l),
+		Builds: o.pageBuilds(l), Reasons: o.pageReasons(l),
+		Stages: o.stages, Times: o.pageTimes(),
 	}
 	p.History, p.Trends = o.pageHistory(l)
+	o.compare(&p, l)
 	for _, b := range o.builds {
 		if b.failed() {
 			p.Failed++
@@ -215,32 +218,41 @@ type pagePair struct {
 	Gone, New, Settled                   number
 }
 
-// pagePairs puts builds of one kernel and arch beside each other.
-func (o *Outputs) pagePairs(l linker) []pagePair {
-	var all []pagePair
-	for _, b := range o.builds {
-		if b.survey == nil {
-			continue
+// compare adds what the page has of builds beside each other.
+func (o *Outputs) compare(p *page, l linker) {
+	pairs := make([]*pagePair, len(o.builds))
+	pipeline.Parallel(0, 1+len(pairs), func(i int) {
+		if i == 0 {
+			p.Matrix = o.pageMatrix(l) // takes longest
+			return
 		}
-		other := o.beside(b)
-		if other == nil && !o.isBeside(b) {
-			continue
-		}
-		in := func(n int) number { return number{comma(n), l.to(b.file.Path)} }
-		p := pagePair{
-			Label: b.label, Toolchain: words(b.Toolchain, b.ltoWord()),
-			Functions: in(b.survey.Functions), Repeated: in(b.survey.Repeated),
-			Renamed: in(b.survey.Renamed), Folded: in(b.folded()),
-		}
-		if other != nil {
-			c := b.survey.Against(other.survey)
-			p.Beside = other.label
-			p.Gone = number{comma(c.Gone), l.to(other.file.Path)}
-			p.New, p.Settled = in(c.New), in(c.Settled)
-		}
-		all = append(all, p)
+		pairs[i-1] = o.pagePair(l, o.builds[i-1])
+	})
+	p.Pairs = slices.DeleteFunc(pairs, func(p *pagePair) bool { return p == nil })
+}
+
+// pagePair puts a build beside another of its kernel and arch, nil if there is none.
+func (o *Outputs) pagePair(l linker, b *output) *pagePair {
+	if b.survey == nil {
+		return nil
 	}
-	return all
+	other := o.beside(b)
+	if other == nil && !o.isBeside(b) {
+		return nil
+	}
+	in := func(n int) number { return number{comma(n), l.to(b.file.Path)} }
+	p := &pagePair{
+		Label: b.label, Toolchain: words(b.Toolchain, b.ltoWord()),
+		Functions: in(b.survey.Functions), Repeated: in(b.survey.Repeated),
+		Renamed: in(b.survey.Renamed), Folded: in(b.folded()),
+	}
+	if other != nil {
+		c := b.survey.Against(other.survey)
+		p.Beside = other.label
+		p.Gone = number{comma(c.Gone), l.to(other.file.Path)}
+		p.New, p.Settled = in(c.New), in(c.Settled)
+	}
+	return p
 }
 
 // folded counts the functions with an alias that the compiler folded into others.

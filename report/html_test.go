@@ -318,7 +318,9 @@ func TestBeside(t *testing.T) {
 	}
 	writeOut(t, dir, kernels...)
 	var got []string
-	for _, p := range read(t, dir).pagePairs(linker{dir}) {
+	var page page
+	read(t, dir).compare(&page, linker{dir})
+	for _, p := range page.Pairs {
 		got = append(got, p.Label+"/"+p.Beside)
 	}
 	want := "x86_64-llvm-full/x86_64-llvm-none x86_64-gcc-none/ x86_64-gcc-full/x86_64-gcc-none " +
