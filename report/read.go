@@ -61,7 +61,11 @@ func Read(outs []string) (*Outputs, error) {
 		}
 	}
 	o.label()
-	pipeline.Parallel(0, len(o.builds), func(i int) { o.builds[i].read() })
+	// The largest first, so that no core reads a large one while the others have nothing to do.
+	largest := slices.SortedStableFunc(slices.Values(o.builds), func(a, b *output) int {
+		return b.Symbols - a.Symbols
+	})
+	pipeline.Parallel(0, len(largest), func(i int) { largest[i].read() })
 	o.failuresFirst()
 	return o, nil
 }
