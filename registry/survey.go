@@ -54,8 +54,8 @@ func SurveyFile(path string) (*File, *Survey, error) {
 
 // Survey reads all lines of the registry and of its overlay.
 func (r *Registry) Survey() *Survey {
-	// The names are a fifth of a kernel's registry.
-	s := &Survey{text: make([]byte, 0, r.size/4), names: make([]uint32, 0, r.lineCount())}
+	// The names are a quarter to a third of a kernel's registry. What is not used costs nothing.
+	s := &Survey{text: make([]byte, 0, r.size/3), names: make([]uint32, 0, r.lineCount())}
 	aliases, separator := map[string]bool{}, []byte(r.Separator())
 	var maybe []columns // symbols that may be aliases: the symbol tables of a later build have them
 	for line := range r.all() {
