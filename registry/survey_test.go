@@ -77,6 +77,53 @@ func TestSurvey(t *testing.T) {
 	}
 }
 
+// TestSurveyLarge has names of more bytes and more symbols than a small counter holds, and names
+// that come out of order: the parts of repeated$x are after it.
+func TestSurveyLarge(t *testing.T) {
+	long := strings.Repeat("n", 70_000)
+	many := func(last, more Record) [][]Record {
+		var repeated []Record
+		for i := range uint64(300) {
+			repeated = append(repeated, counted(inText("repeated", "vmlinux", i, 1), 300))
+		}
+		return [][]Record{
+			{inText(long, "vmlinux", 0x1000, 1)}, {last}, repeated,
+			{inText("repeated$x", "vmlinux", 0x2000, 1)},
+			{inText("repeated.cold", "vmlinux", 0x3000, 1)},
+			{inText("repeated.cold.1", "vmlinux", 0x3001, 1)}, {more},
+		}
+	}
+	a := survey(t, many(inText(long+"a", "vmlinux", 1, 1), inText("s", "vmlinux", 0x4000, 1)))
+	b := survey(t, many(inText(long+"b", "vmlinux", 1, 1), inText("s.cold", "vmlinux", 0x4000, 1)))
+	one := survey(t, [][]Record{
+		{inText(long, "vmlinux", 0x1000, 1)}, {inText("repeated", "vmlinux", 0, 1)},
+	})
+	for _, c := range []struct {
+		what      string
+		got, want Change
+	}{
+		{"a name of 70,001 bytes", b.Against(a), Change{Gone: 1, New: 1}},
+		{"one for 300", one.Against(a), Change{Gone: 3, Settled: 1}},
+		{"300 for one", a.Against(one), Change{New: 3}},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: %+v, want %+v", c.what, c.got, c.want)
+		}
+	}
+	for _, c := range []struct {
+		s    *Survey
+		name string
+		want Presence
+	}{
+		{a, long, Unique}, {a, "repeated", Unnamed}, {a, "repeated$x", Unique}, {a, "s", Unique},
+		{b, "s", Absent}, {one, "repeated", Unique}, {one, long + "a", Absent},
+	} {
+		if got := c.s.presence(c.name); got != c.want {
+			t.Errorf("%.10s of %d bytes: %d, want %d", c.name, len(c.name), got, c.want)
+		}
+	}
+}
+
 func TestMatrix(t *testing.T) {
 	type cell struct {
 		Names []string
