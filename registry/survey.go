@@ -55,7 +55,11 @@ func SurveyFile(path string) (*File, *Survey, error) {
 // Survey reads all lines of the registry and of its overlay.
 func (r *Registry) Survey() *Survey {
 	// The names are a quarter to a third of a kernel's registry. What is not used costs nothing.
-	s := &Survey{text: make([]byte, 0, r.size/3), names: make([]uint32, 0, r.lineCount())}
+	// One symbol in a hundred has an alias.
+	s := &Survey{
+		text: make([]byte, 0, r.size/3), names: make([]uint32, 0, r.lineCount()),
+		Aliased: make([]Record, 0, r.lineCount()/64),
+	}
 	aliases, separator := map[string]bool{}, []byte(r.Separator())
 	var maybe []columns // symbols that may be aliases: the symbol tables of a later build have them
 	for line := range r.all() {
@@ -121,9 +125,9 @@ func (s *Survey) add(c *columns) {
 // put adds symbols of a name.
 func (s *Survey) put(name []byte, k kind) {
 	if last := len(s.names) - 1; last >= 0 {
-		switch order := bytes.Compare(s.name(last), name); {
+		at := s.names[last]
+		switch order := bytes.Compare(s.text[at+1:], name); {
 		case order == 0:
-			at := s.names[last]
 			s.text[at] = byte(kind(s.text[at]).with(k))
 			return
 		case order > 0: // seldom: few bytes sort between the end of a name and a dot
