@@ -193,27 +193,61 @@ func writeAligned(w io.Writer, rows [][]string, left int) error {
 }
 
 // writeNarrow writes rows for a terminal that is narrower than their columns: name and location,
-// and below them the cells in columns.
+// and below them the cells in columns or, if these are too wide as well, each after its column's
+// letter.
 func writeNarrow(w io.Writer, rows [][]string, columns int) error {
-	cells := make([][]string, len(rows))
-	for i, row := range rows {
-		cells[i] = append([]string{"   "}, row[2:]...)
+	const indent = "     "
+	wide := len(indent) - 2
+	for _, n := range widths(rows)[2:] {
+		wide += n + 2
 	}
-	var below strings.Builder
-	if err := writeAligned(&below, cells, len(cells[0])); err != nil {
-		return err
+	var below []string
+	if wide <= columns {
+		var cells [][]string
+		for _, row := range rows {
+			cells = append(cells, append([]string{"   "}, row[2:]...))
+		}
+		var aligned strings.Builder
+		if err := writeAligned(&aligned, cells, len(cells[0])); err != nil {
+			return err
+		}
+		below = strings.SplitAfter(aligned.String(), "\n")
+	} else {
+		below = []string{""}
+		for _, row := range rows[1:] {
+			below = append(below, lettered(row[2:], indent, columns))
+		}
 	}
-	lines := strings.SplitAfter(below.String(), "\n")
 	for i, row := range rows {
 		between := "  "
 		if len(row[0])+len(row[1])+len(between) > columns {
 			between = "\n  "
 		}
-		if _, err := fmt.Fprint(w, row[0], between, row[1], "\n", lines[i]); err != nil {
+		if _, err := fmt.Fprint(w, row[0], between, row[1], "\n", below[i]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// lettered returns cells after the letters of their columns, in lines that fit unless a cell does
+// not.
+func lettered(cells []string, indent string, columns int) string {
+	var text strings.Builder
+	used := 0
+	for i, cell := range cells {
+		cell = column(i) + " " + cell
+		between := "  "
+		switch {
+		case i == 0:
+			between = indent
+		case used+len(between)+len(cell) > columns:
+			between, used = "\n"+indent, -1
+		}
+		text.WriteString(between + cell)
+		used += len(between) + len(cell)
+	}
+	return text.String() + "\n"
 }
 
 func (t *matrixTable) printTable(w io.Writer) error {

@@ -54,21 +54,33 @@ func TestColumnsOf(t *testing.T) {
 }
 
 func TestWriteNarrow(t *testing.T) {
-	var got strings.Builder
-	err := writeNarrow(&got, [][]string{
+	rows := [][]string{
 		{"function", "location", "A", "B"},
 		{"f", "a.c", "7_2", ".17 8"},
 		{"long_name", "folder/file.c", "9", "-"},
-	}, 20)
-	want := `function  location
+	}
+	for columns, want := range map[int]string{
+		20: `function  location
      A    B
 f  a.c
      7_2  .17 8
 long_name
   folder/file.c
      9    -
-`
-	if err != nil || got.String() != want {
-		t.Errorf("%v: %s\nwant\n%s", err, got.String(), want)
+`,
+		14: `function
+  location
+f  a.c
+     A 7_2
+     B .17 8
+long_name
+  folder/file.c
+     A 9  B -
+`,
+	} {
+		var got strings.Builder
+		if err := writeNarrow(&got, rows, columns); err != nil || got.String() != want {
+			t.Errorf("%d columns: %v: %s\nwant\n%s", columns, err, got.String(), want)
+		}
 	}
 }
