@@ -13,8 +13,8 @@ type Survey struct {
 	Aliased   []Record // symbols that have an alias, in the order of the file
 	Suffixed  []string // base names of renamed functions that have no alias; may repeat
 
-	// The text has names up to their first dots, each after its kind. That joins a function with its
-	// clones and parts, and with the names that LTO gave it.
+	// The names up to their first dots, each after its kind. That joins a function with its clones
+	// and parts, and with the names that LTO gave it.
 	text  []byte
 	names []uint32 // where each begins in text, which is smaller than maxFile; sorted, none twice
 
