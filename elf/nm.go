@@ -79,10 +79,10 @@ func (f *File) NMType(s *Symbol) byte {
 }
 
 // AliasType returns the letter of an alias in a list for scripts/kallsyms: that of its original, or
-// else 'W'. Of two names of an address, the kernel shows the one that scripts/kallsyms puts first, by
-// the order of the list. But it puts the names of weak symbols behind all others, and before these
-// the names that the linker script may define. An alias of such a name is not such a name itself, so
-// it stays behind its original only if it is weak.
+// else 'W'. Of two names of an address, the kernel shows the one that scripts/kallsyms puts first,
+// by the order of the list. But it puts the names of weak symbols behind all others, and before
+// these the names that the linker script may define. An alias of such a name is not such a name
+// itself, so it stays behind its original only if it is weak.
 func AliasType(letter byte, original, alias string) byte {
 	if linkerProvides(original) && !linkerProvides(alias) {
 		return 'W'
