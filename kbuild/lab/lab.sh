@@ -245,6 +245,10 @@ config() {
 	thin | lto | rust) set -- "$@" "$flavour.config" ;;
 	esac
 	case $kind in
+	*-small) ;;
+	7.*) set -- "$@" versions.config ;;
+	esac
+	case $kind in
 	6.12-gcc) set -- "$@" dist.config ;;
 	7.3-gcc) set -- "$@" dist.config ibt.config ;;
 	7.3-clang | 7.3-clang-small) set -- "$@" cfi.config ibt.config ;;
