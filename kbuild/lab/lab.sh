@@ -563,14 +563,14 @@ do_option() {
 	forget_links
 	"$program" kbuild install "$src" >"$tree.lab/install.log" 2>&1 || die "$kind: see $tree.lab/install.log"
 	"$src/scripts/config" --file "$tree/.config" --enable KALLSYMS_ALIAS
-	plain "$tree.lab/option" KAS_PROGRAM="$program" olddefconfig all
+	plain "$tree.lab/option.make" KAS_PROGRAM="$program" olddefconfig all
 	keep option plain "$tree.lab/install" KAS_PROGRAM="$program"
 	sbom option KAS_PROGRAM="$program"
 	find "$tree" -name '*.o.kas' -type f | sed 's|.*/||' | sort >"$tree.lab/option/copies"
 	initrd option
 	boot option
 	{
-		checks option "$tree.lab/option.log"
+		checks option "$tree.lab/option.make.log"
 		checks_option
 	} >"$tree.lab/result.option"
 	cat "$tree.lab/result.option"
@@ -767,7 +767,7 @@ table() {
 		[ -e "$tree.lab/result.option" ] || continue
 		echo "| $name, option | $(value modules option | sed 's/ .*//') |" \
 			"$(value aliases_vmlinux option) | $(value aliases_modules option) |" \
-			"| | | $(seconds option) |" \
+			"| | | $(seconds option.make) |" \
 			"$(change "$(rodata without)" "$(rodata option)") |" \
 			"$(change "$(value modules_bytes without)" "$(value modules_bytes option)") |" \
 			"$(verdict result.option) |"
