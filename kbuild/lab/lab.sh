@@ -40,7 +40,7 @@ lab=$(cd "$lab" && pwd)
 program=${KAS_PROGRAM:-$root/bin/kas}
 jobs=${JOBS:-$(nproc)}
 steps='sources config build off kas initrd boot check later option'
-kinds='6.12-gcc 6.12-clang 6.12-thin 6.12-lto 6.12-arm64 7.3-gcc 7.3-clang 7.3-arm64 6.1-gcc 6.1-clang 6.1-arm64'
+kinds='6.12-gcc 6.12-clang 6.12-thin 6.12-lto 6.12-arm64 7.3-gcc 7.3-clang 7.3-arm64 7.3-rust-small 6.1-gcc 6.1-clang 6.1-arm64'
 
 # Two builds that are compared must not differ by builder or time.
 export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 2026' KBUILD_BUILD_USER=lab KBUILD_BUILD_HOST=lab KBUILD_BUILD_VERSION=1
