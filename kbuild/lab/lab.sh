@@ -92,7 +92,6 @@ inputs() {
 	off | kas) cat "$program" ;;
 	initrd | boot | check | later | option | debian)
 		cat "$program" "$here/init" "$here"/later/* "$here"/modules/*
-		[ "${flavour:-}" != rust ] || cat "$here/rust/init"
 		;;
 	esac
 }
@@ -385,7 +384,6 @@ initrd() {
 	cp "$program_busybox" "$tmp/bin/"
 	ln -s busybox "$tmp/bin/sh"
 	cp "$here/init" "$tmp/init"
-	[ "$flavour" != rust ] || sed -i "/^lines 'ERR: dmesg /e cat '$here/rust/init'" "$tmp/init"
 	chmod 755 "$tmp/init"
 	cp -r "$tree.lab/$1/installed/lib/modules" "$tmp/lib/"
 	rm -f "$tmp"/lib/modules/*/build "$tmp"/lib/modules/*/source
@@ -493,10 +491,6 @@ checks() {
 		expect 'livepatch: the original by position' grep -q '^SAME: livepatch  name_show.*: patched' "$k/boot.log"
 		expect 'livepatch: the first of two in a module' grep -q '^SAME: livepatch lab_twins value_show,1: patched two' "$k/boot.log"
 		expect 'livepatch: the second of two in a module' grep -q '^SAME: livepatch lab_twins value_show[.0-9]*,[12]: one patched' "$k/boot.log"
-	fi
-	if grep -q '^CONFIG_SAMPLE_RUST_MINIMAL=m' "$tree/.config"; then
-		expect 'a module in Rust: takes the alias' said 'rust cleanup_module@[^ ]* accepted'
-		expect 'a module in Rust: hit' said 'rust hits *rust +1 +0$'
 	fi
 	if grep -q '^CONFIG_MODULE_SIG_ALL=y' "$tree/.config"; then
 		expect 'signatures: every module verified (taint)' test "$(value tainted "$aliased")" = "$(value tainted without)"
