@@ -19,7 +19,8 @@ import (
 // The aliases of the first image are those of vmlinux.o, or read from its own debugging
 // information: see linkFirst. Those of the last image, vmlinux, are always its own. The images
 // between have no debugging information. Their duplicates are those of the first image, one after
-// the other. link-vmlinux.sh compares the last two lists, so a kernel is built only if they agree.
+// the other. checkFirst compares the aliases of the first image and the last. link-vmlinux.sh of
+// 6.x compares the last two lists, too.
 func NM(h Hook) (status int, err error) {
 	tool, args := h.tool("nm")
 	file := listed(args)
