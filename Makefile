@@ -38,7 +38,7 @@ GOBUILD = CGO_ENABLED=0 $(GO) build -ldflags '-X main.commit=$(COMMIT)'
 
 build: go
 	$(GOBUILD) -o $(KAS) ./cmd/kas
-	ln -sf kas bin/kas-nm && ln -sf kas bin/kas-ld
+	install -m 755 kbuild/hook.sh bin/kas-ld && ln -sf kas-ld bin/kas-nm
 
 # One line instead of an error about go.mod if Go is missing or too old.
 go:

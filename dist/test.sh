@@ -38,8 +38,9 @@ inside() { chroot "$root" env -i HOME=/srv PATH=/usr/local/bin:/usr/bin:/bin:/us
 try='
 	kas --version | grep -E "^kas [0-9]+[.][0-9]+[.][0-9]+ "
 	cd "$(mktemp -d)" && kas demo >/dev/null && kas verify kas-demo/out
-	kas-nm --version 2>&1 | head -n 1 || true
-	ls -l $(command -v kas-ld) | grep -q "kas-ld -> kas$"
+	kas-nm --tool=echo passed | grep -qx passed
+	ls -l $(command -v kas-nm) | grep -q "kas-nm -> kas-ld$"
+	LLVM=/no/ kas-ld -v 2>&1 | grep -q "/no/ld.lld: not found"
 	for f in man/man1/kas.1 man/man1/kas-run.1 bash-completion/completions/kas \
 		zsh/site-functions/_kas fish/vendor_completions.d/kas.fish; do
 		ls $1/share/$f* >/dev/null

@@ -20,8 +20,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-
-	"kas/kbuild/early"
 )
 
 // Hook is one call of a hook.
@@ -41,15 +39,15 @@ func (h *Hook) off() bool { return h.Getenv("KAS") == "0" }
 
 // tool returns the real tool of a hook and what to pass to it.
 func (h *Hook) tool(hook string) (tool, args []string) {
-	c := early.Parse(h.Args)
-	return c.Tool(hook, h.Getenv), c.Args
+	c := parse(h.Args)
+	return c.real(hook, h.Getenv), c.args
 }
 
 // oneWord refuses a hook of two words in a build with LTO. kbuild itself would fail there later,
 // with an error that does not name it. file is the output of the link or the file to list: for
 // those of link-vmlinux.sh, the option of Install sets such an NM, and nothing else reads it.
 func (h *Hook) oneWord(file string) error {
-	if !early.SingleWord(h.Getenv) || strings.Contains(filepath.Base(file), "vmlinux") {
+	if !twoWords(h.Getenv) || strings.Contains(filepath.Base(file), "vmlinux") {
 		return nil
 	}
 	return fmt.Errorf("NM=%q does not work with LTO, because kbuild takes it for a single word: "+

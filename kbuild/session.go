@@ -12,7 +12,6 @@ import (
 
 	"kas/configs"
 	"kas/elf"
-	"kas/kbuild/early"
 	"kas/pipeline"
 )
 
@@ -45,7 +44,7 @@ func (h *Hook) session() *session {
 	return &session{
 		tree: t, memory: memoryOf(t),
 		config: h.Getenv("KAS_CONFIG"),
-		registries: filepath.SplitList(cmp.Or(early.Parse(h.Args).Registry,
+		registries: filepath.SplitList(cmp.Or(parse(h.Args).registry,
 			h.Getenv("KAS_REGISTRY"))),
 		overlay:   h.Getenv("KAS_OVERLAY"),
 		vmlinux:   h.Getenv("KAS_VMLINUX"),

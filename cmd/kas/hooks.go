@@ -50,8 +50,9 @@ debugging information, as the flags of kas module do.
 
   make NM=kas-nm LD=kas-ld
 
-kas-nm and kas-ld are links to kas. NM="kas nm" LD="kas ld" works where LTO is
-off; with LTO, a script of kbuild takes $(NM) for one word.`
+kas-nm and kas-ld are scripts beside kas that run it only for the calls that it
+changes. NM="kas nm" LD="kas ld" is slower, and works only where LTO is off: a
+script of kbuild takes $(NM) for one word.`
 
 func newNM() *cobra.Command {
 	return newHook("nm", "Run nm for kbuild and add aliases to the list of vmlinux",

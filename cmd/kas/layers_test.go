@@ -35,11 +35,10 @@ var arrows = map[string]struct {
 		"it has what is done to a build; others run it, read files and report",
 	},
 	"kbuild": {
-		[]string{"configs", "pipeline", "stages", "elf", "registry", "kbuild/early"},
+		[]string{"configs", "pipeline", "stages", "elf", "registry"},
 		"it runs the stages within a kernel's build",
 	},
-	"kbuild/early": {nil, "it must be initialized before the packages that others import"},
-	"pipeline":     {[]string{"configs", "elf"}, "it runs stages without knowing any of them"},
+	"pipeline": {[]string{"configs", "elf"}, "it runs stages without knowing any of them"},
 	"bench": {[]string{"configs", "pipeline", "stages", "elf"},
 		"it measures what a run does"},
 	"bench/compare": {nil, "it runs kas as users do, and measures it from outside"},

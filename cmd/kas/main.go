@@ -31,8 +31,8 @@ const (
 
 func main() { os.Exit(run(arguments(os.Args), os.Stdout, os.Stderr)) }
 
-// arguments returns the command's arguments. A link named kas-nm or kas-ld is that hook: some of
-// kbuild's scripts take $(NM) for a single word.
+// arguments returns the command's arguments. A link named kas-nm or kas-ld is that hook, as the
+// scripts of these names are.
 func arguments(argv []string) []string {
 	if name, ok := strings.CutPrefix(filepath.Base(argv[0]), "kas-"); ok && hooks[name] != nil {
 		return append([]string{name}, argv[1:]...)

@@ -89,9 +89,9 @@ kind() {
 inputs() {
 	case $1 in
 	config) config ;;
-	off | kas) cat "$program" ;;
+	off | kas) cat "$program" "$root/kbuild/hook.sh" ;;
 	initrd | boot | check | later | option | debian)
-		cat "$program" "$here/init" "$here"/later/* "$here"/modules/*
+		cat "$program" "$root/kbuild/hook.sh" "$here/init" "$here"/later/* "$here"/modules/*
 		;;
 	esac
 }
@@ -136,9 +136,9 @@ hooked() {
 	hooked_file=$1 on=$2
 	shift 2
 	mkdir -p "$lab/bin"
-	for link in kas kas-nm kas-ld; do
-		ln -sf "$program" "$lab/bin/$link"
-	done
+	ln -sf "$program" "$lab/bin/kas"
+	ln -sf "$root/kbuild/hook.sh" "$lab/bin/kas-nm"
+	ln -sf "$root/kbuild/hook.sh" "$lab/bin/kas-ld"
 	# shellcheck disable=SC2086
 	timed "$hooked_file" env KAS="$on" PATH="$lab/bin:$PATH" make -C "$src" O="$tree" $make NM=kas-nm LD=kas-ld -j"$jobs" "$@"
 }

@@ -1,0 +1,34 @@
+#!/bin/sh
+# hook.sh [ARGUMENTS]: installed as kas-nm and kas-ld, beside kas. kbuild starts nm and ld thousands of
+# times. This runs kas for the calls that may be those that the hooks change, and the real tool in its
+# place for all others. kas passes these through, too, but a shell starts sooner.
+hook=${0##*-} ours=
+if [ "${KAS-}" != 0 ]; then
+	case $hook in
+	nm)
+		for last; do :; done
+		case ${last-} in *vmlinux*) ours=1 ;; esac # link-vmlinux.sh lists an image
+		;;
+	ld)
+		for argument; do
+			case $argument in *.ko | *.tmp_vmlinux* | @*) ours=1 ;; esac # of a module or an image
+		done
+		;;
+	esac
+fi
+case ${1-} in --tool | --tool=* | --registry | --registry=*) ours=1 ;; esac
+if [ -n "$ours" ]; then
+	kas=${0%/*}/kas
+	[ -x "$kas" ] || kas=kas
+	exec "$kas" "$hook" "$@"
+fi
+
+# The tool that kbuild would use, as tool in package kbuild.
+gnu=$hook llvm=llvm-nm
+[ "$hook" = nm ] || llvm=ld.lld
+case ${LLVM-} in
+'' | 0) exec "${CROSS_COMPILE-}$gnu" "$@" ;;
+*/) exec "$LLVM$llvm" "$@" ;;
+-*) exec "$llvm$LLVM" "$@" ;;
+*) exec "$llvm" "$@" ;;
+esac
