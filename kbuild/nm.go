@@ -137,8 +137,8 @@ func (s *session) matchObject(file string) (bool, error) {
 	return true, s.memory.rememberFirst(all, file)
 }
 
-// checkFirst refuses aliases of vmlinux that are not those of the first image. The next make then
-// reads those of the first image from its own debugging information.
+// checkFirst refuses aliases of vmlinux that are not those of the first image. If those were the
+// aliases of vmlinux.o, the next make reads them from the first image's own debugging information.
 func (s *session) checkFirst(all duplicates, file string) error {
 	first, err := s.memory.recallFirst()
 	if err != nil {
@@ -146,11 +146,14 @@ func (s *session) checkFirst(all duplicates, file string) error {
 	}
 	followed := slices.Clone(all.named(first))
 	err = followed.follow(first.named(first), file)
-	if err == nil && slices.Equal(followed, all.named(all)) || s.memory.exists(slowFile) {
-		return nil // link-vmlinux.sh compares the lists
-	}
 	if err == nil {
+		if slices.Equal(followed, all.named(all)) {
+			return nil
+		}
 		err = fmt.Errorf("%s does not have the aliases of the first image", file)
+	}
+	if s.memory.exists(slowFile) {
+		return err
 	}
 	return errors.Join(fmt.Errorf("%w: run make again", err), s.memory.write(slowFile, nil))
 }

@@ -486,6 +486,11 @@ checks() {
 	# 6.1 does not count MODULE:NAME: it silently takes the first one. Full LTO numbers them.
 	[ "$version" = 6.1 ] || [ "$flavour" = lto ] || expect 'two in one module: refuses MODULE:NAME' said 'twin lab_twins:value_show refused: .*not unique'
 	expect 'two in one module: the alias is hit' said 'twin trace hit alias: \(value_show[.0-9]*\+0x'
+	if [ "$flavour" = rust ]; then
+		expect 'a function in Rust with the name of others in C: refuses the plain name' said 'rust name_show refused: .*not unique'
+		expect 'a function in Rust: takes the alias' said 'rust name_show@lab_rust_rs_[0-9]* accepted'
+		expect 'a function in Rust: hit, original names' said 'rust trace hit alias: \(name_show\+0x[^ ]* \[lab_rust\]'
+	fi
 	expect 'no trace, list or filter shows an alias' no grep -E '^LAB: [a-z]+ (trace|list) .*@|^SAME:.*@' "$k/boot.log"
 	if grep -q '^CONFIG_LIVEPATCH=y' "$tree/.config"; then
 		expect 'livepatch: the original by position' grep -q '^SAME: livepatch  name_show.*: patched' "$k/boot.log"

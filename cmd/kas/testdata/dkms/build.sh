@@ -39,6 +39,17 @@ END
 build new "$new"
 build old "$old"
 
+# The kernel's debug files are elsewhere: a configuration names the folder, relative to itself.
+mkdir -p /usr/src/kas/debug
+printf 'version: 1\ndebug: debug\n' >/usr/src/kas/kas.yaml
+mount --bind /usr/lib/debug /usr/src/kas/debug
+mount -t tmpfs none /usr/lib/debug
+build away "$new"
+echo 'MAKE[0]="${MAKE[0]} KAS_CONFIG=/usr/src/kas/kas.yaml"' >>$conf
+build debug "$new"
+sed -i '$d' $conf
+umount /usr/lib/debug
+
 # The package names its own command.
 echo "MAKE[0]=\"$make modules\"" >>/usr/src/kas-twins-1.0/dkms.conf
 build command "$new"
