@@ -117,7 +117,7 @@ timed() {
 	timed_file=$1
 	shift
 	/usr/bin/time -o "$timed_file.new" -f '%e %U %S' "$@" >"$timed_file.log" 2>&1 || {
-		tail -n 20 "$timed_file.log" >&2
+		tail -n 20 "$timed_file.log" | cut -c 1-300 >&2
 		die "$kind: failed: see $timed_file.log"
 	}
 	mv "$timed_file.new" "$timed_file"
