@@ -568,6 +568,12 @@ func TestUntraced(t *testing.T) {
 			if got := bpftrace(target, Naming{}); got != want {
 				t.Errorf("%q: %s: %s, want %s", c.list, pattern, got, want)
 			}
+			refused := slices.ContainsFunc(target.Notes, func(note string) bool {
+				return strings.HasPrefix(note, "the kernel may refuse a probe of ")
+			})
+			if refused != (want == untraced) {
+				t.Errorf("%q: %s: notes %q", c.list, pattern, target.Notes)
+			}
 		}
 	}
 }
