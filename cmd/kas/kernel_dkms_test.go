@@ -39,7 +39,8 @@ func TestKernelDKMS(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, hook := range []string{"kas-nm", "kas-ld"} {
-		if err := os.Symlink(absolute("../../kbuild/hook.sh"), filepath.Join(bin, hook)); err != nil {
+		err := os.Symlink(absolute("../../kbuild/hook.sh"), filepath.Join(bin, hook))
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
