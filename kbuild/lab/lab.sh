@@ -45,6 +45,8 @@ kinds='6.12-gcc 6.12-clang 6.12-thin 6.12-lto 6.12-arm64 7.3-gcc 7.3-clang 7.3-a
 # Two builds that are compared must not differ by builder or time.
 export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 2026' KBUILD_BUILD_USER=lab KBUILD_BUILD_HOST=lab KBUILD_BUILD_VERSION=1
 export LC_ALL=C
+# The scripts of make sbom must leave nothing in the sources, which are compared.
+export PYTHONDONTWRITEBYTECODE=1
 # These change what the hooks and kbuild do.
 unset KAS KAS_CONFIG KAS_PROGRAM ARCH CROSS_COMPILE LLVM
 
