@@ -251,7 +251,7 @@ config() {
 	esac
 	case $kind in
 	6.12-gcc) set -- "$@" dist.config ;;
-	7.3-gcc) set -- "$@" dist.config ibt.config ;;
+	7.3-gcc) set -- "$@" dist.config bpf.config ibt.config ;;
 	7.3-clang | 7.3-clang-small) set -- "$@" cfi.config ibt.config ;;
 	esac
 	(cd "$here" && cat "$@")
