@@ -2,9 +2,9 @@ package kbuild
 
 import "strings"
 
-// tools has the names of the tools that hooks stand for, by hook: that of GNU binutils, and that of
-// LLVM.
-var tools = map[string][2]string{"nm": {"nm", "llvm-nm"}, "ld": {"ld", "ld.lld"}}
+// llvmTools has the names of LLVM's tools that hooks stand for. Those of GNU binutils have the
+// names of the hooks.
+var llvmTools = map[string]string{"nm": "llvm-nm", "ld": "ld.lld"}
 
 // call is the arguments of a hook. Its own options come first, each in two words or in one with =.
 type call struct {
@@ -50,7 +50,7 @@ func (c *call) real(hook string, getenv func(string) string) []string {
 	if c.named {
 		return c.tool
 	}
-	gnu, llvm := tools[hook][0], tools[hook][1]
+	llvm := llvmTools[hook]
 	switch suite := getenv("LLVM"); {
 	case strings.HasSuffix(suite, "/"): // a folder
 		return []string{suite + llvm}
@@ -59,7 +59,7 @@ func (c *call) real(hook string, getenv func(string) string) []string {
 	case suite != "" && suite != "0":
 		return []string{llvm}
 	}
-	return []string{getenv("CROSS_COMPILE") + gnu}
+	return []string{getenv("CROSS_COMPILE") + hook}
 }
 
 // twoWords reports whether $(NM) is a hook of two words where kbuild takes it for one: in a build

@@ -1,7 +1,7 @@
 #!/bin/sh
 # hook.sh [ARGUMENTS]: installed as kas-nm and kas-ld, beside kas. kbuild starts nm and ld thousands of
-# times. This runs kas for the calls that may be those that the hooks change, and the real tool in its
-# place for all others. kas passes these through, too, but a shell starts sooner.
+# times. The script runs kas for each call that kas may change, and the real tool for all others. kas
+# would pass those through, too, but a shell starts sooner.
 hook=${0##*-} ours=
 if [ "${KAS-}" != 0 ]; then
 	case $hook in
@@ -23,11 +23,11 @@ if [ -n "$ours" ]; then
 	exec "$kas" "$hook" "$@"
 fi
 
-# The tool that kbuild would use, as tool in package kbuild.
-gnu=$hook llvm=llvm-nm
+# The tool that kbuild would use, as call.real of package kbuild.
+llvm=llvm-nm
 [ "$hook" = nm ] || llvm=ld.lld
 case ${LLVM-} in
-'' | 0) exec "${CROSS_COMPILE-}$gnu" "$@" ;;
+'' | 0) exec "${CROSS_COMPILE-}$hook" "$@" ;;
 */) exec "$LLVM$llvm" "$@" ;;
 -*) exec "$llvm$LLVM" "$@" ;;
 *) exec "$llvm" "$@" ;;

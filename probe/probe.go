@@ -45,8 +45,8 @@ func Find(reg *registry.Registry, r registry.Record, k *Kernel) (*Target, error)
 	if t.Live && k.blacklisted(t.Address) {
 		t.note("%s cannot be probed: it is in the kernel's kprobe blacklist", r.Name)
 	} else if t.untraced {
-		t.note("the kernel may refuse a probe of %s, which ftrace does not list, as no function "+
-			"in Rust: CONFIG_KPROBE_EVENTS_ON_NOTRACE allows it", r.Name)
+		t.note("the kernel may refuse a probe of %s: ftrace has no entry in it, as in no function "+
+			"in Rust; CONFIG_KPROBE_EVENTS_ON_NOTRACE allows it", r.Name)
 	}
 	return t, nil
 }

@@ -16,7 +16,7 @@ module! {
     license: "GPL",
 }
 
-/// As the functions of this name in C, but for that it shows nothing.
+/// Has the name of functions in C, and shows nothing.
 #[no_mangle]
 #[inline(never)]
 extern "C" fn name_show() -> usize {
